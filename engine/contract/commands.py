@@ -1,0 +1,184 @@
+"""What can be asked of a worker; each command is one job.
+
+Paths are strings, absolute when they come from the window. ``kind`` names a command on the wire
+and in ``JobStarted`` / ``JobFinished``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from engine.contract.config import ExperimentConfig
+from engine.contract.records import ColumnMapping, PatientRule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeSample:
+    """Write the simulated sample study. Result: ``out``, ``n_images``, ``n_patients``."""
+
+    out: str
+    n_images: int = 360
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspect:
+    """Look at a source before importing it: a folder, or a label sheet. Nothing is written.
+
+    Result: see ``engine.contract.records.SourcePreview``.
+    """
+
+    source: str
+    labels: str | None = None
+    patient_pattern: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """Import images into a project, made if need be. Result: ``ScanResult``.
+
+    Attributes:
+        source: A folder (or one file) of images.
+        labels: A CSV with labels; None looks for one in the folder, else uses class folders.
+        columns: Columns of the sheet; empty fields are found by name.
+        positive: Positive class of two; None chooses by name.
+    """
+
+    source: str
+    project: str
+    labels: str | None = None
+    columns: ColumnMapping = field(default_factory=ColumnMapping)
+    patient_rule: PatientRule = field(default_factory=PatientRule)
+    positive: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeSplit:
+    """Divide the patients into training, validation and test. Result: ``SplitSummary``."""
+
+    project: str
+    fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Train:
+    """Start a run; answers with the events of a run."""
+
+    project: str
+    config: ExperimentConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
+    """Go on with an interrupted run; answers with the events of a run."""
+
+    project: str
+    run: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluate:
+    """Look at the test set with a finished run. Result: ``EvaluationResult``."""
+
+    project: str
+    run: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """Write and verify a bundle. Result: ``bundle``, ``max_difference``, ``n_verified``."""
+
+    project: str
+    run: str
+    out: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predict:
+    """Apply a bundle to a file or folder. Result: ``PredictionResult``."""
+
+    bundle: str
+    source: str
+    out: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunAll:
+    """The whole main job in one process. Result: that of ``Evaluate`` plus ``seconds``."""
+
+    source: str
+    out: str
+    labels: str | None = None
+    preset: str = "quick"
+    backbone: str | None = None
+    method: str | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewImage:
+    """Write one image at full size and depth as an ``.npy`` for the viewer.
+
+    Result: ``path``, ``window_center``, ``window_width`` (of the values in the file),
+    ``is_inverted``.
+    """
+
+    project: str
+    record: int
+    out: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddWeights:
+    """Recognise a weights file, check it and keep a copy for its backbone.
+
+    Result: ``backbone``, ``name``, ``n_tensors``, ``warnings``.
+    """
+
+    file: str
+    backbone: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doctor:
+    """Say what this machine can do. Result: devices, precision, threads, versions."""
+
+
+Command = (
+    MakeSample
+    | Inspect
+    | Scan
+    | MakeSplit
+    | Train
+    | Resume
+    | Evaluate
+    | Export
+    | Predict
+    | RunAll
+    | ViewImage
+    | AddWeights
+    | Doctor
+)
+
+COMMAND_KINDS: Final[dict[str, type[Command]]] = {
+    "sample": MakeSample,
+    "inspect": Inspect,
+    "scan": Scan,
+    "split": MakeSplit,
+    "train": Train,
+    "resume": Resume,
+    "evaluate": Evaluate,
+    "export": Export,
+    "predict": Predict,
+    "run": RunAll,
+    "view": ViewImage,
+    "add_weights": AddWeights,
+    "doctor": Doctor,
+}
+KIND_OF: Final = {command: kind for kind, command in COMMAND_KINDS.items()}
+DATA_KINDS: Final = frozenset({"sample", "inspect", "scan", "split", "view"})
+"""Kinds that need no torch: they go to the data worker, all others to the run worker."""
+RUN_KINDS: Final = frozenset({"train", "resume"})
+"""Kinds that answer with the events of a run."""

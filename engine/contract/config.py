@@ -1,0 +1,214 @@
+"""What a run does: frozen settings, one dataclass per stage, limits beside each field.
+
+Widgets, the command line and validation read the same limits (``engine.contract.limits``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import Annotated, Final
+
+from engine.contract.limits import Between, OneOf, check_limits
+
+SCHEMA_VERSION: Final = 1
+PRESETS: Final = ("quick", "standard", "thorough")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageContract:
+    """How a file becomes the pixels a network sees; the same from import to the exported bundle.
+
+    Attributes:
+        size_px: Side of the square image given to the network.
+        fit: ``letterbox`` keeps the whole image and pads; ``center_crop`` fills the square and
+            cuts the longer side. Neither stretches.
+        padding: Where letterboxed borders get their value: ``black`` is 0, ``edge_mean`` the mean
+            of the image's outer frame.
+        window: ``file`` uses the window stored in a DICOM file where there is one and robust
+            percentiles otherwise; ``robust`` always uses the percentiles; ``full`` the full range.
+        channels: 1 for grey images (repeated for three-channel backbones), 3 for colour.
+        depth_bits: Depth of the cached pixels, after windowing.
+    """
+
+    size_px: Annotated[int, Between(32, 1024)] = 224
+    fit: Annotated[str, OneOf("letterbox", "center_crop")] = "letterbox"
+    padding: Annotated[str, OneOf("black", "edge_mean")] = "black"
+    window: Annotated[str, OneOf("file", "robust", "full")] = "file"
+    channels: Annotated[int, Between(1, 3)] = 1
+    depth_bits: Annotated[int, Between(8, 16)] = 8
+
+    def key(self) -> str:
+        """Return a 12-digit hexadecimal hash of the contract; names caches and travels in bundles."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackboneConfig:
+    """Which pre-trained network is adapted.
+
+    Attributes:
+        key: A key of ``engine.contract.catalog.BACKBONES``.
+        weights: ``pretrained`` for the weights that RadTune ships or that were added for this
+            backbone, ``scratch`` for random ones (needs far more images).
+    """
+
+    key: str = "efficientnet_lite0"
+    weights: Annotated[str, OneOf("pretrained", "scratch")] = "pretrained"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AugmentationConfig:
+    """Random changes to training images, the same family for every class; none of them mirrors.
+
+    Attributes:
+        rotation_deg: Largest rotation to either side.
+        shift: Largest shift as a share of the image side.
+        zoom: Largest zoom in or out as a share (0.1 is 0.9 to 1.1 times).
+        brightness: Largest shift of the grey values as a share of the full range.
+        contrast: Largest change of contrast as a share.
+        gamma: Largest change of gamma as a share.
+    """
+
+    rotation_deg: Annotated[float, Between(0.0, 45.0)] = 7.0
+    shift: Annotated[float, Between(0.0, 0.3)] = 0.05
+    zoom: Annotated[float, Between(0.0, 0.5)] = 0.1
+    brightness: Annotated[float, Between(0.0, 0.5)] = 0.1
+    contrast: Annotated[float, Between(0.0, 0.9)] = 0.2
+    gamma: Annotated[float, Between(0.0, 0.9)] = 0.15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizerConfig:
+    """How the weights are updated.
+
+    Attributes:
+        learning_rate: Peak rate of the new head, reached at the end of warm-up.
+        backbone_lr_ratio: Rate of the last backbone group as a share of ``learning_rate``. Small
+            values keep more of what pre-training learned.
+        layer_decay: Each earlier layer group learns this much slower than the next.
+        weight_decay: Decoupled weight decay (AdamW); not applied to biases and norms.
+        warmup: Share of all steps in which the rate rises to its peak.
+        batch_size: Images per update.
+        label_smoothing: Share of each label spread over all classes; helps with noisy labels.
+        gradient_clip: Largest norm of the gradient; 0 turns clipping off.
+        ema_decay: Decay per step of the running average of the weights that is evaluated and
+            kept; 0 turns it off.
+        class_weights: Weigh classes by the inverse of their frequency.
+    """
+
+    learning_rate: Annotated[float, Between(1e-6, 1.0)] = 1e-3
+    backbone_lr_ratio: Annotated[float, Between(0.0, 1.0)] = 0.3
+    layer_decay: Annotated[float, Between(0.1, 1.0)] = 0.8
+    weight_decay: Annotated[float, Between(0.0, 1.0)] = 0.02
+    warmup: Annotated[float, Between(0.0, 0.9)] = 0.1
+    batch_size: Annotated[int, Between(1, 1024)] = 32
+    label_smoothing: Annotated[float, Between(0.0, 0.5)] = 0.1
+    gradient_clip: Annotated[float, Between(0.0, 100.0)] = 1.0
+    ema_decay: Annotated[float, Between(0.0, 0.99999)] = 0.98
+    class_weights: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodConfig:
+    """How the backbone is adapted.
+
+    Attributes:
+        key: A key of ``engine.contract.catalog.METHODS``.
+        max_epochs: Most passes over the training set; features-only methods ignore it.
+        patience: Stop after this many epochs without a better validation AUROC.
+    """
+
+    key: str = "full_finetune"
+    max_epochs: Annotated[int, Between(1, 1000)] = 8
+    patience: Annotated[int, Between(1, 1000)] = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationConfig:
+    """How results are measured.
+
+    Attributes:
+        test_time_views: Slightly moved copies of each image whose probabilities are averaged; 1
+            uses the image alone.
+        bootstrap_resamples: Resamples of patients behind each interval.
+    """
+
+    test_time_views: Annotated[int, Between(1, 16)] = 1
+    bootstrap_resamples: Annotated[int, Between(100, 100_000)] = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeConfig:
+    """Where and how exactly the run computes; ``auto`` and 0 are resolved once and written down.
+
+    Attributes:
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        precision: ``auto`` measures whether bfloat16 is faster on this processor.
+        threads: Processor threads; 0 means all physical cores. Another count gives other bits.
+    """
+
+    device: Annotated[str, OneOf("auto", "cpu", "cuda", "mps")] = "auto"
+    precision: Annotated[str, OneOf("auto", "fp32", "bf16", "fp16")] = "auto"
+    threads: Annotated[int, Between(0, 1024)] = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentConfig:
+    """Everything that decides the result of a run, given the data and the split."""
+
+    preset: Annotated[str, OneOf(*PRESETS)] = "standard"
+    seed: Annotated[int, Between(0, 2**31 - 1)] = 0
+    image: ImageContract = field(default_factory=ImageContract)
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    method: MethodConfig = field(default_factory=MethodConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+    def __post_init__(self) -> None:
+        """Check every field against its limits.
+
+        Raises:
+            ConfigError: Naming the first field outside its limits.
+        """
+        check_limits(self)
+
+
+def preset_config(
+    preset: str,
+    *,
+    backbone: str | None = None,
+    method: str | None = None,
+    seed: int = 0,
+    image: ImageContract | None = None,
+) -> ExperimentConfig:
+    """Return the settings of a preset, with explicit options overriding it.
+
+    Args:
+        preset: ``quick``, ``standard`` or ``thorough``.
+        backbone: Backbone key instead of the preset's.
+        method: Method key instead of the preset's.
+        seed: Seed of every random choice of the run.
+        image: The project's image contract.
+
+    Raises:
+        ConfigError: If ``preset`` is unknown.
+    """
+    config = ExperimentConfig(preset=preset, seed=seed, image=image or ImageContract())
+    if preset == "quick":
+        config = replace(config, method=MethodConfig(key="linear_probe"))
+    elif preset == "thorough":
+        config = replace(
+            config,
+            method=MethodConfig(key="full_finetune", max_epochs=40, patience=8),
+            evaluation=EvaluationConfig(test_time_views=4),
+        )
+    if backbone is not None:
+        config = replace(config, backbone=replace(config.backbone, key=backbone))
+    if method is not None:
+        config = replace(config, method=replace(config.method, key=method))
+    return config

@@ -1,0 +1,104 @@
+"""Requests to a running job, honoured at its safe points."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+
+class JobCanceled(Exception):  # noqa: N818 - a request that was honoured, not an error
+    """The job was asked to end now; whether its state is kept is :attr:`Control.interrupted`."""
+
+
+class Control:
+    """Pause, stop, cancel and interrupt requests, set by one thread and honoured by the job's own.
+
+    A job calls :meth:`safe_point` once per batch or file. Pausing blocks there; canceling raises
+    there; stopping is read from :attr:`stop_requested`, since only the job knows what to keep.
+    """
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._paused = False
+        self._stop = False
+        self._cancel = False
+        self._interrupt = False
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether the job should end now and keep its best result."""
+        return self._stop
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether the job should end now and keep nothing."""
+        return self._cancel
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the job should end now and leave its state to be resumed."""
+        return self._interrupt
+
+    @property
+    def pause_requested(self) -> bool:
+        """Whether the job should wait at its next safe point."""
+        return self._paused
+
+    def pause(self) -> None:
+        """Ask the job to wait."""
+        self._set(paused=True)
+
+    def proceed(self) -> None:
+        """Let a paused job go on."""
+        self._set(paused=False)
+
+    def stop(self) -> None:
+        """Ask the job to end and keep its best result."""
+        self._set(paused=False, stop=True)
+
+    def cancel(self) -> None:
+        """Ask the job to end and keep nothing."""
+        self._set(paused=False, cancel=True)
+
+    def interrupt(self) -> None:
+        """Ask the job to end and leave its state to be resumed; at least a cancel for others."""
+        self._set(paused=False, cancel=True, interrupt=True)
+
+    def _set(
+        self, *, paused: bool, stop: bool = False, cancel: bool = False, interrupt: bool = False
+    ) -> None:
+        with self._condition:
+            self._paused = paused
+            self._stop |= stop
+            self._cancel |= cancel
+            self._interrupt |= interrupt
+            self._condition.notify_all()
+
+    def wait_for_request(self, seconds: float) -> None:
+        """Wait until a request arrives, at most so long."""
+        with self._condition:
+            self._condition.wait(seconds)
+
+    def safe_point(
+        self,
+        on_pause: Callable[[], None] | None = None,
+        on_proceed: Callable[[], None] | None = None,
+    ) -> None:
+        """Wait while paused, then raise if canceled.
+
+        Args:
+            on_pause: Called once before waiting, for example to save the state.
+            on_proceed: Called once after waiting.
+
+        Raises:
+            JobCanceled: If the job was asked to cancel.
+        """
+        if self._paused and not self._cancel:
+            if on_pause is not None:
+                on_pause()
+            with self._condition:
+                self._condition.wait_for(lambda: not self._paused)
+            if on_proceed is not None and not self._cancel:
+                on_proceed()
+        if self._cancel:
+            raise JobCanceled

@@ -1,0 +1,70 @@
+"""Limits that stand beside a field, read by validation and by the widgets that edit it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, get_args, get_origin, get_type_hints
+
+from engine.contract.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """A number in the closed range ``[low, high]``."""
+
+    low: float
+    high: float
+
+    def problem(self, value: Any) -> str | None:
+        """Return what is wrong with ``value``, or None."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return f"must be a number between {self.low:g} and {self.high:g}"
+        if not self.low <= value <= self.high:  # also false for NaN
+            return f"must lie between {self.low:g} and {self.high:g}, not {value:g}"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """One of a few named choices."""
+
+    choices: tuple[str, ...]
+
+    def __init__(self, *choices: str) -> None:
+        object.__setattr__(self, "choices", choices)
+
+    def problem(self, value: Any) -> str | None:
+        """Return what is wrong with ``value``, or None."""
+        if value in self.choices:
+            return None
+        return f"must be one of {', '.join(self.choices)}, not {value!r}"
+
+
+Limit = Between | OneOf
+
+
+def limits_of(config_type: type) -> dict[str, Limit]:
+    """Return the limit of each limited field of a dataclass, by field name."""
+    found: dict[str, Limit] = {}
+    for name, hint in get_type_hints(config_type, include_extras=True).items():
+        for extra in get_args(hint)[1:] if get_origin(hint) is not None else ():
+            if isinstance(extra, Between | OneOf):
+                found[name] = extra
+    return found
+
+
+def check_limits(config: Any, *, path: str = "") -> None:
+    """Check every limited field of a dataclass instance and of the ones nested in it.
+
+    Raises:
+        ConfigError: Naming the first field outside its limits as ``stage.field``.
+    """
+    limits = limits_of(type(config))
+    for field in fields(config):
+        value, name = getattr(config, field.name), f"{path}{field.name}"
+        if is_dataclass(value):
+            check_limits(value, path=f"{name}.")
+        elif field.name in limits and (problem := limits[field.name].problem(value)):
+            raise ConfigError(
+                f"The setting {name} {problem}.", remedy=f"Choose another value for {name}."
+            )

@@ -1,0 +1,115 @@
+"""JSON lines between a worker and whoever listens.
+
+One JSON object a line, UTF-8, each with a ``type``. Events carry their class name, commands and
+requests a lower-case word, and two lines are neither: ``result`` and ``error`` end a command line
+program's stream.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+from engine.contract.commands import COMMAND_KINDS, KIND_OF, Command
+from engine.contract.config_io import from_plain, to_plain
+from engine.contract.errors import ConfigError, EngineError
+from engine.contract.events import EVENT_TYPES, Event
+
+REQUESTS: Final = ("pause", "proceed", "stop", "cancel", "interrupt")
+_EVENT_BY_NAME: Final = {event.__name__: event for event in EVENT_TYPES}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A wish about the job that runs, named after a method of ``Control``."""
+
+    name: str
+
+
+def encode_event(event: Event) -> str:
+    """Return an event as one JSON line without the line end."""
+    return _line({"type": type(event).__name__, **to_plain(event)})
+
+
+def encode_command(command: Command) -> str:
+    """Return a command as one JSON line without the line end."""
+    return _line({"type": KIND_OF[type(command)], **to_plain(command)})
+
+
+def encode_request(request: Request) -> str:
+    """Return a request as one JSON line without the line end."""
+    return _line({"type": request.name})
+
+
+def encode_result(result: dict[str, Any]) -> str:
+    """Return the result object that ends a command line program's stream."""
+    return _line({"type": "result", **to_plain(result)})
+
+
+def encode_error(error: EngineError) -> str:
+    """Return the error object that ends a command line program's stream."""
+    return _line({"type": "error", "message": error.message, "remedy": error.remedy})
+
+
+def decode_event(line: str) -> Event:
+    """Read an event.
+
+    Raises:
+        ConfigError: If the line is not an event of this version.
+    """
+    plain = _parse(line)
+    event_type = _EVENT_BY_NAME.get(plain.pop("type", None))
+    if event_type is None:
+        raise _unknown("event")
+    event: Event = from_plain(event_type, plain)
+    return event
+
+
+def decode_message(line: str) -> Command | Request:
+    """Read what a worker is sent: a command or a request.
+
+    Raises:
+        ConfigError: If the line is neither.
+    """
+    plain = _parse(line)
+    kind = plain.pop("type", None)
+    if kind in REQUESTS:
+        return Request(kind)
+    if kind not in COMMAND_KINDS:
+        raise _unknown("command")
+    command: Command = from_plain(COMMAND_KINDS[kind], plain)
+    return command
+
+
+def _parse(line: str) -> dict[str, Any]:
+    try:
+        plain = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise _unknown("line") from error
+    if not isinstance(plain, dict):
+        raise _unknown("line")
+    return plain
+
+
+def _unknown(what: str) -> ConfigError:
+    return ConfigError(
+        f"A {what} of the worker's stream is not understood.",
+        remedy="Close RadTune and start it again; if it happens again, reinstall it.",
+    )
+
+
+def _line(plain: dict[str, Any]) -> str:
+    return json.dumps(_finite(plain), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _finite(value: Any) -> Any:
+    """Replace NaN and infinities, which are not JSON, by null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return value

@@ -1,0 +1,1 @@
+"""Measures of a classifier: ranking, decisions, calibration, and how sure each number is."""

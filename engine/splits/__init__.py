@@ -1,0 +1,1 @@
+"""Training, validation and test, with every patient on one side only."""
