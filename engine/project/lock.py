@@ -1,0 +1,281 @@
+"""Who may write to a project: one session at a time, which lends its right to its workers.
+
+The lock is the operating system's, on ``project.lock``, so it ends with the process that holds it,
+however that ended. The file also names the owner, for the message that others get.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Final, Protocol, Self
+
+from engine.contract.errors import ProjectError
+from engine.files import long_path, storage_error
+
+LOCK_NAME: Final = "project.lock"
+TOKEN_VARIABLE: Final = "RADTUNE_LOCK_TOKEN"
+_OWNER_NAME: Final = "project.owner"
+"""Stands in for the lock on disks that have none."""
+_READ_ONLY: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+_NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
+_LOCKED_BYTE: Final = 1 << 30
+"""Windows locks bytes against reading too; this one lies far behind the owner's name."""
+
+
+class ByteLocks(Protocol):
+    """What is used of ``msvcrt``."""
+
+    LK_NBLCK: int
+    LK_UNLCK: int
+
+    def locking(self, fd: int, mode: int, nbytes: int, /) -> None:
+        """Lock or unlock bytes from the present position on."""
+
+
+class ProjectLock:
+    """The right to write to a project folder.
+
+    Attributes:
+        token: What a worker shows to write in this session's name.
+        is_held: Whether this object holds the lock itself.
+        is_borrowed: Whether another process of this session holds it for us.
+        is_read_only: Whether nobody can write here, so that there is nothing to lock.
+        reason: A sentence where something other than the plain lock applies, else empty.
+    """
+
+    def __init__(self, folder: Path, owner: str) -> None:
+        """Prepare a lock; nothing is locked yet.
+
+        Args:
+            folder: The project's folder, which exists.
+            owner: How others are told who holds it, such as ``the RadTune window``.
+        """
+        self._folder = long_path(Path(os.path.abspath(folder)))  # noqa: PTH100 - as Project
+        self._owner = owner
+        self._file: BinaryIO | None = None
+        self._stand_in: Path | None = None
+        self.token = secrets.token_hex(16)
+        self.is_borrowed = False
+        self.is_read_only = False
+        self.reason = ""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this object holds the lock itself."""
+        return self._file is not None or self._stand_in is not None
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment variable that lends the lock to a worker."""
+        return {
+            TOKEN_VARIABLE: os.environ.get(TOKEN_VARIABLE, "") if self.is_borrowed else self.token
+        }
+
+    def acquire(self) -> None:
+        """Take the lock, or borrow it from the session that started this process.
+
+        On a read-only disk nothing is locked and :attr:`is_read_only` says so.
+
+        Raises:
+            ProjectError: If another session holds it, naming that one.
+            StorageError: If the folder is gone or the disk fails.
+        """
+        if self.is_held or self.is_borrowed or self._borrow():
+            return
+        try:
+            file = _open_lock(self._folder / LOCK_NAME)
+        except OSError as error:
+            if error.errno not in _READ_ONLY:
+                raise storage_error(error, "the project's lock") from error
+            self.is_read_only = True
+            self.reason = "The project folder is read-only, so nothing can be changed in it."
+            return
+        try:
+            is_locked = _lock(file)
+        except OSError as error:
+            file.close()
+            if error.errno not in _NO_LOCKS:
+                raise storage_error(error, "the project's lock") from error
+            self._acquire_stand_in()
+            return
+        if not is_locked:
+            file.close()
+            raise _in_use(self._read_owner(LOCK_NAME))
+        self._file = file
+        _write_owner(file, self._description())
+
+    def release(self) -> None:
+        """Give the lock back; releasing twice does no harm."""
+        self.is_borrowed = False
+        if self._stand_in is not None:
+            self._stand_in.unlink(missing_ok=True)
+            self._stand_in = None
+        if self._file is not None:
+            # The file stays: deleting it would let two others each lock a file of that name.
+            _write_owner(self._file, {})
+            _unlock(self._file)
+            self._file.close()
+            self._file = None
+
+    def _borrow(self) -> bool:
+        token = os.environ.get(TOKEN_VARIABLE)
+        names = (LOCK_NAME, _OWNER_NAME)
+        self.is_borrowed = bool(token) and any(
+            self._read_owner(name).get("token") == token for name in names
+        )
+        return self.is_borrowed
+
+    def _description(self) -> dict[str, Any]:
+        return {
+            "owner": self._owner,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "token": self.token,
+            "since": time.time(),
+        }
+
+    def _read_owner(self, name: str) -> dict[str, Any]:
+        try:
+            plain = json.loads((self._folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return plain if isinstance(plain, dict) else {}
+
+    def _acquire_stand_in(self) -> None:
+        """Lock by a file that exists, on network disks without locks.
+
+        Raises:
+            ProjectError: If the file names a process that may still be alive.
+        """
+        path = self._folder / _OWNER_NAME
+        other = self._read_owner(_OWNER_NAME)
+        if path.exists() and not _has_ended(other):
+            raise _in_use(other, by_hand=True)
+        path.unlink(missing_ok=True)
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                json.dump(self._description(), file)
+        except FileExistsError as error:
+            raise _in_use(self._read_owner(_OWNER_NAME), by_hand=True) from error
+        except OSError as error:
+            raise storage_error(error, "the project's lock") from error
+        self._stand_in = path
+        self.reason = "This disk has no file locks; a file in the project folder stands in."
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+def _open_lock(path: Path) -> BinaryIO:
+    """Open for reading and writing, made if need be, never emptied: another may hold it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+    return os.fdopen(descriptor, "r+b")
+
+
+def _write_owner(file: BinaryIO, description: Mapping[str, Any]) -> None:
+    try:
+        file.seek(0)
+        file.truncate()
+        if description:
+            file.write(json.dumps(description).encode())
+        file.flush()
+    except OSError:
+        return  # a full disk: the lock holds, only its owner's name is missing
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Lock a file without waiting; False if another process has it.
+
+    Raises:
+        OSError: If the disk has no locks.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        return lock_byte(msvcrt, file)
+    import fcntl
+
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _unlock(file: BinaryIO) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        unlock_byte(msvcrt, file)
+        return
+    import fcntl
+
+    fcntl.flock(file.fileno(), fcntl.LOCK_UN)
+
+
+def lock_byte(locks: ByteLocks, file: BinaryIO) -> bool:
+    """Lock one byte far behind the content, the Windows way; False if another has it.
+
+    Raises:
+        OSError: If the disk has no locks.
+    """
+    file.seek(_LOCKED_BYTE)
+    try:
+        locks.locking(file.fileno(), locks.LK_NBLCK, 1)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EDEADLK, getattr(errno, "EDEADLOCK", None)):
+            return False
+        raise
+    finally:
+        file.seek(0)
+    return True
+
+
+def unlock_byte(locks: ByteLocks, file: BinaryIO) -> None:
+    """Unlock what :func:`lock_byte` locked."""
+    file.seek(_LOCKED_BYTE)
+    locks.locking(file.fileno(), locks.LK_UNLCK, 1)
+    file.seek(0)
+
+
+def _has_ended(owner: Mapping[str, Any]) -> bool:
+    """Return whether the process that an owner file names has surely ended."""
+    pid, since = owner.get("pid"), owner.get("since")
+    if owner.get("host") != socket.gethostname() or not isinstance(pid, int):
+        return False
+    import psutil
+
+    try:
+        started = psutil.Process(pid).create_time()
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.Error:
+        return False
+    # A process that began after the file was written has merely got the same number.
+    return isinstance(since, int | float) and started > since + 1
+
+
+def _in_use(owner: Mapping[str, Any], *, by_hand: bool = False) -> ProjectError:
+    name, host = owner.get("owner"), owner.get("host")
+    who = f"{name} on {host}" if name and host else "another RadTune window or command"
+    remedy = "Close it there, then try again."
+    if by_hand:
+        remedy += f" If it has ended long ago, delete {_OWNER_NAME} in the project folder."
+    return ProjectError(f"This project is in use by {who}.", remedy=remedy)

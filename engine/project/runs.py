@@ -1,0 +1,219 @@
+"""The run history: what was tried, how it ended, what it showed on the test set."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from engine.contract.config import ExperimentConfig
+from engine.contract.config_io import config_from_json, config_to_json, from_plain, to_plain
+from engine.contract.errors import RunError
+from engine.contract.events import FAILED, OUTCOMES
+from engine.contract.records import EvaluationResult, RunSummary
+from engine.project.folder import RUNS_FOLDER
+from engine.project.splits import SplitStore
+
+RUNNING: Final = "running"
+PAUSED: Final = "paused"
+INTERRUPTED: Final = "interrupted"
+STATES: Final = (RUNNING, PAUSED, INTERRUPTED, *OUTCOMES)
+_RESUMABLE: Final = (INTERRUPTED, FAILED)
+_RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_CHECKPOINTS: Final = ("last", "previous")
+
+
+class RunStore(SplitStore):
+    """Runs and evaluations of a project."""
+
+    def run_folder(self, run: str) -> Path:
+        """Return the folder of a run, whether it exists or not.
+
+        Raises:
+            ValueError: If ``run`` can't be the name of a folder on every system.
+        """
+        if not _RUN_ID.fullmatch(run) or run.endswith("."):
+            raise ValueError(f"not a run id: {run!r}")
+        return self.folder / RUNS_FOLDER / run
+
+    def add_run(self, run: str, config: ExperimentConfig) -> None:
+        """Enter a run that starts now, with digests of the data and the split it starts from.
+
+        Raises:
+            ValueError: If there is a run of this id.
+        """
+        self.run_folder(run)
+        with self.transaction():
+            self.db.execute(
+                """
+                INSERT INTO runs (id, created, state, config, preset, backbone, method,
+                                  data_digest, split_digest)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """,
+                (
+                    run,
+                    time.time(),
+                    RUNNING,
+                    config_to_json(config),
+                    config.preset,
+                    config.backbone.key,
+                    config.method.key,
+                    self.data_digest(),
+                    self.split_digest(),
+                ),
+            )
+
+    def update_run(
+        self,
+        run: str,
+        *,
+        state: str | None = None,
+        outcome: str | None = None,
+        val_auroc: float | None = None,
+        epochs: int | None = None,
+        seconds: float | None = None,
+        error: str | None = None,
+    ) -> None:
+        """Change what is known of a run; None leaves a field as it is.
+
+        Args:
+            run: Its id.
+            state: One of :data:`STATES`; ``running`` clears an earlier error.
+            outcome: How it ended; becomes its state.
+            val_auroc: Best on validation so far.
+            epochs: Finished so far.
+            seconds: Computed so far.
+            error: What happened, for the history.
+
+        Raises:
+            RunError: If there is no such run.
+            ValueError: If the state is unknown.
+        """
+        state = outcome or state
+        if state is not None and state not in STATES:
+            raise ValueError(f"no such state of a run: {state}")
+        with self.transaction():
+            self._require_run(run)
+            self.db.execute(
+                """
+                UPDATE runs SET state = coalesce(:state, state),
+                    val_auroc = coalesce(:val_auroc, val_auroc), epochs = coalesce(:epochs, epochs),
+                    seconds = coalesce(:seconds, seconds),
+                    error = CASE WHEN :state = 'running' THEN :error
+                                 ELSE coalesce(:error, error) END
+                WHERE id = :run
+                """,
+                {
+                    "run": run,
+                    "state": state,
+                    "val_auroc": val_auroc,
+                    "epochs": epochs,
+                    "seconds": seconds,
+                    "error": error,
+                },
+            )
+
+    def runs(self) -> tuple[RunSummary, ...]:
+        """Return the run history, newest first."""
+        with self.db.snapshot():
+            rows = self.db.all(
+                """
+                SELECT id, created, state, preset, backbone, method, val_auroc, epochs, seconds,
+                       error, looks, data_digest, split_digest
+                FROM runs ORDER BY created DESC, rowid DESC
+                """
+            )
+            now = (self.data_digest(), self.split_digest()) if rows else ("", "")
+        return tuple(self._summary(row, is_stale=(row[11], row[12]) != now) for row in rows)
+
+    def _summary(self, row: tuple[Any, ...], *, is_stale: bool) -> RunSummary:
+        return RunSummary(
+            id=row[0],
+            created=row[1],
+            state=row[2],
+            preset=row[3],
+            backbone=row[4],
+            method=row[5],
+            val_auroc=row[6],
+            epochs=row[7],
+            seconds=row[8],
+            error=row[9],
+            looks=row[10],
+            is_stale=is_stale,
+            is_resumable=not is_stale and row[2] in _RESUMABLE and self._has_checkpoint(row[0]),
+        )
+
+    def _has_checkpoint(self, run: str) -> bool:
+        folder = self.run_folder(run) / "checkpoints"
+        return any((folder / name).exists() for name in _CHECKPOINTS)
+
+    def run_config(self, run: str) -> ExperimentConfig:
+        """Return the settings of a run.
+
+        Raises:
+            RunError: If there is no such run.
+            ConfigError: If a newer version wrote them.
+        """
+        text = self.db.value("SELECT config FROM runs WHERE id = ?", (run,))
+        if text is None:
+            raise _no_run(run)
+        return config_from_json(text)
+
+    def interrupt_leftovers(self) -> list[str]:
+        """Mark runs that no worker computes any more as interrupted, and return their ids.
+
+        For whoever has just acquired the project's lock, so that no worker can be alive.
+        """
+        with self.transaction():
+            rows = self.db.all(
+                "UPDATE runs SET state = ? WHERE state IN (?, ?) RETURNING id",
+                (INTERRUPTED, RUNNING, PAUSED),
+            )
+        return [row[0] for row in rows]
+
+    def count_look(self, run: str) -> int:
+        """Count a look at the test set before it happens, and return how many there now are.
+
+        Raises:
+            RunError: If there is no such run.
+        """
+        with self.transaction():
+            self._require_run(run)
+            self.db.execute("UPDATE runs SET looks = looks + 1 WHERE id = ?", (run,))
+            return int(self.db.value("SELECT looks FROM runs WHERE id = ?", (run,)))
+
+    def save_evaluation(self, run: str, result: EvaluationResult) -> None:
+        """Keep the result of a look; earlier ones stay in the database.
+
+        Raises:
+            RunError: If there is no such run.
+        """
+        with self.transaction():
+            self._require_run(run)
+            # Python's JSON keeps the infinite threshold at which a ROC curve begins.
+            self.db.execute(
+                "INSERT INTO evaluations (run, at, result) VALUES (?, ?, ?)",
+                (run, time.time(), json.dumps(to_plain(result))),
+            )
+
+    def evaluation(self, run: str) -> EvaluationResult | None:
+        """Return the newest result of a run, or None if its test set hasn't been looked at."""
+        text = self.db.value(
+            "SELECT result FROM evaluations WHERE run = ? ORDER BY id DESC LIMIT 1", (run,)
+        )
+        if text is None:
+            return None
+        result: EvaluationResult = from_plain(EvaluationResult, json.loads(text))
+        return result
+
+    def _require_run(self, run: str) -> None:
+        if self.db.one("SELECT 1 FROM runs WHERE id = ?", (run,)) is None:
+            raise _no_run(run)
+
+
+def _no_run(run: str) -> RunError:
+    return RunError(
+        f"There is no run {run} in this project.", remedy="Choose a run from the history."
+    )

@@ -1,0 +1,158 @@
+"""Tables of ``project.db`` and how older ones become current."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+APPLICATION_ID: Final = (
+    0x52544E45  # "RTNE" in the header of the file, so that others are told apart
+)
+
+_VERSION_1: Final = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    """
+    CREATE TABLE sources (
+        id INTEGER PRIMARY KEY,
+        root BLOB NOT NULL,
+        root_from_project BLOB,
+        kind TEXT NOT NULL,
+        added REAL NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE patients (
+        id INTEGER PRIMARY KEY,
+        hash TEXT NOT NULL UNIQUE,
+        origin TEXT NOT NULL CHECK (origin IN ('patient', 'study', 'file'))
+    )
+    """,
+    """
+    CREATE TABLE classes (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,
+        is_positive INTEGER NOT NULL DEFAULT 0,
+        is_left_out INTEGER NOT NULL DEFAULT 0,
+        merged_into INTEGER REFERENCES classes (id)
+    )
+    """,
+    # Columns that lists and counts read come first; the wide header fields come last.
+    """
+    CREATE TABLE records (
+        id INTEGER PRIMARY KEY,
+        source_id INTEGER NOT NULL REFERENCES sources (id),
+        row INTEGER NOT NULL UNIQUE,
+        class_id INTEGER REFERENCES classes (id),
+        patient_id INTEGER NOT NULL REFERENCES patients (id),
+        split TEXT CHECK (split IN ('train', 'val', 'test')),
+        exclusion TEXT,
+        study TEXT,
+        frame INTEGER NOT NULL,
+        format TEXT NOT NULL,
+        modality TEXT NOT NULL,
+        photometric TEXT NOT NULL,
+        width INTEGER NOT NULL,
+        height INTEGER NOT NULL,
+        bits INTEGER NOT NULL,
+        window_center REAL,
+        window_width REAL,
+        view TEXT,
+        sex TEXT,
+        age REAL,
+        device TEXT,
+        n_bytes INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        sha256 TEXT NOT NULL,
+        path TEXT NOT NULL,
+        dicom TEXT NOT NULL,
+        UNIQUE (source_id, path, frame)
+    )
+    """,
+    "CREATE INDEX records_by_class ON records (class_id, exclusion, patient_id)",
+    "CREATE INDEX records_by_patient ON records (patient_id)",
+    "CREATE INDEX records_by_split ON records (split, exclusion)",
+    """
+    CREATE TABLE skipped (
+        source_id INTEGER NOT NULL REFERENCES sources (id),
+        path TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        PRIMARY KEY (source_id, path)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE label_history (
+        id INTEGER PRIMARY KEY,
+        batch INTEGER NOT NULL,
+        at REAL NOT NULL,
+        who TEXT NOT NULL,
+        subject TEXT NOT NULL CHECK (subject IN ('record', 'class')),
+        subject_id INTEGER NOT NULL,
+        field TEXT NOT NULL,
+        old,
+        new,
+        state TEXT NOT NULL DEFAULT 'done' CHECK (state IN ('done', 'undone', 'dropped'))
+    )
+    """,
+    "CREATE INDEX label_history_by_state ON label_history (state, batch)",
+    """
+    CREATE TABLE split (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        at REAL NOT NULL,
+        summary TEXT NOT NULL,
+        usable_digest TEXT NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE runs (
+        id TEXT PRIMARY KEY,
+        created REAL NOT NULL,
+        state TEXT NOT NULL,
+        config TEXT NOT NULL,
+        preset TEXT NOT NULL,
+        backbone TEXT NOT NULL,
+        method TEXT NOT NULL,
+        data_digest TEXT NOT NULL,
+        split_digest TEXT NOT NULL,
+        val_auroc REAL,
+        epochs INTEGER NOT NULL DEFAULT 0,
+        seconds REAL NOT NULL DEFAULT 0,
+        error TEXT,
+        looks INTEGER NOT NULL DEFAULT 0
+    )
+    """,
+    """
+    CREATE TABLE evaluations (
+        id INTEGER PRIMARY KEY,
+        run TEXT NOT NULL REFERENCES runs (id),
+        at REAL NOT NULL,
+        result TEXT NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE segments (
+        id INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL,
+        first_row INTEGER NOT NULL,
+        last_row INTEGER NOT NULL,
+        n_rows INTEGER NOT NULL,
+        rows BLOB,
+        file TEXT NOT NULL UNIQUE,
+        shape TEXT NOT NULL,
+        dtype TEXT NOT NULL
+    )
+    """,
+    "CREATE INDEX segments_by_kind ON segments (kind)",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_VERSION_1,)
+"""Statements that lead from version i to version i + 1."""
+SCHEMA_VERSION: Final = len(MIGRATIONS)
+
+
+def migrate(connection: sqlite3.Connection, from_version: int) -> None:
+    """Bring the tables to :data:`SCHEMA_VERSION`, inside the caller's transaction."""
+    for statements in MIGRATIONS[from_version:]:
+        for statement in statements:
+            connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

@@ -1,0 +1,361 @@
+"""Arrays with one item per row, in files that are written once and never changed.
+
+A kind (``thumbs``, ``pixels-<contract>``, ``features-<hash>``) is a list of segments of up to
+4,096 rows. A segment counts once the database names it, so a crash leaves at most a file that
+nobody names. Files are NumPy's ``.npy``, read through a memory map and never unpickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import os
+import re
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Final, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from engine.contract.errors import ProjectError
+from engine.files import long_path, replace_file, storage_error, sync_folder
+from engine.project.folder import ProjectFolder
+
+SEGMENT_ROWS: Final = 4096
+_KIND: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,80}")  # safe as a file name on every system
+_UNFINISHED: Final = ".part"
+_Item = NDArray[Any]
+
+
+class SegmentWriter:
+    """Appends items to a kind and begins a new segment every 4,096 rows.
+
+    As a context manager it keeps what was appended, unless an exception ends the block: then the
+    unfinished segment is dropped, the finished ones stay.
+    """
+
+    def __init__(
+        self,
+        project: ProjectFolder,
+        kind: str,
+        item_shape: Sequence[int],
+        dtype: DTypeLike,
+        first_row: int | None = None,
+    ) -> None:
+        """Prepare; nothing is written before the first item.
+
+        Args:
+            project: Where to write.
+            kind: Lower-case letters, digits and hyphens.
+            item_shape: Shape of one item.
+            dtype: Element type; not an object type.
+            first_row: Row of the first item; None if rows are given with every item.
+
+        Raises:
+            ValueError: If the kind or the type can't be stored.
+        """
+        if not _KIND.fullmatch(kind):
+            raise ValueError(f"not a kind of segment: {kind!r}")
+        self._project = project
+        self._kind = kind
+        self._item_shape = tuple(item_shape)
+        self._dtype = np.dtype(dtype)
+        if self._dtype.hasobject:
+            raise ValueError("objects can't be stored without pickling")
+        self._next_row = first_row
+        self._rows: list[int] = []
+        self._file: BinaryIO | None = None
+        self._path = Path()
+
+    def append(self, items: _Item, rows: Sequence[int] | NDArray[np.int64] | None = None) -> None:
+        """Add one item or a batch of them.
+
+        Args:
+            items: Shape ``item_shape`` or ``(n, *item_shape)``; the exact element type.
+            rows: Row of every item, if they don't follow one another.
+
+        Raises:
+            StorageError: If the disk is full or read-only.
+            ValueError: If shape, type or number of rows don't fit.
+        """
+        batch = items[None] if items.shape == self._item_shape else items
+        if batch.shape[1:] != self._item_shape or batch.dtype != self._dtype:
+            raise ValueError(f"{batch.shape} {batch.dtype} doesn't fit the segment")
+        numbers = self._numbered(len(batch), rows)
+        while len(batch):
+            n = min(len(batch), SEGMENT_ROWS - len(self._rows))
+            self._write(np.ascontiguousarray(batch[:n]).tobytes())
+            self._rows += numbers[:n]
+            batch, numbers = batch[n:], numbers[n:]
+            if len(self._rows) == SEGMENT_ROWS:
+                self.commit()
+
+    def _numbered(self, n: int, rows: Sequence[int] | NDArray[np.int64] | None) -> list[int]:
+        if rows is not None:
+            numbers = [int(row) for row in rows]
+            if len(numbers) != n:
+                raise ValueError(f"{n} items with {len(numbers)} rows")
+            return numbers
+        if self._next_row is None:
+            raise ValueError("a row is needed for every item")
+        first = self._next_row
+        self._next_row += n
+        return list(range(first, first + n))
+
+    def _write(self, data: bytes) -> None:
+        try:
+            if self._file is None:
+                self._begin()
+            assert self._file is not None
+            self._file.write(data)
+        except OSError as error:
+            self.abort()
+            raise storage_error(error, "the image cache") from error
+
+    def _begin(self) -> None:
+        folder = self._project.cache_folder
+        folder.mkdir(exist_ok=True)
+        self._path = long_path(folder / f"{self._kind}-{secrets.token_hex(6)}.npy")
+        self._file = self._path.with_suffix(_UNFINISHED).open("xb")
+        self._file.write(self._header(0))
+
+    def _header(self, n_rows: int) -> bytes:
+        """Return the header for a number of rows; NumPy leaves room for the first axis to grow."""
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            header,
+            {
+                "descr": np.lib.format.dtype_to_descr(self._dtype),
+                "fortran_order": False,
+                "shape": (n_rows, *self._item_shape),
+            },
+        )
+        return header.getvalue()
+
+    def commit(self) -> None:
+        """Make what was appended count; the next item begins a new segment.
+
+        Raises:
+            StorageError: If the disk is full or read-only.
+        """
+        if self._file is None:
+            return
+        try:
+            self._file.seek(0)
+            self._file.write(self._header(len(self._rows)))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            replace_file(self._path.with_suffix(_UNFINISHED), self._path)
+            sync_folder(self._path.parent)
+        except OSError as error:
+            self.abort()
+            raise storage_error(error, "the image cache") from error
+        rows = np.array(self._rows, dtype="<i8")
+        self._file, self._rows = None, []
+        self._enter(rows)
+
+    def _enter(self, rows: NDArray[np.int64]) -> None:
+        is_contiguous = bool(np.all(np.diff(rows) == 1))
+        with self._project.transaction():
+            self._project.db.execute(
+                """
+                INSERT INTO segments (kind, first_row, last_row, n_rows, rows, file, shape, dtype)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                """,
+                (
+                    self._kind,
+                    int(rows.min()),
+                    int(rows.max()),
+                    len(rows),
+                    None if is_contiguous else rows.tobytes(),
+                    self._path.name,
+                    json.dumps(self._item_shape),
+                    self._dtype.str,
+                ),
+            )
+
+    def abort(self) -> None:
+        """Drop the unfinished segment; its rows stay unwritten."""
+        if self._file is None:
+            return
+        with contextlib.suppress(OSError):  # a full disk refuses the last bytes once more
+            self._file.close()
+        self._path.with_suffix(_UNFINISHED).unlink(missing_ok=True)
+        self._file, self._rows = None, []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.commit()
+        else:
+            self.abort()
+
+
+class SegmentReader:
+    """Reads the rows of a kind; of a row that was written twice, the later one.
+
+    A segment whose file is gone or too short counts as unwritten, so whoever can make its rows
+    again may do so. Reading may go on in other threads; :meth:`refresh` belongs to the project's.
+    """
+
+    def __init__(self, project: ProjectFolder, kind: str) -> None:
+        self._project = project
+        self._kind = kind
+        self._files: list[Path] = []
+        self._arrays: list[_Item | None] = []
+        self._segment_of = np.empty(0, dtype=np.int32)
+        self._offset_of = np.empty(0, dtype=np.int32)
+        self.item_shape: tuple[int, ...] | None = None
+        self.dtype: np.dtype[Any] | None = None
+        self.refresh()
+
+    @property
+    def kind(self) -> str:
+        """What is read."""
+        return self._kind
+
+    def refresh(self) -> None:
+        """Take note of segments written since."""
+        segments = self._project.db.all(
+            "SELECT first_row, n_rows, rows, file, shape, dtype FROM segments WHERE kind = ? "
+            "ORDER BY id",
+            (self._kind,),
+        )
+        files, numbers = [], []
+        for first, n_rows, blob, name, shape, dtype in segments:
+            file = long_path(self._project.cache_folder / name)
+            item_shape = tuple(json.loads(shape))
+            if not _is_whole(file, n_rows * math.prod(item_shape) * np.dtype(dtype).itemsize):
+                continue
+            files.append(file)
+            numbers.append(_row_numbers(first, n_rows, blob))
+            self.item_shape, self.dtype = item_shape, np.dtype(dtype)
+        n_total = max((int(rows.max()) + 1 for rows in numbers), default=0)
+        segment_of = np.full(n_total, -1, dtype=np.int32)
+        offset_of = np.zeros(n_total, dtype=np.int32)
+        for position, rows in enumerate(numbers):
+            segment_of[rows] = position
+            offset_of[rows] = np.arange(len(rows), dtype=np.int32)
+        known = dict(zip(self._files, self._arrays, strict=True))
+        self._files, self._arrays = files, [known.get(file) for file in files]
+        self._segment_of, self._offset_of = segment_of, offset_of
+
+    def __len__(self) -> int:
+        """Return how many rows are there."""
+        return int(np.count_nonzero(self._segment_of >= 0))
+
+    def has(self, row: int) -> bool:
+        """Return whether a row is there."""
+        return 0 <= row < len(self._segment_of) and bool(self._segment_of[row] >= 0)
+
+    def missing(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return those of ``rows`` that aren't there, in their order."""
+        is_inside = (rows >= 0) & (rows < len(self._segment_of))
+        is_there = np.zeros(len(rows), dtype=np.bool_)
+        is_there[is_inside] = self._segment_of[rows[is_inside]] >= 0
+        return rows[~is_there]
+
+    def row(self, row: int) -> _Item:
+        """Return one item as a read-only view of the file.
+
+        Raises:
+            ProjectError: If the row isn't there.
+        """
+        if not self.has(row):
+            raise _not_there()
+        item: _Item = self._array(int(self._segment_of[row]))[int(self._offset_of[row])]
+        return item
+
+    def read(self, rows: NDArray[np.int64]) -> _Item:
+        """Return items as a new array of shape ``(len(rows), *item_shape)``, in the order asked.
+
+        Raises:
+            ProjectError: If one of the rows isn't there.
+        """
+        rows = np.asarray(rows, dtype=np.int64)
+        if len(self.missing(rows)):
+            raise _not_there()
+        items = np.empty((len(rows), *(self.item_shape or ())), dtype=self.dtype or np.uint8)
+        segments = self._segment_of[rows]
+        for position in np.unique(segments):
+            wanted = segments == position
+            items[wanted] = self._array(int(position))[self._offset_of[rows[wanted]]]
+        return items
+
+    def _array(self, position: int) -> _Item:
+        array = self._arrays[position]
+        if array is None:
+            try:
+                array = np.load(self._files[position], mmap_mode="r", allow_pickle=False)
+            except OSError as error:
+                raise storage_error(error, "the image cache", reading=True) from error
+            except ValueError as error:
+                raise _not_there() from error
+            self._arrays[position] = array
+        return array
+
+    def close(self) -> None:
+        """Let go of the files; views handed out keep theirs."""
+        self._arrays = [None] * len(self._files)
+
+
+def forget_segments(project: ProjectFolder, kind: str) -> None:
+    """Make every row of a kind unwritten; the files go at the next opening."""
+    with project.transaction():
+        project.db.execute("DELETE FROM segments WHERE kind = ?", (kind,))
+
+
+def drop_unreferenced(project: ProjectFolder) -> int:
+    """Delete cache files that the database doesn't name, and return how many went.
+
+    For whoever holds the project's lock, before anything is read or written: a file that is still
+    mapped can't be deleted on Windows, and stays until the next time.
+    """
+    named = {row[0] for row in project.db.all("SELECT file FROM segments")}
+    n_dropped = 0
+    try:
+        files = list(long_path(project.cache_folder).iterdir())
+    except OSError:
+        return 0
+    for file in files:
+        if file.name in named or file.suffix not in (".npy", _UNFINISHED):
+            continue
+        try:
+            file.unlink()
+            n_dropped += 1
+        except OSError:
+            continue
+    return n_dropped
+
+
+def _is_whole(file: Path, n_bytes: int) -> bool:
+    try:
+        return file.stat().st_size > n_bytes  # the header adds some
+    except OSError:
+        return False
+
+
+def _row_numbers(first_row: int, n_rows: int, blob: bytes | None) -> NDArray[np.int64]:
+    if blob is None:
+        return np.arange(first_row, first_row + n_rows, dtype=np.int64)
+    return np.frombuffer(blob, dtype="<i8").astype(np.int64)
+
+
+def _not_there() -> ProjectError:
+    return ProjectError(
+        "Some images aren't in the project's cache, or the cache is damaged.",
+        remedy="Import the images again; labels and splits are kept.",
+    )

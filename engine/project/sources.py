@@ -1,0 +1,227 @@
+"""Where the originals are: folders that may move, files that may be missing or unreadable."""
+
+from __future__ import annotations
+
+import os
+import time
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.contract.records import SkippedFile
+from engine.files import long_path
+from engine.project.folder import ProjectFolder, readable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A folder that images were imported from.
+
+    Attributes:
+        root: Where it is now, as far as known; may hold an identifier, so never log it.
+        kind: What it was imported as, in the scanner's words.
+    """
+
+    id: int
+    root: Path
+    kind: str
+    n_images: int
+    n_skipped: int
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """What is known of an imported file, to see whether it changed since."""
+
+    record: int
+    n_bytes: int
+    mtime_ns: int
+    sha256: str
+
+
+def file_key(path: str, *, ignores_case: bool = os.name == "nt") -> str:
+    """Return a relative path in the form in which two spellings of one file are equal.
+
+    Accented letters are composed (macOS stores them decomposed), and on Windows case is dropped.
+    """
+    key = unicodedata.normalize("NFC", path.replace("\\", "/") if os.name == "nt" else path)
+    return key.casefold() if ignores_case else key
+
+
+class SourceStore(ProjectFolder):
+    """Sources of a project."""
+
+    def add_source(self, root: Path, kind: str) -> int:
+        """Return the id of a source folder, adding it if it is new.
+
+        Args:
+            root: The folder.
+            kind: What it is imported as, such as ``folder`` or ``table``.
+        """
+        root = Path(os.path.abspath(root))  # noqa: PTH100 - resolve() would follow mapped drives
+        for source in self.sources():
+            if os.path.normcase(source.root) == os.path.normcase(root):
+                return source.id
+        with self.transaction():
+            cursor = self.db.execute(
+                "INSERT INTO sources (root, root_from_project, kind, added) VALUES (?, ?, ?, ?)",
+                (*self._stored_root(root), kind, time.time()),
+            )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def sources(self) -> tuple[Source, ...]:
+        """Return every source, oldest first."""
+        rows = self.db.all(
+            """
+            SELECT id, root, root_from_project, kind,
+                   (SELECT count(*) FROM records WHERE source_id = sources.id),
+                   (SELECT count(*) FROM skipped WHERE source_id = sources.id)
+            FROM sources ORDER BY id
+            """
+        )
+        return tuple(
+            Source(
+                id=id_,
+                root=self._present_root(root, relative),
+                kind=kind,
+                n_images=n_images,
+                n_skipped=n_skipped,
+            )
+            for id_, root, relative, kind, n_images, n_skipped in rows
+        )
+
+    def source_root(self, source_id: int) -> Path:
+        """Return where a source is now, as far as known.
+
+        Raises:
+            ValueError: If there is no such source.
+        """
+        row = self.db.one("SELECT root, root_from_project FROM sources WHERE id = ?", (source_id,))
+        if row is None:
+            raise ValueError(f"there is no source {source_id}")
+        return self._present_root(*row)
+
+    def _stored_root(self, root: Path) -> tuple[bytes, bytes | None]:
+        """Return a folder by itself and as seen from the project (None across Windows drives).
+
+        As bytes, since a folder's name on Linux need not be text.
+        """
+        try:
+            relative = Path(os.path.relpath(root, self.folder)).as_posix()
+        except ValueError:
+            return os.fsencode(root), None
+        return os.fsencode(root), os.fsencode(relative)
+
+    def _present_root(self, root: bytes, relative: bytes | None) -> Path:
+        """Prefer the place itself; a project that moved together with its images follows."""
+        absolute = Path(os.fsdecode(root))
+        if relative is None or long_path(absolute).is_dir():
+            return absolute
+        moved = Path(os.path.normpath(self.folder / os.fsdecode(relative)))
+        return moved if long_path(moved).is_dir() else absolute
+
+    def known_files(self, source_id: int) -> dict[tuple[str, int], KnownFile]:
+        """Return what was imported from a source, by :func:`file_key` and frame."""
+        rows = self.db.all(
+            "SELECT path, frame, id, n_bytes, mtime_ns, sha256 FROM records WHERE source_id = ?",
+            (source_id,),
+        )
+        return {(file_key(path), frame): KnownFile(*facts) for path, frame, *facts in rows}
+
+    def original_path(self, record_id: int) -> Path:
+        """Return where the original of a record should be.
+
+        Raises:
+            ValueError: If there is no such record.
+        """
+        return self.original_paths([record_id])[0]
+
+    def original_paths(self, record_ids: Sequence[int]) -> list[Path]:
+        """Return where the originals of records should be, in the order asked.
+
+        Raises:
+            ValueError: If one of the records doesn't exist.
+        """
+        roots = {source.id: source.root for source in self.sources()}
+        paths = []
+        for record in record_ids:
+            row = self.db.one("SELECT source_id, path FROM records WHERE id = ?", (int(record),))
+            if row is None:
+                raise ValueError(f"there is no record {record}")
+            paths.append(long_path(roots[row[0]] / row[1]))
+        return paths
+
+    def relink(self, source_id: int, new_root: Path) -> tuple[int, int]:
+        """Say that a source's folder is now elsewhere.
+
+        The source moves only if at least one of its images is found there. Names are compared with
+        either way of writing accents, and by the disk's own rule on case.
+
+        Args:
+            source_id: The source that moved.
+            new_root: Where its folder is now.
+
+        Returns:
+            Number of images found and number missing at ``new_root``.
+        """
+        root = Path(os.path.abspath(new_root))  # noqa: PTH100 - as in add_source
+        rows = self.db.all("SELECT id, path FROM records WHERE source_id = ?", (source_id,))
+        renamed: list[tuple[str, int]] = []
+        n_found = 0
+        for record, path in rows:
+            spelling = _found_as(root, path)
+            n_found += spelling is not None
+            if spelling is not None and spelling != path:
+                renamed.append((spelling, record))
+        if n_found:
+            with self.transaction():
+                self.db.execute(
+                    "UPDATE sources SET root = ?, root_from_project = ? WHERE id = ?",
+                    (*self._stored_root(root), source_id),
+                )
+                self.db.execute_many("UPDATE records SET path = ? WHERE id = ?", renamed)
+        return n_found, len(rows) - n_found
+
+    def missing_originals(self, *, sample: int | None = None) -> list[int]:
+        """Return the records whose original isn't where it should be.
+
+        Args:
+            sample: Look at this many, spread over the project; None looks at all, which takes
+                about 10 s for 100,000 images on a network disk.
+        """
+        roots = {source.id: source.root for source in self.sources()}
+        rows = self.db.all("SELECT id, source_id, path FROM records ORDER BY id")
+        if sample is not None and 0 < sample < len(rows):
+            rows = [rows[i * len(rows) // sample] for i in range(sample)]
+        return [
+            record for record, source, path in rows if not long_path(roots[source] / path).is_file()
+        ]
+
+    def add_skipped(self, source_id: int, files: Iterable[SkippedFile]) -> None:
+        """Remember files that were left out; a newer reason replaces an older one.
+
+        Letters of a name that aren't valid Unicode are kept as question marks.
+        """
+        with self.transaction():
+            self.db.execute_many(
+                """
+                INSERT INTO skipped (source_id, path, reason) VALUES (?, ?, ?)
+                ON CONFLICT (source_id, path) DO UPDATE SET reason = excluded.reason
+                """,
+                [(source_id, readable(file.path), file.reason) for file in files],
+            )
+
+    def skipped(self) -> tuple[SkippedFile, ...]:
+        """Return the files that were left out, with the reason."""
+        rows = self.db.all("SELECT path, reason FROM skipped ORDER BY source_id, path")
+        return tuple(SkippedFile(path=path, reason=reason) for path, reason in rows)
+
+
+def _found_as(root: Path, path: str) -> str | None:
+    """Return the spelling of ``path`` under which a file exists beneath ``root``, or None."""
+    for form in (path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path)):
+        if long_path(root / form).is_file():
+            return form
+    return None
