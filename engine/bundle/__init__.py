@@ -1,0 +1,1 @@
+"""What an exported classifier is: a folder that can be read, checked and applied anywhere."""

@@ -1,0 +1,69 @@
+"""The bundle: ``bundle.json`` with every fact, ``weights.safetensors``, ``MODEL_CARD.md``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from engine.contract.config import ImageContract
+
+BUNDLE_VERSION: Final = 1
+FACTS_NAME: Final = "bundle.json"
+WEIGHTS_NAME: Final = "weights.safetensors"
+CARD_NAME: Final = "MODEL_CARD.md"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackboneFacts:
+    """The network of a bundle, enough to build it again without the catalog.
+
+    Attributes:
+        mean: Subtracted from values in [0, 1], per channel.
+        std: Divides what is left.
+        weights_digest: Hash of the pre-trained weights that training began from.
+        licence: SPDX id of those weights.
+    """
+
+    key: str
+    family: str
+    builder: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    pretrained_on: str
+    weights_digest: str
+    licence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleFacts:
+    """Everything about an exported classifier except its tensors.
+
+    Attributes:
+        name: For people.
+        classes: In the order of the network's outputs.
+        positive: Index of the positive class of two, else None.
+        threshold: Probability of the positive class from which an image counts as positive.
+        image: How a file becomes the network's input.
+        test_time_views: Moved copies whose probabilities are averaged.
+        precision: Arithmetic that the results were measured with.
+        metrics: Test results with intervals if the test set was looked at, and validation AUROC.
+        data: Numbers of images and patients by split and class.
+        method: How the backbone was adapted: preset, method, seed, all settings.
+        files: SHA-256 of each other file of the bundle.
+    """
+
+    bundle_version: int
+    name: str
+    classes: tuple[str, ...]
+    positive: int | None
+    threshold: float | None
+    image: ImageContract
+    backbone: BackboneFacts
+    test_time_views: int
+    precision: str
+    metrics: dict[str, Any]
+    data: dict[str, Any]
+    method: dict[str, Any]
+    versions: dict[str, str]
+    files: dict[str, str] = field(default_factory=dict)
+    intended_use: str = "Research and teaching. Not for clinical use."

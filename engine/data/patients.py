@@ -1,0 +1,120 @@
+"""Where the patient id of an image comes from. Raw ids stay in memory."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import PurePosixPath
+
+from engine.contract.errors import ConfigError, DatasetError
+from engine.contract.records import PatientRule
+from engine.data.decoded import DecodedImage
+from engine.data.sheet import Item, count_of
+
+
+class PatientFinder:
+    """Finds raw patient ids by a rule and remembers which sources gave them."""
+
+    def __init__(self, rule: PatientRule, *, has_column: bool) -> None:
+        """Prepare.
+
+        Args:
+            rule: The user's rule.
+            has_column: Whether the label sheet has patient ids.
+
+        Raises:
+            ConfigError: If the pattern is no regular expression.
+            DatasetError: If the rule asks for a column that isn't there.
+        """
+        if rule.source == "column" and not has_column:
+            raise DatasetError(
+                "The patient is to come from a column, but the labels have no patient column.",
+                remedy="Name it with --patient-column, or choose another way to tell patients.",
+            )
+        self._rule = rule
+        self._pattern = compile_pattern(rule.pattern) if rule.source == "pattern" else None
+        self._counts: Counter[str] = Counter()
+        self._ids: set[str] = set()
+
+    def find(self, item: Item, image: DecodedImage) -> str | None:
+        """Return the raw id of an image's patient; None where the file is all that is known."""
+        raw, source = self._look(item, image)
+        self._counts[source] += 1
+        if raw is not None:
+            self._ids.add(raw)
+        return raw
+
+    def _look(self, item: Item, image: DecodedImage) -> tuple[str | None, str]:
+        wanted = self._rule.source
+        if wanted in ("auto", "column") and item.patient:
+            return item.patient, "column"
+        if wanted in ("auto", "dicom") and image.patient_id:
+            return image.patient_id, "dicom"
+        if self._pattern is not None and (raw := match_pattern(self._pattern, item.path)):
+            return raw, "pattern"
+        return None, "file"
+
+    @property
+    def allows_study(self) -> bool:
+        """Whether images of one study may be kept together where no patient is known."""
+        return self._rule.source != "file"
+
+    @property
+    def source(self) -> str:
+        """Where most ids came from, as in ``PatientRule.source``."""
+        known = Counter({s: n for s, n in self._counts.items() if s != "file"})
+        return known.most_common(1)[0][0] if known else "file"
+
+    def notes(self) -> list[str]:
+        """Return what the user should know about the patients."""
+        n_images, n_file = self._counts.total(), self._counts["file"]
+        if not n_images:
+            return []
+        if n_file == n_images:
+            return [
+                "No patient ids were found: each file is its own patient (images of one DICOM "
+                "study stay together). If patients have several images, give a patient column or "
+                "a file-name pattern, or results may look too good."
+                if self.allows_study
+                else "Each file is its own patient."
+            ]
+        notes = []
+        if n_file:
+            notes.append(
+                f"{count_of(n_file, 'image', 'has')} no patient id; each such file is "
+                "its own patient."
+            )
+        if len(self._ids) == 1 and n_images > 1:
+            notes.append(
+                "All images have the same patient id, so they can't be divided; anonymised files "
+                "often do. Give a patient column or a file-name pattern, or use the file."
+            )
+        return notes
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """Return the pattern for patient ids in file names.
+
+    Raises:
+        ConfigError: If it is empty or no regular expression.
+    """
+    if not pattern:
+        raise ConfigError(
+            "There is no pattern for the patient id.",
+            remedy="Give a regular expression whose first group is the id, such as ^([^_]+)_ .",
+        )
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(
+            f"The pattern for the patient id is no regular expression: {error.msg}.",
+            remedy="Correct it; brackets stand in pairs, and the first group is the id.",
+        ) from error
+
+
+def match_pattern(pattern: re.Pattern[str], path: str) -> str | None:
+    """Return the patient id that a pattern finds in a file's name, or None."""
+    found = pattern.search(PurePosixPath(path).name)
+    if found is None:
+        return None
+    return (found.group(1) if pattern.groups else found.group()) or None

@@ -1,0 +1,140 @@
+"""From stored depth to display levels: window, table or percentiles, then inversion.
+
+Everything stays at full depth: the result is float32 in [0, 1], or the untouched bytes of an
+8-bit image that is shown as it is.
+
+References:
+    DICOM PS3.3, C.11.2 (VOI LUT module) and C.7.6.3.1.2 (photometric interpretation).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.data.decoded import DecodedImage, VoiLut, Window
+
+PERCENTILES: Final = (0.5, 99.5)
+"""Shown from black to white where nothing in the file says otherwise."""
+_SAMPLE_PX: Final = 1_000_000
+"""More pixels than this are thinned out evenly before their percentiles are taken."""
+_GLANCE_PX: Final = 16_384
+_TABLE_PX: Final = 1 << 16
+"""From this many pixels on, a table over all 16-bit values costs less than the arithmetic."""
+
+
+def effective_window(image: DecodedImage, mode: str) -> Window | VoiLut:
+    """Return the window or table that an image is shown with.
+
+    Args:
+        image: The image.
+        mode: ``file``: the table or window of the file; without one, or if all of the image lies
+            on one side of it, the full range of 8-bit and colour images and the percentiles of
+            all others. ``robust``: always the percentiles. ``full``: the full range that the file
+            could hold.
+    """
+    if mode == "full":
+        return Window.between(*image.value_range)
+    if mode == "file":
+        if image.voi_lut is not None:
+            return image.voi_lut
+        if image.window is not None and _shows_something(image.window, image.values):
+            return image.window
+        if image.is_color or image.bits <= 8:
+            return Window.between(*image.value_range)
+    return percentile_window(image.values, image.padding)
+
+
+def _shows_something(window: Window, values: NDArray[Any]) -> bool:
+    """Return whether a window doesn't turn the whole image black or white.
+
+    Some devices write windows for values that a later conversion shifted.
+    """
+    if window.kind == "sigmoid":
+        return True
+    step = max(1, int(np.sqrt(values.size / _GLANCE_PX)))
+    low, high = np.percentile(values[::step, ::step], PERCENTILES)
+    return bool(window.center - window.width / 2 < high and low < window.center + window.width / 2)
+
+
+def window_numbers(image: DecodedImage, mode: str) -> tuple[float, float]:
+    """Return centre and width of the effective window; for a table, of the values it spans."""
+    window = effective_window(image, mode)
+    if isinstance(window, VoiLut):
+        window = Window.between(window.first, window.first + len(window.levels) - 1)
+    return float(window.center), float(window.width)
+
+
+def percentile_window(values: NDArray[Any], padding: tuple[float, float] | None = None) -> Window:
+    """Return the window between the 0.5th and 99.5th percentile of the values.
+
+    Args:
+        values: Any shape. Large arrays are thinned out evenly, so that the result depends on
+            nothing but the values.
+        padding: Lowest and highest value that stands for "no image" and is left out.
+    """
+    step = max(1, int(np.sqrt(values.size / _SAMPLE_PX)))
+    sample = values[::step, ::step].ravel() if values.ndim >= 2 else values
+    if padding is not None:
+        kept = sample[(sample < padding[0]) | (sample > padding[1])]
+        sample = kept if kept.size else sample
+    low, high = np.percentile(sample, PERCENTILES)
+    if high <= low:
+        low, high = float(sample.min()), float(sample.max())
+    return (
+        Window.between(float(low), float(high))
+        if high > low
+        else Window(center=float(low), width=1.0)
+    )
+
+
+def apply_window(values: NDArray[Any], window: Window | VoiLut) -> NDArray[np.float32]:
+    """Return display levels in [0, 1], float32, same shape; values outside saturate."""
+    if isinstance(window, VoiLut):
+        index = np.clip(np.rint(values).astype(np.int64) - window.first, 0, len(window.levels) - 1)
+        levels: NDArray[np.float32] = window.levels[index]
+        return levels
+    precise = values.dtype.itemsize > 2
+    x: NDArray[Any] = values.astype(np.float64 if precise else np.float32)
+    center, width = window.center, window.width
+    if window.kind == "sigmoid":
+        curve = 1 / (1 + np.exp(np.clip(-4 * (x - center) / width, -80, 80)))
+        return np.asarray(curve, dtype=np.float32)
+    if window.kind == "linear" and width >= 1:
+        center, width = center - 0.5, width - 1
+        if width == 0:  # the standard's formula at width 1 is a threshold
+            return np.asarray(x > center, dtype=np.float32)
+    x -= np.asarray(center - width / 2, x.dtype)
+    x *= np.asarray(1 / width, x.dtype)
+    return np.asarray(np.clip(x, 0, 1, out=x), dtype=np.float32)
+
+
+def display_levels(image: DecodedImage, mode: str) -> NDArray[Any]:
+    """Return an image as it is shown: windowed, and black on white turned round.
+
+    Returns:
+        uint8 if the image is 8-bit and shown over its whole range, else float32 in [0, 1]; shape
+        of ``image.values``.
+    """
+    window = effective_window(image, mode)
+    values = image.values
+    if values.dtype == np.uint8 and window == Window.between(0, 255):
+        return np.bitwise_not(values) if image.is_inverted else values
+    if values.dtype.kind in "iu" and values.dtype.itemsize <= 2 and values.size > _TABLE_PX:
+        return _through_table(values, window, is_inverted=image.is_inverted)
+    levels = apply_window(values, window)
+    return np.subtract(1, levels, out=levels) if image.is_inverted else levels
+
+
+def _through_table(
+    values: NDArray[Any], window: Window | VoiLut, *, is_inverted: bool
+) -> NDArray[np.float32]:
+    """Apply a window by looking every value up, which is exact for integers up to 16 bits."""
+    unsigned = np.dtype(f"u{values.dtype.itemsize}")
+    every = np.arange(2 ** (8 * values.dtype.itemsize), dtype=unsigned)
+    table = apply_window(every.view(values.dtype), window)
+    if is_inverted:
+        np.subtract(1, table, out=table)
+    return np.take(table, values.view(unsigned))

@@ -1,0 +1,1 @@
+"""Measuring a finished run on the test set, with intervals."""

@@ -1,0 +1,1 @@
+"""Leaving RadTune: bundles, model cards, and applying a bundle to new images."""

@@ -1,0 +1,117 @@
+"""The model card that goes with a bundle, for the people who will apply it.
+
+After Mitchell et al., "Model Cards for Model Reporting", FAT* 2019.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.bundle.format import BundleFacts
+from engine.contract.catalog import backbone_card, method_card
+
+
+def model_card(facts: BundleFacts) -> str:
+    """Return the card as Markdown."""
+    return (
+        "\n\n".join(
+            [
+                f"# {facts.name}",
+                f"**{facts.intended_use}** No approval as a medical device exists. Results hold for "
+                "images like those described below; elsewhere they must be measured again.",
+                _task(facts),
+                _results(facts),
+                _data(facts),
+                _network(facts),
+                _input(facts),
+                "## Versions\n\n" + _bullets(facts.versions),
+            ]
+        )
+        + "\n"
+    )
+
+
+def _task(facts: BundleFacts) -> str:
+    lines = ["## Task", "", f"Classes, in order: {', '.join(facts.classes)}."]
+    if facts.threshold is not None and facts.positive is not None:
+        lines.append(
+            f"An image counts as '{facts.classes[facts.positive]}' from a probability of "
+            f"{facts.threshold:.3f} on. That threshold maximises Youden's index on the validation "
+            "images."
+        )
+    else:
+        lines.append("The class with the largest probability wins.")
+    return "\n".join(lines)
+
+
+def _results(facts: BundleFacts) -> str:
+    test = facts.metrics.get("test")
+    lines = ["## Results", ""]
+    if test is None:
+        lines.append("The test set has not been looked at; there is no honest figure yet.")
+    else:
+        lines += [
+            f"Test set: {test['n_images']} images of {test['n_patients']} patients, looked at "
+            f"{test['looks']} time{'s' if test['looks'] != 1 else ''} with this run. Intervals are "
+            "95 %, from resampled patients.",
+            "",
+            "| measure | value | interval |",
+            "|---|---|---|",
+        ]
+        for name, interval in test["intervals_95"].items():
+            value, low, high = (_number(interval[k]) for k in ("value", "low", "high"))
+            lines.append(f"| {name.replace('_', ' ')} | {value} | {low} to {high} |")
+    val = facts.metrics.get("validation_auroc")
+    if val is not None:
+        lines += ["", f"Validation AUROC (used for choices, so optimistic): {val:.3f}."]
+    return "\n".join(lines)
+
+
+def _data(facts: BundleFacts) -> str:
+    lines = ["## Data", "", f"| split | {' | '.join(facts.classes)} | patients |"]
+    lines.append("|---" * (len(facts.classes) + 2) + "|")
+    for split, counts in facts.data["images"].items():
+        numbers = " | ".join(str(counts[name]) for name in facts.classes)
+        lines.append(f"| {split} | {numbers} | {facts.data['patients'][split]} |")
+    together = facts.data["kept_together"]
+    lines += ["", f"All images of one {together} are in the same split."]
+    if together != "patient":
+        lines.append("Patient ids were not known, so patients may be on both sides.")
+    return "\n".join(lines)
+
+
+def _network(facts: BundleFacts) -> str:
+    card, method = backbone_card(facts.backbone.key), method_card(_method_key(facts))
+    bullets = {
+        "backbone": card.title if card else facts.backbone.key,
+        "pre-trained on": facts.backbone.pretrained_on,
+        "licence of the pre-trained weights": facts.backbone.licence,
+        "adapted by": f"{method.title if method else _method_key(facts)}, preset "
+        f"{facts.method['preset']}, {facts.method['epochs']} epochs",
+        "arithmetic": facts.precision,
+    }
+    return "## Network\n\n" + _bullets(bullets)
+
+
+def _input(facts: BundleFacts) -> str:
+    image = facts.image
+    bullets = {
+        "size": f"{image.size_px} x {image.size_px} pixels, {image.fit}, padding {image.padding}",
+        "window": image.window,
+        "channels": str(image.channels),
+        "mean, std": f"{facts.backbone.mean}, {facts.backbone.std} for values in [0, 1]",
+        "image contract": image.key(),
+    }
+    return "## Input\n\n" + _bullets(bullets)
+
+
+def _method_key(facts: BundleFacts) -> str:
+    return str(facts.method["settings"]["method"]["key"])
+
+
+def _bullets(items: dict[str, str]) -> str:
+    return "\n".join(f"- {name}: {value}" for name, value in items.items())
+
+
+def _number(value: Any) -> str:
+    return "not defined" if value is None or value != value else f"{value:.3f}"

@@ -1,0 +1,185 @@
+"""Applying a bundle: the same path from file to pixels as in training."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.bundle.read import Bundle, read_bundle
+from engine.contract.config import RuntimeConfig
+from engine.contract.control import Control
+from engine.contract.errors import DatasetError, EngineError
+from engine.contract.events import Event, JobProgressed
+from engine.contract.records import PredictionResult, PredictionRow, SkippedFile
+from engine.data.listing import list_files
+from engine.data.pixels import load_pixels
+from engine.data.transforms import test_time_views
+from engine.evaluate.report import decide
+from engine.files import write_atomic
+from engine.hardware import Runtime, apply_runtime, resolve_runtime
+from engine.trainer.steps import predict_batch
+
+_BATCH: Final = 32
+_READERS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A file that was read, or why it wasn't."""
+
+    path: Path
+    pixels: NDArray[np.generic] | None = None
+    patient: str | None = None
+    problem: str = ""
+
+
+class Predictor:
+    """A bundle's network, ready to be applied to files.
+
+    Attributes:
+        bundle: What is applied.
+    """
+
+    def __init__(self, bundle: Bundle, runtime: Runtime | None = None) -> None:
+        self.bundle = bundle
+        precision = bundle.facts.precision
+        self._runtime = runtime or resolve_runtime(RuntimeConfig(precision=precision))
+        apply_runtime(self._runtime)
+        self._network = bundle.network().to(self._runtime.device)
+
+    def predict_pixels(self, pixels: NDArray[np.generic]) -> NDArray[np.float64]:
+        """Return class probabilities ``(N, K)`` of pixels made by the bundle's image contract."""
+        n_views = self.bundle.facts.test_time_views
+        views = (
+            (lambda batch: test_time_views(batch, n_views, padding=self.bundle.facts.image.padding))
+            if n_views > 1
+            else None
+        )
+        return predict_batch(self._network, pixels, self._runtime, views=views)
+
+    def predict_files(
+        self, paths: Sequence[Path]
+    ) -> Iterator[tuple[list[_Read], NDArray[np.float64]]]:
+        """Yield batches of files with the probabilities of those that could be read."""
+        with ThreadPoolExecutor(_READERS) as pool:
+            for start in range(0, len(paths), _BATCH):
+                read = list(pool.map(self._read, paths[start : start + _BATCH]))
+                sound = [item.pixels for item in read if item.pixels is not None]
+                n_classes = len(self.bundle.facts.classes)
+                probabilities = (
+                    self.predict_pixels(np.stack(sound)) if sound else np.empty((0, n_classes))
+                )
+                yield read, probabilities
+
+    def _read(self, path: Path) -> _Read:
+        try:
+            pixels, image = load_pixels(path, self.bundle.facts.image)
+            return _Read(path, pixels, image.patient_id)
+        except EngineError as error:
+            return _Read(path, problem=error.message)
+
+
+class _Pseudonyms:
+    """Numbers patients afresh in order of arrival; a file without an id is its own patient."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+        self._count = 0
+
+    def of(self, patient: str | None) -> str:
+        if patient is not None and patient in self._known:
+            return self._known[patient]
+        self._count += 1
+        pseudonym = f"P{self._count:04d}"
+        if patient is not None:
+            self._known[patient] = pseudonym
+        return pseudonym
+
+
+def predict(
+    bundle: Path, source: Path, out: Path, emit: Callable[[Event], None], control: Control
+) -> PredictionResult:
+    """Apply a bundle to a file or folder and write one CSV row per image.
+
+    Columns: ``path`` (relative to the source folder), ``patient`` (numbered afresh), ``class``,
+    and ``p_<class>`` for each class.
+
+    Raises:
+        BundleError: If the bundle can't be used.
+        DatasetError: If there is no image to apply it to.
+        StorageError: If the table can't be written.
+    """
+    predictor = Predictor(read_bundle(bundle))
+    root = source if source.is_dir() else source.parent
+    paths = _images_in(source)
+    if not paths:
+        raise DatasetError(
+            "There are no images in this place.",
+            remedy="Choose a folder that holds DICOM, PNG, JPEG, TIFF or BMP files.",
+        )
+    facts, pseudonyms = predictor.bundle.facts, _Pseudonyms()
+    rows: list[PredictionRow] = []
+    skipped: list[SkippedFile] = []
+    done = 0
+    for read, probabilities in predictor.predict_files(paths):
+        control.safe_point()
+        skipped += [
+            SkippedFile(path=_relative(item.path, root), reason=item.problem)
+            for item in read
+            if item.pixels is None
+        ]
+        labels = decide(probabilities, facts.threshold, facts.positive)
+        sound = [item for item in read if item.pixels is not None]
+        rows += [
+            PredictionRow(
+                path=_relative(item.path, root),
+                patient=pseudonyms.of(item.patient),
+                label=facts.classes[label],
+                probabilities=tuple(float(p) for p in values),
+            )
+            for item, label, values in zip(sound, labels, probabilities, strict=True)
+        ]
+        done += len(read)
+        emit(JobProgressed(kind="predict", stage="Applying to images", done=done, total=len(paths)))
+    write_atomic(out, _table(facts.classes, rows))
+    return PredictionResult(
+        out=str(out),
+        n_images=len(rows),
+        n_skipped=len(skipped),
+        skipped=tuple(skipped),
+        classes=facts.classes,
+        rows=tuple(rows),
+    )
+
+
+def _images_in(source: Path) -> list[Path]:
+    if source.is_dir():
+        listing = list_files(source)
+        return [listing.path(name) for name in listing.images()]
+    if not source.is_file():
+        raise DatasetError(
+            "The images to apply the classifier to don't exist.", remedy="Check the path."
+        )
+    return [source]
+
+
+def _relative(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()
+
+
+def _table(classes: tuple[str, ...], rows: Sequence[PredictionRow]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "patient", "class", *(f"p_{name}" for name in classes)])
+    for row in rows:
+        shares = [f"{p:.6f}" for p in row.probabilities]
+        writer.writerow([row.path, row.patient, row.label, *shares])
+    return text.getvalue()

@@ -1,0 +1,236 @@
+"""Writing a bundle, and reading it back before it is called done."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.torch import save
+
+from engine.bundle.format import (
+    BUNDLE_VERSION,
+    CARD_NAME,
+    FACTS_NAME,
+    WEIGHTS_NAME,
+    BackboneFacts,
+    BundleFacts,
+)
+from engine.bundle.read import largest_difference, read_bundle
+from engine.contract.catalog import backbone_card
+from engine.contract.config_io import to_plain
+from engine.contract.control import Control
+from engine.contract.errors import BundleError, EngineError
+from engine.contract.events import Event, JobProgressed
+from engine.contract.records import SPLITS, EvaluationResult
+from engine.data.pixels import load_pixels
+from engine.evaluate.report import Scored, choose_threshold
+from engine.evaluate.score import FinishedRun, load_run
+from engine.export.model_card import model_card
+from engine.export.predictor import Predictor
+from engine.files import make_folder, replace_folder, sha256_file, write_atomic, write_json
+from engine.models.weights import weights_digest
+from engine.project.store import Project
+from engine.project.table import TrainingTable
+
+_N_VERIFIED: Final = 32
+_TOLERANCE: Final = 1e-3
+_HEADLINE: Final = [
+    "auroc",
+    "auroc_low",
+    "auroc_high",
+    "accuracy",
+    "balanced_accuracy",
+    "sensitivity",
+    "specificity",
+    "f1",
+    "n_images",
+    "n_patients",
+    "looks",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """A verified bundle.
+
+    Attributes:
+        bundle: Its folder.
+        max_difference: Largest difference of a probability between the run and the bundle.
+        n_verified: Images that were compared.
+        from_originals: Whether those images were read from the original files.
+    """
+
+    bundle: str
+    max_difference: float
+    n_verified: int
+    from_originals: bool
+
+
+def export_bundle(
+    project: Project,
+    run: str,
+    out: Path,
+    emit: Callable[[Event], None],
+    control: Control,
+) -> Exported:
+    """Write a bundle of a finished run and verify it on real images.
+
+    Raises:
+        BundleError: If the folder holds something else, or the bundle doesn't reproduce the run.
+        RunError: If the run isn't finished.
+        StorageError: If the disk is full or can't be written.
+    """
+    _check_target(out)
+    loaded = load_run(project, run)
+    table = project.training_table()
+    writing = out.with_name(out.name + ".writing")
+    shutil.rmtree(writing, ignore_errors=True)
+    try:
+        _progress(emit, "Writing the bundle", 0)
+        _write(writing, _facts(project, loaded, table), loaded)
+        control.safe_point()
+        _progress(emit, "Checking it on real images", 1)
+        difference, n, from_originals = _verify(project, loaded, table, writing)
+        if difference > _TOLERANCE:
+            raise BundleError(
+                f"The exported bundle differs from the run by up to {difference:.2g}.",
+                remedy="Nothing was kept. Try again; if it happens again, report it.",
+            )
+        replace_folder(writing, out)
+    finally:
+        shutil.rmtree(writing, ignore_errors=True)
+    _progress(emit, "Checking it on real images", 2)
+    return Exported(
+        bundle=str(out), max_difference=difference, n_verified=n, from_originals=from_originals
+    )
+
+
+def _progress(emit: Callable[[Event], None], stage: str, done: int) -> None:
+    emit(JobProgressed(kind="export", stage=stage, done=done, total=2))
+
+
+def _check_target(out: Path) -> None:
+    if out.exists() and any(out.iterdir()) and not (out / FACTS_NAME).is_file():
+        raise BundleError(
+            "The chosen folder holds other files.",
+            remedy="Choose an empty folder or a new name for the bundle.",
+        )
+
+
+def _write(folder: Path, facts: BundleFacts, loaded: FinishedRun) -> None:
+    tensors = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in loaded.network.state_dict().items()
+    }
+    make_folder(folder)
+    write_atomic(folder / WEIGHTS_NAME, save(tensors))
+    write_atomic(folder / CARD_NAME, model_card(facts))
+    files = {name: sha256_file(folder / name) for name in (WEIGHTS_NAME, CARD_NAME)}
+    write_json(folder / FACTS_NAME, to_plain(replace(facts, files=files)))
+
+
+def _facts(project: Project, loaded: FinishedRun, table: TrainingTable) -> BundleFacts:
+    config = loaded.config
+    card = backbone_card(config.backbone.key)
+    assert card is not None  # the run was built from it
+    is_scratch = config.backbone.weights == "scratch"
+    summary = next(row for row in project.runs() if row.id == loaded.id)
+    return BundleFacts(
+        bundle_version=BUNDLE_VERSION,
+        name=project.name,
+        classes=loaded.class_names,
+        positive=loaded.positive,
+        threshold=_threshold(loaded, table),
+        image=config.image,
+        backbone=BackboneFacts(
+            key=card.key,
+            family=card.family,
+            builder=card.builder,
+            mean=card.mean,
+            std=card.std,
+            pretrained_on="nothing (random weights)" if is_scratch else card.pretrained_on,
+            weights_digest="" if is_scratch else weights_digest(card.key),
+            licence=card.licence,
+        ),
+        test_time_views=config.evaluation.test_time_views,
+        precision=loaded.runtime.precision,
+        metrics=_metrics(project.evaluation(loaded.id), summary.val_auroc),
+        data=_data_summary(loaded, table),
+        method={"preset": config.preset, "epochs": summary.epochs, "settings": to_plain(config)},
+        versions=loaded.recipe["versions"],
+    )
+
+
+def _threshold(loaded: FinishedRun, table: TrainingTable) -> float | None:
+    val = np.flatnonzero(table.split == 1)
+    scored = Scored(
+        probabilities=loaded.probabilities(table.rows[val]),
+        labels=table.labels[val],
+        patients=table.groups[val],
+        records=table.record_ids[val],
+    )
+    return choose_threshold(scored, loaded.positive)
+
+
+def _metrics(result: EvaluationResult | None, val_auroc: float | None) -> dict[str, Any]:
+    metrics: dict[str, Any] = {"validation_auroc": val_auroc, "test": None}
+    if result is not None:
+        metrics["test"] = {name: getattr(result, name) for name in _HEADLINE}
+        metrics["test"]["intervals_95"] = to_plain(result.intervals)
+        metrics["test"]["confusion"] = to_plain(result.confusion)
+    return metrics
+
+
+def _data_summary(loaded: FinishedRun, table: TrainingTable) -> dict[str, Any]:
+    return {
+        "images": {
+            name: {
+                label: int(((table.split == code) & (table.labels == k)).sum())
+                for k, label in enumerate(loaded.class_names)
+            }
+            for code, name in enumerate(SPLITS)
+        },
+        "patients": {
+            name: len(np.unique(table.patients[table.split == code]))
+            for code, name in enumerate(SPLITS)
+        },
+        "kept_together": table.unit,
+    }
+
+
+def _verify(
+    project: Project, loaded: FinishedRun, table: TrainingTable, folder: Path
+) -> tuple[float, int, bool]:
+    """Compare the bundle with the run on validation images, through the original files if there.
+
+    Validation, because only an evaluation may look at the test images.
+    """
+    val = np.flatnonzero(table.split == 1)
+    chosen = val[np.linspace(0, len(val) - 1, min(_N_VERIFIED, len(val))).astype(int)]
+    predictor = Predictor(read_bundle(folder), loaded.runtime)
+    pixels, from_originals = _pixels(project, loaded, table, chosen)
+    expected = loaded.probabilities(table.rows[chosen])
+    difference = largest_difference(expected, predictor.predict_pixels(pixels))
+    return difference, len(chosen), from_originals
+
+
+def _pixels(
+    project: Project, loaded: FinishedRun, table: TrainingTable, chosen: NDArray[np.int64]
+) -> tuple[NDArray[np.generic], bool]:
+    contract = loaded.config.image
+    records = [int(record) for record in table.record_ids[chosen]]
+    try:
+        frames = [record.frame for record in project.records(records)]
+        paths = project.original_paths(records)
+        images = [
+            load_pixels(path, contract, frame=frame)[0]
+            for path, frame in zip(paths, frames, strict=True)
+        ]
+        return np.stack(images), True
+    except EngineError:  # originals moved away: the cached pixels came from them
+        return loaded.pixels.read(table.rows[chosen]), False

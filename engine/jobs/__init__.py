@@ -1,0 +1,1 @@
+"""The jobs that tie several stages together; ``engine.run`` dispatches to them."""

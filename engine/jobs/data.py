@@ -1,0 +1,70 @@
+"""Jobs on images, labels and splits; nothing here loads torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from engine.contract.commands import Inspect, MakeSample, MakeSplit, Scan, ViewImage
+from engine.contract.control import Control
+from engine.contract.events import Event, JobProgressed
+from engine.contract.records import ScanResult, SourcePreview, SplitSummary
+from engine.project.lock import ProjectLock
+from engine.project.store import Project, has_project
+
+Emit = Callable[[Event], None]
+
+
+def make_sample(command: MakeSample, emit: Emit, control: Control) -> dict[str, Any]:
+    """Write the simulated sample study."""
+    from engine.data.phantoms import write_sample_study
+
+    def progress(done: int, total: int) -> None:
+        control.safe_point()
+        emit(JobProgressed(kind="sample", stage="Simulating images", done=done, total=total))
+
+    paths = write_sample_study(
+        Path(command.out), n_images=command.n_images, seed=command.seed, progress=progress
+    )
+    n_patients = len({path.stem.rsplit("_", 1)[0] for path in paths})
+    return {"out": command.out, "n_images": len(paths), "n_patients": n_patients}
+
+
+def inspect_source(command: Inspect, emit: Emit, control: Control) -> SourcePreview:
+    """Look at a source before importing it."""
+    from engine.data.preview import inspect
+
+    return inspect(command, emit, control)
+
+
+def scan_source(command: Scan, emit: Emit, control: Control) -> ScanResult:
+    """Import images and labels; adopt the sheet's split when it has a sound one."""
+    from engine.data.scan import scan
+    from engine.jobs.splitting import adopt_split
+
+    folder = Path(command.project)
+    with ExitStack() as stack:
+        if has_project(folder):  # nobody else can have one that doesn't exist yet
+            stack.enter_context(ProjectLock(folder, owner="an import"))
+        outcome = scan(command, emit, control)
+        with Project.open(folder) as project:
+            return adopt_split(project, outcome)
+
+
+def make_split(command: MakeSplit, emit: Emit, control: Control) -> SplitSummary:
+    """Divide the patients anew."""
+    from engine.jobs.splitting import split_project
+
+    folder = Path(command.project)
+    with Project.open(folder) as project, ProjectLock(folder, owner="a split"):
+        return split_project(project, fractions=command.fractions, seed=command.seed)
+
+
+def view_image(command: ViewImage, emit: Emit, control: Control) -> dict[str, Any]:
+    """Write one image at full size and depth for the viewer."""
+    from engine.data.viewing import write_view
+
+    with Project.open(Path(command.project), read_only=True) as project:
+        return write_view(project, command.record, Path(command.out))

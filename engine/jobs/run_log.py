@@ -1,0 +1,58 @@
+"""A run's events, kept as ``events.jsonl`` in its folder while they pass by."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from engine.contract.events import BatchFinished, Event, RunProgressed
+from engine.contract.protocol import encode_event
+
+_FLUSH_S: Final = 1.0
+
+
+class RunLog:
+    """Passes events on and appends them to the run's log.
+
+    A full disk must not end a run for its log's sake: lines that can't be written wait for the
+    next try.
+    """
+
+    def __init__(self, folder: Path, emit: Callable[[Event], None]) -> None:
+        self._path = folder / "events.jsonl"
+        self._emit = emit
+        self._waiting: list[str] = []
+        self._flushed = 0.0
+
+    def emit(self, event: Event) -> None:
+        """Pass an event on and keep it."""
+        self._emit(event)
+        self._waiting.append(encode_event(event))
+        is_frequent = isinstance(event, BatchFinished | RunProgressed)
+        if not is_frequent or time.monotonic() - self._flushed > _FLUSH_S:
+            self._flush()
+
+    def _flush(self) -> None:
+        with contextlib.suppress(OSError):
+            with self._path.open("a", encoding="utf-8", newline="\n") as stream:
+                stream.write("\n".join(self._waiting) + "\n")
+            self._waiting.clear()
+        self._flushed = time.monotonic()
+
+    def __enter__(self) -> Self:
+        """Return the log."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Write what is left."""
+        if self._waiting:
+            self._flush()

@@ -1,0 +1,380 @@
+"""Training a run from its settings, or going on with an interrupted one."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import engine.version
+from engine.contract.catalog import backbone_card
+from engine.contract.commands import Resume, Train
+from engine.contract.config import ExperimentConfig
+from engine.contract.config_io import config_to_json, to_plain
+from engine.contract.control import Control
+from engine.contract.errors import ConfigError, DatasetError, EngineError, RunError
+from engine.contract.events import (
+    CANCELED,
+    COMPLETED,
+    FAILED,
+    STOPPED,
+    EpochFinished,
+    Event,
+    RunFinished,
+    RunPaused,
+    RunProgressed,
+    RunResumed,
+    RunStarted,
+    Warned,
+)
+from engine.data.pixels import open_pixels
+from engine.files import make_folder, read_json, write_json
+from engine.hardware import Runtime, apply_runtime, resolve_runtime
+from engine.jobs.run_log import RunLog
+from engine.jobs.splitting import require_two_classes
+from engine.methods.method import MethodContext, TrainingData
+from engine.methods.registry import get_method
+from engine.models.features import cached_features
+from engine.models.network import Network
+from engine.models.registry import build_network
+from engine.project.store import Project
+from engine.project.table import TrainingTable
+from engine.seeding import seed_everything
+from engine.trainer.checkpoint import has_state, save_best
+from engine.trainer.loop import Trainer
+from engine.trainer.steps import validate
+
+Emit = Callable[[Event], None]
+
+
+class TrainingRun:
+    """One run from its start to its end, with its row of the history kept current.
+
+    Attributes:
+        id: The run's id.
+        emit: Passes events on and keeps them in the run's log.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        run_id: str,
+        config: ExperimentConfig,
+        table: TrainingTable,
+        emit: Emit,
+        control: Control,
+        *,
+        is_resumed: bool,
+    ) -> None:
+        self.id = run_id
+        self._project = project
+        self._config = config
+        self._table = table
+        self._method = get_method(config.method.key)
+        self._control = control
+        self._is_resumed = is_resumed
+        self._started = time.perf_counter()
+        self._pass_on = emit
+        self._folder = project.run_folder(run_id)
+
+    def start(self) -> None:
+        """Say that the run exists."""
+        trains_epochs = self._method.trains_epochs
+        self._project.update_run(self.id, state="running")
+        self.emit(
+            RunStarted(
+                run=self.id,
+                preset=self._config.preset,
+                backbone=self._config.backbone.key,
+                method=self._config.method.key,
+                max_epochs=self._config.method.max_epochs if trains_epochs else 0,
+                n_train=int((self._table.split == 0).sum()),
+                n_val=int((self._table.split == 1).sum()),
+                is_resumed=self._is_resumed,
+            )
+        )
+
+    def emit(self, event: Event) -> None:
+        """Pass an event on and keep the history row current."""
+        match event:
+            case EpochFinished(epoch=epoch):
+                self._project.update_run(self.id, epochs=epoch)
+            case RunPaused():
+                self._project.update_run(self.id, state="paused")
+            case RunResumed():
+                self._project.update_run(self.id, state="running")
+        self._pass_on(event)
+
+    def train(self) -> RunFinished:
+        """Train to the end.
+
+        Raises:
+            JobCanceled: If canceled or interrupted.
+            EngineError: If something went wrong that a user can mend.
+        """
+        seed_everything(self._config.seed)
+        runtime = self._resolve_runtime()
+        self._write_recipe(runtime)
+        if self._config.backbone.weights == "scratch":
+            self._warn_of_scratch()
+        network = self._build_network(runtime)
+        data = self._training_data(network, runtime)
+        if self._method.trains_epochs:
+            return self._train_epochs(network, data, runtime)
+        self._method.prepare(network, self._context(data, runtime))
+        return self._finished(COMPLETED, self._keep_best(network, data, runtime), 0, None)
+
+    def canceled(self) -> RunFinished:
+        """Return the end of a run that was asked to end; interrupted ones can be resumed."""
+        state = "interrupted" if self._control.interrupted else CANCELED
+        self._project.update_run(self.id, state=state)
+        return RunFinished(run=self.id, outcome=CANCELED)
+
+    def failed(self, error: EngineError) -> RunFinished:
+        """Return the end of a run that went wrong."""
+        with contextlib.suppress(EngineError):  # the project may be what went wrong
+            self._project.update_run(self.id, state=FAILED, error=error.message)
+        return RunFinished(run=self.id, outcome=FAILED, error=error.message, remedy=error.remedy)
+
+    def _report(self, stage: str, done: int, total: int) -> None:
+        """Tell how far a stage other than training is, and honour requests."""
+        self.emit(RunProgressed(run=self.id, stage=stage, done=done, total=total))
+        self._control.safe_point()
+
+    def _resolve_runtime(self) -> Runtime:
+        """Return the run's own runtime if it has one: another thread count gives other bits."""
+        recipe = self._folder / "recipe.json"
+        if recipe.is_file():
+            runtime = Runtime(**read_json(recipe)["runtime"])
+        else:
+            runtime = resolve_runtime(self._config.runtime)
+        apply_runtime(runtime)
+        return runtime
+
+    def _write_recipe(self, runtime: Runtime) -> None:
+        """Write everything that is needed to repeat the run."""
+        path = self._folder / "recipe.json"
+        if path.is_file():
+            return
+        write_json(
+            path,
+            {
+                "config": to_plain(self._config),
+                "runtime": asdict(runtime),
+                "data_digest": self._project.data_digest(),
+                "classes": list(self._table.class_names),
+                "positive": self._table.positive,
+                "versions": versions(),
+            },
+        )
+
+    def _warn_of_scratch(self) -> None:
+        self.emit(
+            Warned(
+                run=self.id,
+                message="This backbone starts from random weights, without pre-training.",
+                remedy="Unless there are very many images, add a weights file for it first.",
+            )
+        )
+
+    def _build_network(self, runtime: Runtime) -> Network:
+        config = self._config
+        network = build_network(
+            config.backbone.key,
+            len(self._table.class_names),
+            weights=config.backbone.weights,
+            seed=config.seed,
+        )
+        return network.to(runtime.device)
+
+    def _training_data(self, network: Network, runtime: Runtime) -> TrainingData:
+        pixels = open_pixels(self._project, self._config.image)
+
+        def features_of(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+            return cached_features(
+                self._project,
+                network,
+                self._config.image,
+                rows,
+                runtime,
+                control=self._control,
+                on_progress=lambda done, total: self._report("Describing images", done, total),
+            )
+
+        return TrainingData(table=self._table, pixels=pixels, features_of=features_of)
+
+    def _context(self, data: TrainingData, runtime: Runtime) -> MethodContext:
+        return MethodContext(
+            config=self._config,
+            data=data,
+            runtime=runtime,
+            report=self._report,
+            control=self._control,
+        )
+
+    def _train_epochs(self, network: Network, data: TrainingData, runtime: Runtime) -> RunFinished:
+        if not self._is_resumed:
+            self._method.prepare(network, self._context(data, runtime))
+        trainer = Trainer(
+            network=network,
+            method=self._method,
+            data=data,
+            config=self._config,
+            runtime=runtime,
+            folder=self._folder,
+            run=self.id,
+            config_digest=_digest(self._config),
+            split_digest=self._project.data_digest(),
+            emit=self.emit,
+            control=self._control,
+        )
+        if self._is_resumed:
+            trainer.resume()
+        trainer.train()
+        state = trainer.state
+        outcome = STOPPED if self._control.stop_requested else COMPLETED
+        speed = state.images / state.train_seconds if state.train_seconds > 0 else None
+        return self._finished(outcome, state.best_auroc, state.epoch - 1, speed)
+
+    def _keep_best(self, network: Network, data: TrainingData, runtime: Runtime) -> float:
+        """Validate and keep a network that was fitted without epochs."""
+        table, val = data.table, data.val
+        result = validate(
+            network,
+            data.pixels,
+            table.rows[val],
+            table.labels[val],
+            runtime,
+            class_weights=None,
+            positive=table.positive,
+        )
+        save_best(
+            self._folder / "checkpoints",
+            {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()},
+            {"epoch": 0, "val_auroc": result.auroc},
+        )
+        return result.auroc
+
+    def _finished(
+        self, outcome: str, auroc: float, epochs: int, speed: float | None
+    ) -> RunFinished:
+        seconds = time.perf_counter() - self._started
+        self._project.update_run(
+            self.id, state=outcome, val_auroc=auroc, epochs=epochs, seconds=seconds
+        )
+        return RunFinished(
+            run=self.id,
+            outcome=outcome,
+            result={
+                "run": self.id,
+                "outcome": outcome,
+                "val_auroc": auroc,
+                "epochs": epochs,
+                "train_images_per_s": speed,
+                "seconds": round(seconds, 2),
+            },
+        )
+
+
+@contextlib.contextmanager
+def begin_run(command: Train | Resume, emit: Emit, control: Control) -> Iterator[TrainingRun]:
+    """Check that a run can start, make its folder, and say so.
+
+    Raises:
+        EngineError: If settings, data or split don't allow the run; nothing has been made then.
+    """
+    with Project.open(Path(command.project)) as project:
+        if isinstance(command, Resume):
+            run_id, config = command.run, project.run_config(command.run)
+            _require_state(project.run_folder(run_id), config)
+        else:
+            config = replace(command.config, image=project.image_contract)
+            _check_backbone(config)
+            run_id = _new_run_id(project)
+        table = _checked_table(project)
+        get_method(config.method.key)
+        if isinstance(command, Train):
+            project.add_run(run_id, config)
+            make_folder(project.run_folder(run_id))
+        with RunLog(project.run_folder(run_id), emit) as log:
+            run = TrainingRun(
+                project,
+                run_id,
+                config,
+                table,
+                log.emit,
+                control,
+                is_resumed=isinstance(command, Resume),
+            )
+            run.start()
+            yield run
+
+
+def _require_state(folder: Path, config: ExperimentConfig) -> None:
+    if get_method(config.method.key).trains_epochs and not has_state(folder / "checkpoints"):
+        raise RunError(
+            "This run has no saved state to go on from.",
+            remedy="Start a new run with the same settings.",
+        )
+
+
+def _checked_table(project: Project) -> TrainingTable:
+    table = project.training_table()
+    require_two_classes(table)
+    if project.split_summary() is None or not (table.split == 0).any():
+        raise RunError(
+            "The images are not divided into training, validation and test yet.",
+            remedy="Make a split first.",
+        )
+    if project.split_is_stale():
+        raise RunError(
+            "Images or labels have changed since the split was made.", remedy="Make the split anew."
+        )
+    for code, name in ((0, "training"), (1, "validation")):
+        present = set(table.labels[table.split == code].tolist())
+        missing = [label for k, label in enumerate(table.class_names) if k not in present]
+        if missing:
+            raise DatasetError(
+                f"The {name} images hold none of class '{missing[0]}'.",
+                remedy="Make the split anew, or leave that class out.",
+            )
+    return table
+
+
+def _check_backbone(config: ExperimentConfig) -> None:
+    if backbone_card(config.backbone.key) is None:
+        raise ConfigError(
+            f"There is no backbone called {config.backbone.key!r}.",
+            remedy="Choose one that 'radtune-engine doctor' lists.",
+        )
+
+
+def _new_run_id(project: Project) -> str:
+    stem = time.strftime("%Y%m%d-%H%M%S")
+    run_id, n = stem, 1
+    while project.run_folder(run_id).exists():
+        n += 1
+        run_id = f"{stem}-{n}"
+    return run_id
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that decide a result."""
+    return {
+        "radtune": engine.version.VERSION,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+    }
+
+
+def _digest(config: ExperimentConfig) -> str:
+    return hashlib.sha256(config_to_json(config).encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""How a pre-trained backbone is adapted: one file per method behind one protocol."""

@@ -1,0 +1,72 @@
+"""Linear probe: the backbone stays frozen, only a decision layer is fitted on its features.
+
+References:
+    Alain and Bengio, "Understanding intermediate layers using linear classifier probes", ICLR
+    Workshop 2017. Features are pooled from several depths, after Hariharan et al., "Hypercolumns
+    for Object Segmentation and Fine-grained Localization", CVPR 2015.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engine.contract.config import ExperimentConfig
+from engine.methods.linear_head import LinearHead, fit_linear_head
+from engine.methods.method import MethodContext, ParameterGroup
+from engine.metrics.ranking import auroc, macro_ovr_auroc
+from engine.models.network import Network
+
+
+class LinearProbe:
+    """Features once, then a regularised linear head chosen on validation."""
+
+    key: ClassVar[str] = "linear_probe"
+    trains_epochs: ClassVar[bool] = False
+
+    def prepare(self, network: Network, context: MethodContext) -> None:
+        """Fit the head and put it into the network."""
+        install_head(network, fit_head(network, context))
+
+    def parameter_groups(
+        self, network: Network, config: ExperimentConfig
+    ) -> tuple[ParameterGroup, ...]:
+        """Return nothing: no gradient is taken."""
+        return ()
+
+    def set_train_mode(self, network: Network) -> None:
+        """Keep everything as in evaluation."""
+        network.eval()
+
+
+def install_head(network: Network, head: LinearHead) -> None:
+    """Put a fitted head and the standardisation that it was fitted with into a network."""
+    network.set_standardisation(torch.from_numpy(head.mean), torch.from_numpy(head.scale))
+    network.set_head(torch.from_numpy(head.weight), torch.from_numpy(head.bias))
+
+
+def fit_head(network: Network, context: MethodContext) -> LinearHead:
+    """Fit a head on the frozen network's features of the training images."""
+    data, table = context.data, context.data.table
+    n_train = len(data.train)
+    both = np.concatenate([data.train, data.val])
+    features = data.features_of(table.rows[both])
+    settings = context.config.optimizer
+
+    def score(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+        if data.n_classes == 2:
+            index = 1 if table.positive is None else table.positive
+            return auroc(probabilities[:, index], labels == index)
+        return macro_ovr_auroc(probabilities, labels)
+
+    return fit_linear_head(
+        (features[:n_train], table.labels[data.train]),
+        (features[n_train:], table.labels[data.val]),
+        widths=network.feature_blocks,
+        class_weights=data.class_weights() if settings.class_weights else None,
+        score=score,
+        on_strength=lambda done, total: context.report("Fitting the decision layer", done, total),
+    )

@@ -1,0 +1,132 @@
+"""Performs any command; the one place that turns any failure into a finished event.
+
+``execute`` always ends in exactly one ``RunFinished`` or ``JobFinished``, which it emits last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+from engine.contract.commands import (
+    KIND_OF,
+    AddWeights,
+    Command,
+    Doctor,
+    Evaluate,
+    Export,
+    Inspect,
+    MakeSample,
+    MakeSplit,
+    Predict,
+    Resume,
+    RunAll,
+    Scan,
+    Train,
+    ViewImage,
+)
+from engine.contract.config_io import to_plain
+from engine.contract.control import Control, JobCanceled
+from engine.contract.errors import EngineError
+from engine.contract.events import (
+    CANCELED,
+    COMPLETED,
+    FAILED,
+    Event,
+    JobFinished,
+    JobStarted,
+    RunFinished,
+)
+from engine.files import storage_error
+from engine.jobs import data, results
+from engine.logs import log_failure
+from engine.project.lock import ProjectLock
+
+Emit = Callable[[Event], None]
+Job = Callable[[Any, Emit, Control], Any]
+
+
+def execute(command: Command, emit: Emit, control: Control) -> JobFinished | RunFinished:
+    """Perform a command to its end, whatever happens, and return its last event."""
+    if isinstance(command, Train | Resume):
+        return train(command, emit, control)
+    kind = KIND_OF[type(command)]
+    emit(JobStarted(kind=kind))
+    try:
+        result = to_plain(_JOBS[type(command)](command, emit, control))
+        finished = JobFinished(kind=kind, outcome=COMPLETED, result=result)
+    except JobCanceled:
+        finished = JobFinished(kind=kind, outcome=CANCELED)
+    except Exception as failure:
+        error = as_engine_error(failure)
+        finished = JobFinished(kind=kind, outcome=FAILED, error=error.message, remedy=error.remedy)
+    emit(finished)
+    return finished
+
+
+def train(command: Train | Resume, emit: Emit, control: Control) -> RunFinished:
+    """Train or resume a run; a failure before the run exists is a failed run without an id."""
+    with ExitStack() as stack:
+        try:
+            from engine.jobs.training import begin_run
+
+            stack.enter_context(ProjectLock(Path(command.project), owner="a training"))
+            run = stack.enter_context(begin_run(command, emit, control))
+        except Exception as failure:
+            error = as_engine_error(failure)
+            run_id = command.run if isinstance(command, Resume) else ""
+            finished = RunFinished(
+                run=run_id, outcome=FAILED, error=error.message, remedy=error.remedy
+            )
+            emit(finished)
+            return finished
+        try:
+            finished = run.train()
+        except JobCanceled:
+            finished = run.canceled()
+        except Exception as failure:
+            finished = run.failed(as_engine_error(failure))
+        run.emit(finished)
+        return finished
+
+
+def run_all(command: RunAll, emit: Emit, control: Control) -> dict[str, Any]:
+    """Do the whole main job in one process."""
+    from engine.jobs.whole import run_whole_job
+
+    return run_whole_job(command, emit, control, train)
+
+
+def as_engine_error(failure: Exception) -> EngineError:
+    """Return any failure as something a user can act on; unexpected ones go to the log."""
+    if isinstance(failure, EngineError):
+        return failure
+    if isinstance(failure, OSError) and failure.errno is not None:
+        return storage_error(failure, "a file")
+    log_path = log_failure(failure)
+    if isinstance(failure, MemoryError):
+        return EngineError(
+            "The computer ran out of memory.",
+            remedy="Close other programs, or choose a smaller batch, and try again.",
+        )
+    return EngineError(
+        f"Something unexpected went wrong ({type(failure).__name__}).",
+        remedy=f"Try again. If it happens again, send {log_path.name} from RadTune's log folder.",
+    )
+
+
+_JOBS: Final[dict[type[Command], Job]] = {
+    MakeSample: data.make_sample,
+    Inspect: data.inspect_source,
+    Scan: data.scan_source,
+    MakeSplit: data.make_split,
+    ViewImage: data.view_image,
+    Evaluate: results.evaluate_run,
+    Export: results.export_run,
+    Predict: results.predict_source,
+    AddWeights: results.add_weights,
+    Doctor: results.doctor,
+    RunAll: run_all,
+}

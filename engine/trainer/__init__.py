@@ -1,0 +1,1 @@
+"""Training: the loop, and the state that makes it resumable."""

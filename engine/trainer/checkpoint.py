@@ -1,0 +1,180 @@
+"""A run's state on disk: tensors as safetensors, everything else as JSON, no pickle.
+
+``checkpoints/last`` and ``checkpoints/previous`` hold resumable states, ``checkpoints/best`` the
+weights of the best epoch. A state is written beside and moved into place, and carries a checksum,
+so that a torn or changed one is noticed and the one before is used.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from engine.contract.errors import RunError
+from engine.files import make_folder, replace_folder, sha256_file, write_atomic, write_json
+from engine.trainer.history import EpochRow
+
+_TENSORS: Final = "state.safetensors"
+_FACTS: Final = "state.json"
+
+
+@dataclass(slots=True, kw_only=True)
+class TrainingState:
+    """Where a run stands, apart from tensors.
+
+    Attributes:
+        epoch: Epoch in progress or about to begin, from 1.
+        batch: Batches of it already done.
+        step: Updates done in all.
+        loss_sum: Sum of the epoch's batch losses so far.
+        train_seconds: Time spent on training batches, over all parts of the run.
+        images: Training images seen so far.
+        config_digest: Hash of the settings the state belongs to.
+        split_digest: Hash of the split it belongs to.
+    """
+
+    epoch: int = 1
+    batch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    epoch_seconds: float = 0.0
+    train_seconds: float = 0.0
+    images: int = 0
+    best_epoch: int = 0
+    best_auroc: float = float("-inf")
+    best_loss: float = float("inf")
+    history: list[EpochRow] = field(default_factory=list)
+    config_digest: str = ""
+    split_digest: str = ""
+
+
+def save_state(checkpoints: Path, state: TrainingState, tensors: dict[str, Tensor]) -> None:
+    """Write a resumable state as ``last``; the former ``last`` becomes ``previous``.
+
+    Raises:
+        StorageError: If the disk is full or can't be written; the former states are untouched.
+    """
+    writing = checkpoints / "writing"
+    shutil.rmtree(writing, ignore_errors=True)
+    try:
+        make_folder(writing)
+        data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
+        write_atomic(writing / _TENSORS, data)
+        facts = asdict(state) | {"sha256": sha256_file(writing / _TENSORS)}
+        write_json(writing / _FACTS, _json_ready(facts))
+    except BaseException:
+        shutil.rmtree(writing, ignore_errors=True)
+        raise
+    last, previous = checkpoints / "last", checkpoints / "previous"
+    if last.exists():
+        replace_folder(last, previous)
+    replace_folder(writing, last)
+
+
+def load_state(checkpoints: Path) -> tuple[TrainingState, dict[str, Tensor], str | None]:
+    """Read the newest sound state.
+
+    Returns:
+        The state, its tensors, and a sentence when the newest state was damaged and an earlier
+        one is used, else None.
+
+    Raises:
+        RunError: If there is no sound state.
+    """
+    problem: str | None = None
+    for name in ("last", "previous"):
+        folder = checkpoints / name
+        if not (folder / _FACTS).is_file():
+            continue
+        loaded = _load_sound(folder)
+        if loaded is not None:
+            return (*loaded, problem)
+        problem = "The newest saved state was damaged; training goes on from the one before."
+    raise RunError(
+        "This run has no saved state to go on from.", remedy="Start a new run with its settings."
+    )
+
+
+def has_state(checkpoints: Path) -> bool:
+    """Return whether there is a state to resume from, without reading it."""
+    return any((checkpoints / name / _FACTS).is_file() for name in ("last", "previous"))
+
+
+def save_best(checkpoints: Path, network: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    """Write the weights of the best epoch, replacing the former best."""
+    data = save({name: tensor.contiguous() for name, tensor in network.items()})
+    make_folder(checkpoints / "best")
+    write_atomic(checkpoints / "best" / "weights.safetensors", data)
+    write_json(checkpoints / "best" / "facts.json", facts)
+
+
+def load_best(checkpoints: Path) -> dict[str, Tensor]:
+    """Read the weights of the best epoch.
+
+    Raises:
+        RunError: If there are none.
+    """
+    path = checkpoints / "best" / "weights.safetensors"
+    if not path.is_file():
+        raise RunError(
+            "This run kept no weights; it ended before its first validation.",
+            remedy="Start a new run.",
+        )
+    return load_file(path)
+
+
+def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the optimizer's state as named tensors."""
+    packed: dict[str, Tensor] = {}
+    for index, slots in optimizer.state_dict()["state"].items():
+        for name, value in slots.items():
+            packed[f"optimizer.{index}.{name}"] = torch.as_tensor(value).cpu()
+    return packed
+
+
+def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put a packed state back into an optimizer over the same parameters."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        if key.startswith("optimizer."):
+            _, index, name = key.split(".", 2)
+            state.setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict(
+        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+    )
+
+
+def _load_sound(folder: Path) -> tuple[TrainingState, dict[str, Tensor]] | None:
+    try:
+        facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+        if facts.pop("sha256") != sha256_file(folder / _TENSORS):
+            return None
+        history = [EpochRow(**_from_json(row)) for row in facts.pop("history")]
+        return TrainingState(**_from_json(facts), history=history), load_file(folder / _TENSORS)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _json_ready(value: Any) -> Any:
+    """Write infinities and NaN as text, which JSON can hold and ``float`` reads back."""
+    if isinstance(value, dict):
+        return {key: _json_ready(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_json_ready(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return f"float:{value}"
+    return value
+
+
+def _from_json(facts: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: float(value[6:]) if isinstance(value, str) and value.startswith("float:") else value
+        for key, value in facts.items()
+    }

@@ -1,0 +1,52 @@
+"""One row per epoch, kept in the state and as ``history.csv`` in the run's folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from engine.files import write_atomic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochRow:
+    """What an epoch gave."""
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_auroc: float
+    learning_rate: float
+    seconds: float
+
+
+def write_history(path: Path, rows: Sequence[EpochRow]) -> None:
+    """Write the rows as CSV, atomically."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [f.name for f in fields(EpochRow)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    write_atomic(path, text.getvalue())
+
+
+def comment_on(rows: Sequence[EpochRow], best_epoch: int) -> str:
+    """Say in one plain sentence what the validation results show so far."""
+    last = rows[-1]
+    if len(rows) == 1:
+        return "First pass done. The curves mean more after a few passes."
+    if last.epoch == best_epoch:
+        return f"Still improving. Epoch {best_epoch} is the best so far and is kept."
+    overfits = last.val_loss > rows[best_epoch - 1].val_loss * 1.05 and (
+        last.train_loss < rows[best_epoch - 1].train_loss
+    )
+    if overfits:
+        return (
+            f"Learning the training images by heart since epoch {best_epoch}; "
+            f"stopping now keeps epoch {best_epoch}."
+        )
+    n_since = last.epoch - best_epoch
+    passes = "pass" if n_since == 1 else "passes"
+    return f"No better for {n_since} {passes}. Epoch {best_epoch} is kept whatever happens next."

@@ -1,0 +1,144 @@
+"""One update of the weights, and one pass over validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from engine.data.transforms import pixels_to_batch
+from engine.hardware import Runtime, autocast
+from engine.metrics.ranking import auroc, macro_ovr_auroc
+from engine.project.segments import SegmentReader
+
+
+def train_step(
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    criterion: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    runtime: Runtime,
+    gradient_clip: float,
+) -> float:
+    """Make one update and return the batch's loss before it."""
+    optimizer.zero_grad(set_to_none=True)
+    with autocast(runtime):
+        logits = network(images)
+    loss = criterion(logits.float(), labels)
+    loss.backward()
+    if gradient_clip > 0:
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        nn.utils.clip_grad_norm_(parameters, gradient_clip)
+    optimizer.step()
+    return float(loss.item())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """What a pass over validation gave.
+
+    Attributes:
+        probabilities: Shape ``(N, K)``, float64, rows summing to 1.
+    """
+
+    loss: float
+    auroc: float
+    probabilities: NDArray[np.float64]
+
+
+def predict_probabilities(
+    network: nn.Module,
+    reader: SegmentReader,
+    rows: NDArray[np.int64],
+    runtime: Runtime,
+    *,
+    batch_size: int = 64,
+    views: Callable[[Tensor], list[Tensor]] | None = None,
+    on_batch: Callable[[int, int], None] | None = None,
+) -> NDArray[np.float64]:
+    """Return class probabilities, shape ``(N, K)``, averaged over test-time views if given.
+
+    Args:
+        network: In whichever mode it is, it is switched to evaluation mode.
+        reader: Cached pixels.
+        rows: Rows to predict, shape ``(N,)``.
+        runtime: Device, precision and memory layout.
+        batch_size: Images per forward pass.
+        views: Returns the moved copies of a batch whose probabilities are averaged.
+        on_batch: Called with images done and in total.
+    """
+    parts: list[NDArray[np.float64]] = []
+    for start in range(0, len(rows), batch_size):
+        pixels = reader.read(rows[start : start + batch_size])
+        parts.append(predict_batch(network, pixels, runtime, views=views))
+        if on_batch is not None:
+            on_batch(min(start + batch_size, len(rows)), len(rows))
+    return np.concatenate(parts) if parts else np.empty((0, 0))
+
+
+def predict_batch(
+    network: nn.Module,
+    pixels: NDArray[np.generic],
+    runtime: Runtime,
+    *,
+    views: Callable[[Tensor], list[Tensor]] | None = None,
+) -> NDArray[np.float64]:
+    """Return the class probabilities of one batch of pixels, shape ``(N, K)``."""
+    network.eval()
+    with torch.inference_mode():
+        batch = pixels_to_batch(pixels, runtime.device)
+        copies = views(batch) if views is not None else [batch]
+        mean = torch.stack([_probabilities(network, copy, runtime) for copy in copies]).mean(0)
+        return mean.cpu().numpy()
+
+
+def _probabilities(network: nn.Module, batch: Tensor, runtime: Runtime) -> Tensor:
+    with autocast(runtime):
+        logits = network(batch)
+    return torch.softmax(logits.double(), dim=1)
+
+
+def validate(
+    network: nn.Module,
+    reader: SegmentReader,
+    rows: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    runtime: Runtime,
+    *,
+    class_weights: NDArray[np.float64] | None,
+    positive: int | None,
+) -> Validation:
+    """Return loss and AUROC on the validation images."""
+    probabilities = predict_probabilities(network, reader, rows, runtime)
+    return Validation(
+        loss=log_loss(probabilities, labels, class_weights),
+        auroc=validation_auroc(probabilities, labels, positive),
+        probabilities=probabilities,
+    )
+
+
+def log_loss(
+    probabilities: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    class_weights: NDArray[np.float64] | None,
+) -> float:
+    """Return the class-weighted mean negative log-likelihood."""
+    chosen = np.clip(probabilities[np.arange(len(labels)), labels], 1e-12, 1.0)
+    weights = np.ones(len(labels)) if class_weights is None else class_weights[labels]
+    return float(-(weights * np.log(chosen)).sum() / weights.sum())
+
+
+def validation_auroc(
+    probabilities: NDArray[np.float64], labels: NDArray[np.int64], positive: int | None
+) -> float:
+    """Return the AUROC of the positive class, or the macro one-vs-rest mean above two classes."""
+    if probabilities.shape[1] == 2:
+        index = 1 if positive is None else positive
+        return auroc(probabilities[:, index], labels == index)
+    return macro_ovr_auroc(probabilities, labels)

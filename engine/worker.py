@@ -1,0 +1,117 @@
+"""The worker process: commands on standard input, events on the real standard output.
+
+File descriptor 1 is pointed at standard error before anything else is loaded, so that a library
+that prints can't break the stream. A thread reads standard input: requests reach the running job
+at once, and the end of the input, which is how the window's death looks from here, ends the
+process in the middle of whatever it does. That is safe, since everything is written atomically.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import queue
+import sys
+import threading
+from collections.abc import Iterable
+from typing import Final, TextIO
+
+from engine.contract.commands import Command
+from engine.contract.control import Control
+from engine.contract.errors import ConfigError
+from engine.contract.events import Event
+from engine.contract.protocol import Request, decode_message, encode_event
+from engine.logs import log_folder
+
+ROLES: Final = ("data", "run")
+_NICENESS: Final = 5
+
+
+class _Inbox:
+    """What arrives on standard input, sorted into commands and requests.
+
+    A request is for the command that arrived last, even if that one hasn't begun: a cancel that
+    closely follows a start must not be lost.
+    """
+
+    def __init__(self) -> None:
+        self.jobs: queue.Queue[tuple[Command, Control]] = queue.Queue()
+        self._control = Control()
+
+    def receive(self, lines: Iterable[str]) -> None:
+        """Take in lines until the input ends."""
+        for line in lines:
+            with contextlib.suppress(ConfigError):  # a line of another version asks for nothing
+                message = decode_message(line)
+                if isinstance(message, Request):
+                    getattr(self._control, message.name)()
+                else:
+                    self._control = Control()
+                    self.jobs.put((message, self._control))
+
+
+def claim_stdout() -> TextIO:
+    """Return a stream on the real standard output and point descriptor 1 at standard error."""
+    sys.stdout.flush()
+    stream = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return stream
+
+
+def main(role: str) -> int:
+    """Serve commands until standard input ends.
+
+    Args:
+        role: ``data`` loads no torch and starts at once; ``run`` loads torch while it waits.
+    """
+    stream = claim_stdout()
+    _keep_crashes(role)
+    inbox = _Inbox()
+    threading.Thread(target=_listen, args=(inbox,), daemon=True).start()
+    _be_nice()
+    if role == "run":
+        _warm_up()
+    lock = threading.Lock()
+
+    def emit(event: Event) -> None:
+        with lock:
+            stream.write(encode_event(event) + "\n")
+            stream.flush()
+
+    from engine.run import execute
+
+    while True:
+        command, control = inbox.jobs.get()
+        execute(command, emit, control)
+
+
+def _listen(inbox: _Inbox) -> None:
+    # Raw descriptor: the window's death must end the process even while it computes.
+    with open(0, encoding="utf-8", closefd=False) as stream:
+        inbox.receive(stream)
+    os._exit(0)
+
+
+def _keep_crashes(role: str) -> None:
+    """Let a native crash leave its code locations in the log folder."""
+    with contextlib.suppress(OSError):
+        folder = log_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        faulthandler.enable((folder / f"crash-{role}.log").open("w", encoding="utf-8"))
+
+
+def _be_nice() -> None:
+    """Leave the processor to the window first."""
+    with contextlib.suppress(Exception):
+        import psutil
+
+        process = psutil.Process()
+        low = getattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", _NICENESS)  # Windows has classes
+        process.nice(low)
+
+
+def _warm_up() -> None:
+    with contextlib.suppress(ImportError):  # a broken torch is reported by the job that needs it
+        import engine.jobs.training  # noqa: F401
