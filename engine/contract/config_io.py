@@ -25,6 +25,17 @@ def to_plain(value: Any) -> Any:
     return value
 
 
+def finite(value: Any) -> Any:
+    """Return plain values with NaN and infinities, which JSON doesn't have, replaced by None."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    return value
+
+
 def from_plain(target: Any, value: Any, *, path: str = "") -> Any:
     """Build ``target`` (a type as written in a dataclass field) from plain JSON values.
 

@@ -8,12 +8,11 @@ program's stream.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from typing import Any, Final
 
 from engine.contract.commands import COMMAND_KINDS, KIND_OF, Command
-from engine.contract.config_io import from_plain, to_plain
+from engine.contract.config_io import finite, from_plain, to_plain
 from engine.contract.errors import ConfigError, EngineError
 from engine.contract.events import EVENT_TYPES, Event
 
@@ -101,15 +100,5 @@ def _unknown(what: str) -> ConfigError:
 
 
 def _line(plain: dict[str, Any]) -> str:
-    return json.dumps(_finite(plain), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return json.dumps(finite(plain), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
-
-def _finite(value: Any) -> Any:
-    """Replace NaN and infinities, which are not JSON, by null."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return value

@@ -135,9 +135,11 @@ def _not_an_image(dataset: Dataset) -> UnreadableImageError:
     """Say what a file without pixels is: from its modality, else from its class."""
     modality = field_text(dataset, "Modality")
     kind = _NOT_IMAGES.get(modality)
-    if kind is None and (uid := field_value(dataset, "SOPClassUID")) is not None:
-        kind = pydicom.uid.UID(str(uid)).name.removesuffix(" Storage")
-        kind = None if kind[:1].isdigit() else kind  # private classes have no name
+    if kind is None:
+        uid = str(field_value(dataset, "SOPClassUID") or "")
+        name = pydicom.uid.UID(uid).name.removesuffix(" Storage")
+        # Private classes have no name; an image class without pixels was cut off.
+        kind = None if name == uid or name.endswith("Image") else name
     if kind is None:
         return UnreadableImageError(
             "The DICOM file holds no pixels: it is incomplete, or not an image.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -142,7 +142,7 @@ def _make(
         )
 
 
-def in_order(work: Callable[[In], Out], jobs: Iterable[In]) -> Iterator[Out]:
+def in_order(work: Callable[[In], Out], jobs: Iterable[In]) -> Generator[Out, None, None]:
     """Do jobs on a few threads and return their results in order.
 
     Codecs let go of the interpreter's lock while they work. Only a few jobs run ahead, so that

@@ -22,7 +22,7 @@ from engine.bundle.format import (
 )
 from engine.bundle.read import largest_difference, read_bundle
 from engine.contract.catalog import backbone_card
-from engine.contract.config_io import to_plain
+from engine.contract.config_io import finite, to_plain
 from engine.contract.control import Control
 from engine.contract.errors import BundleError, EngineError
 from engine.contract.events import Event, JobProgressed
@@ -131,7 +131,7 @@ def _write(folder: Path, facts: BundleFacts, loaded: FinishedRun) -> None:
     write_atomic(folder / WEIGHTS_NAME, save(tensors))
     write_atomic(folder / CARD_NAME, model_card(facts))
     files = {name: sha256_file(folder / name) for name in (WEIGHTS_NAME, CARD_NAME)}
-    write_json(folder / FACTS_NAME, to_plain(replace(facts, files=files)))
+    write_json(folder / FACTS_NAME, finite(to_plain(replace(facts, files=files))))
 
 
 def _facts(project: Project, loaded: FinishedRun, table: TrainingTable) -> BundleFacts:

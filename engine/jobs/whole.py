@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.contract.commands import Evaluate, Export, MakeSplit, RunAll, Scan, Train
 from engine.contract.config import preset_config
-from engine.contract.config_io import to_plain
+from engine.contract.config_io import finite, to_plain
 from engine.contract.control import Control, JobCanceled
 from engine.contract.errors import EngineError, ProjectError
 from engine.contract.events import CANCELED, FAILED, Event, RunFinished
@@ -61,7 +61,7 @@ def run_whole_job(
     export_run(Export(project=project, run=run, out=str(out / "bundle")), emit, control)
     _write_plots(project, run, result, out / "plots")
     plain = _headline(result) | {"seconds": round(time.perf_counter() - started, 2)}
-    write_json(out / "results.json", plain)
+    write_json(out / "results.json", finite(plain))
     return plain
 
 

@@ -55,7 +55,7 @@ class DepthwiseConv2d(nn.Module):
         if self.pads_to_same:
             x = self._padded(x)
         if x.is_cpu and torch.is_grad_enabled() and _autocasts_to_bf16():
-            y: Tensor = _Depthwise.apply(x, self.weight, self.stride, self.padding)  # type: ignore[no-untyped-call]
+            y: Tensor = _Depthwise.apply(x, self.weight, self.stride, self.padding)
             return y
         return F.conv2d(x, self.weight, None, self.stride, self.padding, 1, self.weight.shape[0])
 
@@ -87,7 +87,7 @@ class _Depthwise(torch.autograd.Function):
         return F.conv2d(x, weight.to(x.dtype), None, stride, padding, 1, weight.shape[0])
 
     @staticmethod
-    def backward(  # type: ignore[override]
+    def backward(
         ctx: Any, gradient: Tensor
     ) -> tuple[Tensor | None, Tensor | None, None, None]:
         x, weight = ctx.saved_tensors

@@ -88,6 +88,11 @@ class Network(nn.Module):
         return self.head.out_features
 
     @property
+    def is_pretrained(self) -> bool:
+        """Whether the body started from pre-trained weights."""
+        return bool(self.weights_digest) and not self.weights_digest.startswith("scratch")
+
+    @property
     def stages(self) -> tuple[tuple[nn.Module, ...], ...]:
         """Modules of the body in running order, by stage."""
         return tuple(

@@ -106,13 +106,12 @@ def diaphragm(anatomy: Anatomy) -> Interval:
     return 1.5, np.sqrt(np.maximum(top - z, 0.0) * np.float32(1.0 / 0.055))
 
 
-def silhouette(anatomy: Anatomy) -> tuple[Map, Map]:
-    """Return x of the right and the left border of heart and great vessels, shape ``(rows, 1)``.
+def silhouette(anatomy: Anatomy, z: Map) -> tuple[Map, Map]:
+    """Return x of the right and the left border of heart and great vessels at height ``z``.
 
     From below: right atrium and vena cava on the right; left ventricle, pulmonary trunk and
     aortic arch on the left.
     """
-    _, z = axes()
     floor = anatomy.dome_z[1]
     height = np.array([-4.0, -1.0, 0.8, 3.0, 5.5, 8.0, 10.0, 11.6, 13.0, 16.0, 20.0])
     left = np.array([5.5, 7.6, 8.2, 7.9, 6.4, 4.5, 3.7, 3.5, 2.9, 2.6, 2.9])

@@ -20,6 +20,7 @@ from engine.data.phantoms.solids import (
 
 _CORTICAL_EXTRA_PER_CM = 0.42
 _SPONGY_TO_CORTICAL = 0.18
+_BLADE_CM = 0.15
 _N_STEPS = 240
 
 
@@ -39,8 +40,9 @@ def bones(anatomy: Anatomy, rng: np.random.Generator) -> Map:
     ends = np.clip(12.0 * (0.5 - np.abs(np.linspace(-0.5, 0.5, _N_STEPS))), 0.0, 1.0)
     for side in SIDES:
         ribs = [_rib(anatomy, number, side, rng) for number in range(12)]
-        shoulder = [(bone, ends) for bone in _shoulder(anatomy, side, rng)]
-        for bone, share in ribs + shoulder:
+        shoulder = _shoulder(anatomy, side, rng)
+        _add_blade(tubes, medial=shoulder[0].path, lateral=shoulder[1].path)
+        for bone, share in ribs + [(bone, ends) for bone in shoulder]:
             add_tube(
                 tubes,
                 bone.path,
@@ -76,7 +78,7 @@ def _rib(
 
 
 def _shoulder(anatomy: Anatomy, side: float, rng: np.random.Generator) -> list[_Bone]:
-    """Return clavicle, scapula (two edges, spine and blade) and humerus of one side."""
+    """Return scapula (medial edge, lateral edge, spine), clavicle and humerus of one side."""
     top = anatomy.shoulder_z - 2.2 + rng.normal(0.0, 0.3)
     edge = 13.0 + rng.uniform(-0.8, 0.8)
     sternal = anatomy.apex_z - 4.6
@@ -97,15 +99,23 @@ def _shoulder(anatomy: Anatomy, side: float, rng: np.random.Generator) -> list[_
     clavicle[:, 0] += 8.0 * anatomy.rotation * np.linspace(1.0, 0.0, _N_STEPS)
     medial = hang((-1.2, 0.0), (-1.0, -5.0), (0.4, -9.5), (1.4, -12.3))
     lateral = hang((5.5, -0.5), (4.6, -3.6), (3.6, -7.0), (1.4, -12.3))
-    blade = [medial + t * (lateral - medial) for t in np.linspace(0.0, 1.0, 9)[1:-1]]
     return [
-        _Bone(clavicle, 0.62, 0.55, 0.2),
         _Bone(medial, 0.16, 0.5, 0.14),
         _Bone(lateral, 0.3, 0.6, 0.16),
         _Bone(hang((-1.0, -2.4), (1.5, -1.2), (4.0, 0.3), (6.5, 0.7)), 0.5, 0.4, 0.1),
+        _Bone(clavicle, 0.62, 0.55, 0.2),
         _Bone(hang((5.6, -0.2), (6.4, -2.0), (7.2, -8.0), (8.0, -24.0)), 1.3, 1.3, 0.26),
-        *(_Bone(path, 0.6, 0.12, 0.05) for path in blade),
     ]
+
+
+def _add_blade(deposit: Deposit, *, medial: Points, lateral: Points) -> None:
+    """Deposit the thin plate between the two edges of a scapula."""
+    across = (lateral - medial)[:, None] * np.linspace(0.0, 1.0, 36)[:, None]
+    points = medial[:, None] + across
+    step = np.linalg.norm(np.gradient(medial, axis=0), axis=1)
+    area = step * np.linalg.norm(lateral - medial, axis=1) / points.shape[1]
+    volume = _BLADE_CM * np.broadcast_to(area[:, None], points.shape[:2])
+    deposit.add(points[..., 0], points[..., 2], volume)
 
 
 def _spine(anatomy: Anatomy, rng: np.random.Generator) -> Map:

@@ -115,10 +115,18 @@ def _acquisition(header: FilmHeader) -> Dataset:
     return ds
 
 
+def window(pixels: NDArray[np.uint16]) -> tuple[int, int]:
+    """Return window center and width that show the middle of a film, from lung to spine."""
+    rows, cols = pixels.shape
+    chest = pixels[rows // 4 : 3 * rows // 4 : 4, cols // 6 : 5 * cols // 6 : 4]
+    dark, bright = (float(v) for v in np.percentile(chest, [1.0, 99.0]))
+    low, high = dark - 0.15 * (bright - dark), bright + 0.05 * (bright - dark)
+    return round((low + high) / 2), max(round(high - low), 1)
+
+
 def _picture(header: FilmHeader, pixels: NDArray[np.uint16]) -> Dataset:
     """Return the pixel module; MONOCHROME1 stores the mirrored values and window."""
-    low, high = np.percentile(pixels[pixels.shape[0] // 8 :: 4, ::4], [12.0, 99.5])
-    center, width = round(float(low + high) / 2), max(round(1.05 * float(high - low)), 1)
+    center, width = window(pixels)
     ds = Dataset()
     ds.ImageType = ["DERIVED", "SECONDARY", ""]
     ds.SamplesPerPixel, ds.BitsAllocated, ds.BitsStored, ds.HighBit = 1, 16, 12, 11

@@ -58,7 +58,7 @@ def expose(projection: Projection, tissue_cm: Map, rng: np.random.Generator) -> 
     line = _reposition(_with_disease(projection, tissue_cm), shape, rng)
     photons = np.float32(rng.uniform(5000.0, 14000.0))
     primary = np.exp(-line)
-    spread = _blur_broadly(primary, 8, _SCATTER_SIGMA_CM / PITCH_CM)
+    spread = _blur(primary, 8, _SCATTER_SIGMA_CM / PITCH_CM)
     expected = (
         primary + np.float32(_SCATTER_TO_PRIMARY * rng.uniform(0.8, 1.2)) * spread
     ) * photons
@@ -92,8 +92,8 @@ def _reposition(line: Map, shape: tuple[int, int], rng: np.random.Generator) -> 
 
 def _develop(density: Map, rng: np.random.Generator) -> NDArray[np.uint16]:
     """Compress the broad differences, sharpen the fine ones, and spread the chest over 12 bits."""
-    image = density - np.float32(0.42) * _blur_broadly(density, 8, 48.0)
-    image += np.float32(0.6) * (image - ndimage.gaussian_filter(image, 2.0, truncate=2.5))
+    image = density - np.float32(0.42) * _blur(density, 8, 48.0)
+    image += np.float32(0.6) * (image - _blur(image, 2, 2.0))
     rows, cols = image.shape
     chest = image[rows // 4 : 3 * rows // 4 : 4, cols // 6 : 5 * cols // 6 : 4]
     dark, bright = np.percentile(chest, [2.0, 98.0])
@@ -102,8 +102,8 @@ def _develop(density: Map, rng: np.random.Generator) -> NDArray[np.uint16]:
     return np.asarray(np.clip(np.rint(values), 0, MAX_VALUE), np.uint16)
 
 
-def _blur_broadly(image: Map, step: int, sigma_px: float) -> Map:
-    """Blur far at a fraction of the resolution; both sides of ``image`` are multiples of it."""
+def _blur(image: Map, step: int, sigma_px: float) -> Map:
+    """Blur at a fraction of the resolution; both sides of ``image`` are multiples of ``step``."""
     rows, cols = image.shape
     small = image.reshape(rows // step, step, cols).mean(axis=1)
     small = small.reshape(rows // step, cols // step, step).mean(axis=2)

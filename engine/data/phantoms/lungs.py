@@ -17,7 +17,7 @@ from engine.data.phantoms.solids import (
     round_off,
 )
 
-_RADII_CM = np.array([0.08, 0.18, 0.42])
+_RADII_CM = np.array([0.09, 0.3])
 _N_ROOTS = 13
 _N_GENERATIONS = 6
 
@@ -31,27 +31,29 @@ def lung_length(anatomy: Anatomy) -> Map:
     half = depth * round_off((x / np.maximum(width, 0.1)) ** 2) * round_off(medial**2)
     whole: Interval = (0.0, half)
     cavity = 2.0 * half - overlap(whole, diaphragm(anatomy))
-    covered = sum(overlap(whole, solid) for solid in _mediastinum(anatomy))
-    free = 1.0 - np.minimum(covered / np.maximum(2.0 * half, 1e-3), 1.0)
-    return np.asarray(cavity * free, np.float32)
+    middle = np.abs(x[0]) < 12.0
+    inner = half[:, middle]
+    solids = _mediastinum(anatomy, x[:, middle], z)
+    covered = sum(overlap((0.0, inner), solid) for solid in solids)
+    cavity[:, middle] *= 1.0 - np.minimum(covered / np.maximum(2.0 * inner, 1e-3), 1.0)
+    return np.asarray(cavity, np.float32)
 
 
-def _mediastinum(anatomy: Anatomy) -> list[Interval]:
+def _mediastinum(anatomy: Anatomy, x: Map, z: Map) -> list[Interval]:
     """Heart and great vessels, descending aorta, aortic arch, and the tissue around the spine.
 
     Turning the patient moves what lies in front against what lies behind.
     """
-    x, z = axes()
     shift = 3.0 * anatomy.rotation
-    low, high = silhouette(anatomy)
+    low, high = silhouette(anatomy, z)
     across = (x - 0.5 * (low + high) - np.float32(2.0 * shift)) / (0.5 * (high - low))
     fade = np.clip((z - anatomy.dome_z[1] + 2.5) / 3.0, 0.0, 1.0)
     heart = np.float32(6.2) * round_off(across**2) * fade
     paraspinal = np.float32(3.8) * round_off(((x + np.float32(shift)) / 3.2) ** 2) ** 2
     return [
         (2.6, heart),
-        ellipsoid((1.5 - 2.0 * shift, -4.6, -3.5), (1.5, 1.5, 10.5)),
-        ellipsoid((2.1, -2.0, anatomy.apex_z - 6.6), (1.7, 2.6, 1.7)),
+        ellipsoid(x, z, (1.5 - 2.0 * shift, -4.6, -3.5), (1.5, 1.5, 10.5)),
+        ellipsoid(x, z, (2.1, -2.0, anatomy.apex_z - 6.6), (1.7, 2.6, 1.7)),
         (-7.0, np.broadcast_to(paraspinal, heart.shape)),
     ]
 

@@ -99,4 +99,4 @@ def _gas_length(anatomy: Anatomy, rng: np.random.Generator) -> Map:
     trachea = 2.0 * radius * round_off(((x - centre) / radius) ** 2) * end
     at = (rng.uniform(4.5, 7.5), 3.0, anatomy.dome_z[1] - rng.uniform(1.8, 2.6))
     size = (rng.uniform(1.0, 2.6), rng.uniform(0.0, 2.2), rng.uniform(0.6, 1.3))
-    return np.asarray(trachea + overlap(diaphragm(anatomy), ellipsoid(at, size)), np.float32)
+    return np.asarray(trachea + overlap(diaphragm(anatomy), ellipsoid(x, z, at, size)), np.float32)

@@ -37,9 +37,10 @@ def ramp(t: NDArray[np.floating]) -> Map:
     return np.asarray(np.clip(0.5 + 0.5 * t, 0.0, 1.0), np.float32)
 
 
-def ellipsoid(at: tuple[float, float, float], size: tuple[float, float, float]) -> Interval:
+def ellipsoid(
+    x: Map, z: Map, at: tuple[float, float, float], size: tuple[float, float, float]
+) -> Interval:
     """Return the interval of an ellipsoid with its centre and semi-axes along x, y and z."""
-    x, z = axes()
     across = ((x - np.float32(at[0])) / np.float32(size[0])) ** 2
     along = ((z - np.float32(at[2])) / np.float32(size[2])) ** 2
     return at[1], np.float32(size[1]) * round_off(across + along)
@@ -156,6 +157,8 @@ def add_tube(
     present = (length * share)[:, None]
     x, z = path[:, 0, None], path[:, 2, None]
     deposit.add(x + x_ring, z + z_ring, present * (arc * wall))
+    if core == 0.0:
+        return
     # The core as a thinner ring: half the points do, for nothing in it is sharp.
     section = present * (core * np.pi * half_height * half_depth / len(phi[::2]))
     ring = 0.55 * x_ring[:, ::2], 0.55 * z_ring[:, ::2]

@@ -1,0 +1,1 @@
+"""The window onto the engine: pages, widgets and plots."""

@@ -1,0 +1,342 @@
+"""The open project and the user's present choices; every page shows it and asks it for changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from PySide6.QtCore import QObject, QRunnable, QThreadPool, Signal
+
+from engine.contract.commands import Doctor
+from engine.contract.config import ExperimentConfig, preset_config
+from engine.contract.errors import EngineError
+from engine.contract.events import COMPLETED, STOPPED, JobFinished
+from engine.contract.records import (
+    ClassSummary,
+    EvaluationResult,
+    ImageRecord,
+    RunSummary,
+    SkippedFile,
+    SplitSummary,
+)
+from engine.project.labels import can_redo, can_undo
+from engine.project.lock import ProjectLock
+from engine.project.segments import SegmentReader
+from engine.project.store import Project
+from engine.project.thumbnails import Thumbnails
+from gui.run_controller import JobController, RunController
+from gui.stages import ProjectFacts, Stage, stage_state
+from gui.widgets.stage_rail import StageState
+from gui.worker.engine_client import EngineClient
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_FINISHED: Final = (COMPLETED, STOPPED)
+_CHANGING_JOBS: Final = frozenset({"scan", "split", "evaluate"})
+"""Jobs after which a project holds something else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What a project held when it was last read; pages draw from it, never from the database.
+
+    Attributes:
+        can_undo, can_redo: Whether there is a change of labels or classes to take back or repeat.
+        patient_units: What patient ids really tell apart: ``patient``, ``study`` or ``file``.
+    """
+
+    folder: Path | None = None
+    records: tuple[ImageRecord, ...] = ()
+    classes: tuple[ClassSummary, ...] = ()
+    skipped: tuple[SkippedFile, ...] = ()
+    split: SplitSummary | None = None
+    is_split_stale: bool = False
+    runs: tuple[RunSummary, ...] = ()
+    n_patients: int = 0
+    can_undo: bool = False
+    can_redo: bool = False
+    patient_units: dict[str, int] = field(default_factory=dict)
+    by_id: dict[int, ImageRecord] = field(default_factory=dict)
+
+    @property
+    def classes_in_use(self) -> tuple[ClassSummary, ...]:
+        """Classes that are not left out, in index order."""
+        return tuple(c for c in self.classes if not c.is_left_out)
+
+    @property
+    def finished_runs(self) -> tuple[RunSummary, ...]:
+        """Runs with weights worth keeping, newest first."""
+        return tuple(run for run in self.runs if run.state in _FINISHED)
+
+    def class_of(self, record: ImageRecord) -> ClassSummary | None:
+        """Return a record's class."""
+        return next((c for c in self.classes if c.id == record.class_id), None)
+
+
+def read_snapshot(folder: Path) -> Snapshot:
+    """Read everything the pages show; for a thread of its own, since it can take a second."""
+    with Project.open(folder, read_only=True) as project:
+        records = tuple(project.records())
+        units = project.db.all("SELECT origin, count(*) FROM patients GROUP BY origin")
+        return Snapshot(
+            folder=folder,
+            records=records,
+            classes=project.classes(),
+            skipped=tuple(project.skipped()),
+            split=project.split_summary(),
+            is_split_stale=project.split_is_stale(),
+            runs=project.runs(),
+            n_patients=len({record.patient_id for record in records}),
+            can_undo=can_undo(project),
+            can_redo=can_redo(project),
+            patient_units=dict(units),
+            by_id={record.id: record for record in records},
+        )
+
+
+class Session(QObject):
+    """The open project, read off the window's thread, and the choices for the next run.
+
+    Signals:
+        project_changed: Another project was opened, or none is open any more.
+        snapshot_changed: The project was read anew after any change.
+        choices_changed: Backbone, method, preset or seed for the next run.
+        device_changed: ``device`` is known.
+        failed: An :class:`EngineError` that a page should show.
+    """
+
+    project_changed = Signal()
+    snapshot_changed = Signal()
+    choices_changed = Signal()
+    device_changed = Signal()
+    failed = Signal(object)
+
+    def __init__(self, client: EngineClient, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.client = client
+        self.runs = RunController(client, self)
+        self.jobs = JobController(client, self)
+        self.snapshot = Snapshot()
+        self.device: dict[str, Any] = {}
+        self.config: ExperimentConfig = preset_config("quick")
+        self.is_model_chosen = False
+        self._folder: Path | None = None
+        self._project: Project | None = None
+        self._thumbnails: Thumbnails | None = None
+        self._pixels: SegmentReader | None = None
+        self._lock: ProjectLock | None = None
+        self._pool = QThreadPool(self)  # one thread: changes happen in the order they were asked
+        self._pool.setMaxThreadCount(1)
+        self._tasks: set[_Task] = set()
+        self.runs.finished.connect(self._on_run_finished)
+        self.jobs.ended.connect(self._on_job_ended)
+
+    @property
+    def folder(self) -> Path | None:
+        """Folder of the open project."""
+        return self._folder
+
+    @property
+    def name(self) -> str:
+        """Name of the open project, or an empty string."""
+        return self._project.name if self._project is not None else ""
+
+    @property
+    def thumbnails(self) -> Thumbnails | None:
+        """Thumbnails of the open project."""
+        return self._thumbnails
+
+    def network_pixels(self, record: ImageRecord) -> NDArray[Any] | None:
+        """Return an image as the network sees it with the present choices, if it is in the cache.
+
+        uint8 or uint16, ``(S, S)`` or ``(S, S, 3)``; a read-only view.
+        """
+        if self._project is None:
+            return None
+        kind = f"pixels-{self._project.image_contract.key()}"
+        if self._pixels is None or self._pixels.kind != kind or not self._pixels.has(record.row):
+            self._pixels = SegmentReader(self._project, kind)
+        return self._pixels.row(record.row) if self._pixels.has(record.row) else None
+
+    def create_project(self, folder: Path, name: str | None = None) -> None:
+        """Make and open a project; None names it after its folder.
+
+        Raises:
+            EngineError: If that isn't possible.
+        """
+        Project.create(folder, name).close()
+        self.open_project(folder)
+
+    def open_project(self, folder: Path) -> None:
+        """Open a project and take its lock; runs that were cut off show as interrupted.
+
+        Raises:
+            EngineError: If it can't be opened, or another window has it.
+        """
+        if self._folder is not None and folder.absolute() == self._folder.absolute():
+            self.reload()
+            return
+        lock = ProjectLock(folder, owner="the RadTune window")
+        lock.token = self.client.lock_token  # lends the lock to the workers
+        project = Project.open(folder)
+        try:
+            lock.acquire()
+            if not lock.is_read_only:
+                project.interrupt_leftovers()
+        except EngineError:
+            project.close()
+            lock.release()
+            raise
+        self.close_project()
+        self._folder, self._project, self._lock = folder, project, lock
+        self._thumbnails = Thumbnails(project)
+        self.is_model_chosen = False
+        self.project_changed.emit()
+        self.reload()
+
+    def close_project(self) -> None:
+        """Let go of the open project."""
+        if self._project is None:
+            return
+        self._pool.waitForDone()
+        if self._thumbnails is not None:
+            self._thumbnails.close()
+        if self._pixels is not None:
+            self._pixels.close()
+            self._pixels = None
+        self._project.close()
+        if self._lock is not None:
+            self._lock.release()
+        self._folder = self._project = self._lock = self._thumbnails = None
+        self.snapshot = Snapshot()
+        self.project_changed.emit()
+        self.snapshot_changed.emit()
+
+    def reload(self) -> None:
+        """Read the project anew off the window's thread; ends in ``snapshot_changed``."""
+        if self._folder is not None:
+            folder = self._folder
+            self.in_background(lambda: read_snapshot(folder), self._take_snapshot)
+
+    def change(self, edit: Callable[..., Any], *arguments: Any) -> None:
+        """Apply one of ``engine.project.labels``'s edits off the window's thread, then reload.
+
+        Args:
+            edit: Takes the project and the arguments.
+            arguments: Passed on.
+        """
+        if self._folder is None:
+            return
+        folder = self._folder
+
+        def apply() -> Snapshot:
+            with Project.open(folder) as project:
+                edit(project, *arguments)
+            return read_snapshot(folder)
+
+        self.in_background(apply, self._take_snapshot)
+
+    def in_background(self, work: Callable[[], Any], take: Callable[[Any], None]) -> None:
+        """Do something slow off the window's thread; one after the other, in order.
+
+        Args:
+            work: May raise :class:`EngineError`, which ends in ``failed``.
+            take: Gets the result in the window's thread; a bound method of a QObject.
+        """
+        task = _Task(work)
+        task.signals.done.connect(take)
+        task.signals.failed.connect(self.failed)
+        task.signals.ended.connect(self._forget)
+        self._tasks.add(task)  # its signals must live until they have been delivered
+        self._pool.start(task)
+
+    def choose(self, config: ExperimentConfig) -> None:
+        """Set the choices for the next run."""
+        self.config = config
+        self.is_model_chosen = True
+        self.choices_changed.emit()
+
+    def find_device(self) -> None:
+        """Ask the engine what this machine can do; ends in ``device_changed``."""
+        self.jobs.start(Doctor(), self._take_device, is_quiet=True)
+
+    def evaluation(self, run: str) -> EvaluationResult | None:
+        """Return a run's newest evaluation, if the test set was ever looked at with it."""
+        return self._project.evaluation(run) if self._project is not None else None
+
+    def records(self, ids: Sequence[int]) -> list[ImageRecord]:
+        """Return records by id, leaving out ids that are gone."""
+        return [self.snapshot.by_id[i] for i in ids if i in self.snapshot.by_id]
+
+    def stage_state(self, stage: Stage) -> StageState:
+        """Return how a stage stands."""
+        return stage_state(stage, self.facts())
+
+    def facts(self) -> ProjectFacts:
+        """Return what the stage rules look at."""
+        shown = self.snapshot
+        finished = shown.finished_runs
+        return ProjectFacts(
+            has_project=self._project is not None,
+            n_images=len(shown.records),
+            n_classes=sum(1 for c in shown.classes_in_use if c.n_images),
+            has_split=shown.split is not None,
+            is_split_stale=shown.is_split_stale,
+            is_importing=self.jobs.is_busy_with("scan"),
+            is_training=self.runs.state.is_busy,
+            is_model_chosen=self.is_model_chosen,
+            has_finished_run=bool(finished),
+            is_run_stale=bool(finished) and finished[0].is_stale,
+            has_evaluation=bool(finished) and finished[0].looks > 0,
+        )
+
+    def _forget(self, task: _Task) -> None:
+        self._tasks.discard(task)
+
+    def _take_snapshot(self, snapshot: Snapshot) -> None:
+        if snapshot.folder != self._folder:
+            return  # of a project that was closed meanwhile
+        self.snapshot = snapshot
+        if self._thumbnails is not None:
+            self._thumbnails.refresh()
+        self.snapshot_changed.emit()
+
+    def _take_device(self, finished: JobFinished) -> None:
+        if finished.outcome == COMPLETED:
+            self.device = finished.result
+            self.device_changed.emit()
+
+    def _on_run_finished(self) -> None:
+        self.reload()
+
+    def _on_job_ended(self, finished: JobFinished) -> None:
+        if finished.kind in _CHANGING_JOBS:
+            self.reload()
+
+
+class _TaskSignals(QObject):
+    done = Signal(object)
+    failed = Signal(object)
+    ended = Signal(object)
+
+
+class _Task(QRunnable):
+    """A piece of work for the pool whose result comes back as a signal."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        super().__init__()
+        self.setAutoDelete(False)
+        self._work = work
+        self.signals = _TaskSignals()
+
+    def run(self) -> None:
+        """Do the work."""
+        try:
+            self.signals.done.emit(self._work())
+        except EngineError as error:
+            self.signals.failed.emit(error)
+        finally:
+            self.signals.ended.emit(self)

@@ -1,0 +1,82 @@
+"""The stages of the main job and how each stands: pure rules over the project's facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from gui.widgets.stage_rail import StageState
+
+
+class Stage(Enum):
+    """A page of the window, in the order of the job."""
+
+    DATA = "data"
+    SPLIT = "split"
+    MODEL = "model"
+    TRAIN = "train"
+    EVALUATE = "evaluate"
+    APPLY = "apply"
+
+
+STAGES: Final = tuple(Stage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectFacts:
+    """What the rules look at.
+
+    Attributes:
+        n_classes: Classes in use that hold images.
+        is_run_stale: Whether data or split have changed since the newest finished run.
+    """
+
+    has_project: bool = False
+    n_images: int = 0
+    n_classes: int = 0
+    has_split: bool = False
+    is_split_stale: bool = False
+    is_importing: bool = False
+    is_training: bool = False
+    is_model_chosen: bool = False
+    has_finished_run: bool = False
+    is_run_stale: bool = False
+    has_evaluation: bool = False
+
+
+def stage_state(stage: Stage, facts: ProjectFacts) -> StageState:
+    """Return how a stage stands."""
+    is_data_ready = facts.n_images > 0 and facts.n_classes >= 2
+    is_split_ready = is_data_ready and facts.has_split and not facts.is_split_stale
+    match stage:
+        case Stage.DATA:
+            if facts.is_importing:
+                return StageState.ACTIVE
+            if is_data_ready:
+                return StageState.DONE
+            return StageState.READY if facts.has_project else StageState.EMPTY
+        case Stage.SPLIT:
+            if not is_data_ready:
+                return StageState.EMPTY
+            if facts.has_split and facts.is_split_stale:
+                return StageState.STALE
+            return StageState.DONE if facts.has_split else StageState.READY
+        case Stage.MODEL:
+            if not is_data_ready:
+                return StageState.EMPTY
+            return StageState.DONE if facts.is_model_chosen else StageState.READY
+        case Stage.TRAIN:
+            if facts.is_training:
+                return StageState.ACTIVE
+            return _of_results(is_split_ready, facts.has_finished_run, facts.is_run_stale)
+        case Stage.EVALUATE:
+            return _of_results(facts.has_finished_run, facts.has_evaluation, facts.is_run_stale)
+        case Stage.APPLY:
+            return StageState.READY if facts.has_finished_run else StageState.EMPTY
+
+
+def _of_results(is_ready: bool, is_done: bool, is_stale: bool) -> StageState:
+    if is_done:
+        return StageState.STALE if is_stale else StageState.DONE
+    return StageState.READY if is_ready else StageState.EMPTY

@@ -1,0 +1,161 @@
+"""Owns the worker processes and performs commands on them.
+
+The client outlives every thread that uses it: a child tied to a thread would die with it. There
+is one worker per role, started when it is first needed or warmed up, and started again after it
+died.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from engine.contract.commands import DATA_KINDS, KIND_OF, RUN_KINDS, Command, Resume
+from engine.contract.errors import ConfigError
+from engine.contract.events import CANCELED, FAILED, Event, JobFinished, RunFinished, RunStarted
+from engine.contract.protocol import Request, decode_event, encode_command, encode_request
+from gui.worker.process import Worker, WorkerProcess, worker_command
+from gui.worker.requests import JobRequests
+
+OnEvent = Callable[[Event], None]
+_TOKEN_VARIABLE: Final = "RADTUNE_LOCK_TOKEN"
+_DIED: Final = "The process that did the work ended unexpectedly."
+_DIED_REMEDY: Final = "Try again. If it happens again, close other programs to free memory."
+_RUN_DIED: Final = (
+    "The training process ended unexpectedly. Everything up to its last saved state is kept."
+)
+_RUN_DIED_REMEDY: Final = "Continue the run from where it was saved."
+
+
+def start_worker(role: str, environment: dict[str, str]) -> Worker:
+    """Start a real worker process."""
+    return WorkerProcess(worker_command(role), environment)
+
+
+class EngineClient:
+    """Performs commands on worker processes; safe to use from several threads.
+
+    Attributes:
+        lock_token: What the workers show to write to a project that this window has locked. It
+            is the same for every project, so that workers stay warm when another is opened.
+
+    Args:
+        start: Starts a worker for a role with extra environment; tests give scripted ones.
+    """
+
+    def __init__(self, start: Callable[[str, dict[str, str]], Worker] = start_worker) -> None:
+        self.lock_token = secrets.token_hex(16)
+        self._start = start
+        self._workers: dict[str, Worker] = {}
+        self._in_use = {role: threading.Lock() for role in ("data", "run")}
+        self._starting = threading.Lock()
+        self._is_closed = False
+
+    def warm_up(self, role: str) -> None:
+        """Start a worker before it is needed; a refusal shows when it is needed."""
+        self._worker(role)
+
+    def perform(
+        self, command: Command, on_event: OnEvent, requests: JobRequests | None = None
+    ) -> RunFinished | JobFinished:
+        """Perform a command, passing on its events; blocks until its last one.
+
+        Args:
+            command: What to do.
+            on_event: Called in this thread with every event, the last one included.
+            requests: Where requests to this job come from.
+
+        Returns:
+            The last event. If the worker dies, can't be started, or the job was canceled while it
+            waited for its turn, one is made up, so that every command ends in exactly one.
+        """
+        requests = requests or JobRequests()
+        role = "data" if KIND_OF[type(command)] in DATA_KINDS else "run"
+        try:
+            with self._in_use[role]:
+                if requests.is_canceled_early or self._is_closed:
+                    return _made_up(command, _run_of(command), CANCELED, on_event)
+                return self._perform(role, command, on_event, requests)
+        finally:
+            requests.end()
+
+    def close(self) -> None:
+        """End every worker; jobs that still wait for one end as canceled."""
+        self._is_closed = True
+        with self._starting:
+            workers, self._workers = list(self._workers.values()), {}
+        for worker in workers:
+            worker.close(is_patient=False)
+
+    def _perform(
+        self, role: str, command: Command, on_event: OnEvent, requests: JobRequests
+    ) -> RunFinished | JobFinished:
+        worker = self._worker(role)
+        if worker is None:
+            return _made_up(command, _run_of(command), FAILED, on_event)
+        worker.send(encode_command(command))
+        requests.begin(lambda name: worker.send(encode_request(Request(name))))
+        run = _run_of(command)
+        last = RunFinished if KIND_OF[type(command)] in RUN_KINDS else JobFinished
+        for line in worker.lines():
+            try:
+                event = decode_event(line)
+            except ConfigError:
+                continue  # not an event: nothing a user could do about it
+            if isinstance(event, RunStarted):
+                run = event.run
+            on_event(event)
+            if isinstance(event, last):
+                return event
+        self._forget(role, worker)
+        return _made_up(command, run, CANCELED if self._is_closed else FAILED, on_event)
+
+    def _worker(self, role: str) -> Worker | None:
+        with self._starting:
+            worker = self._workers.get(role)
+            if worker is None or not worker.is_alive:
+                if self._is_closed:
+                    return None
+                try:
+                    worker = self._start(role, {_TOKEN_VARIABLE: self.lock_token})
+                except OSError:
+                    return None
+                self._workers[role] = worker
+            return worker
+
+    def _forget(self, role: str, worker: Worker) -> None:
+        with self._starting:
+            if self._workers.get(role) is worker:
+                del self._workers[role]
+        worker.close(is_patient=False)
+
+
+def _run_of(command: Command) -> str:
+    return command.run if isinstance(command, Resume) else ""
+
+
+def _made_up(
+    command: Command, run: str, outcome: str, on_event: OnEvent
+) -> RunFinished | JobFinished:
+    """State the end of a job that its worker couldn't state."""
+    kind = KIND_OF[type(command)]
+    is_failed = outcome == FAILED
+    finished: RunFinished | JobFinished
+    if kind in RUN_KINDS:
+        finished = RunFinished(
+            run=run,
+            outcome=outcome,
+            error=_RUN_DIED if is_failed else None,
+            remedy=_RUN_DIED_REMEDY if is_failed else None,
+        )
+    else:
+        finished = JobFinished(
+            kind=kind,
+            outcome=outcome,
+            error=_DIED if is_failed else None,
+            remedy=_DIED_REMEDY if is_failed else None,
+        )
+    on_event(finished)
+    return finished
