@@ -18,6 +18,7 @@ class BackboneFacts:
     """The network of a bundle, enough to build it again without the catalog.
 
     Attributes:
+        features: What the head sees: ``stages`` or ``last``.
         mean: Subtracted from values in [0, 1], per channel.
         std: Divides what is left.
         weights_digest: Hash of the pre-trained weights that training began from.
@@ -27,6 +28,7 @@ class BackboneFacts:
     key: str
     family: str
     builder: str
+    features: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     pretrained_on: str

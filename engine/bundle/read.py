@@ -36,10 +36,13 @@ class Bundle:
         """
         try:
             network = build_network(
-                self.facts.backbone.key, len(self.facts.classes), weights="scratch", seed=0
+                self.facts.backbone.key,
+                len(self.facts.classes),
+                weights="scratch",
+                features=self.facts.backbone.features,
             )
             network.load_state_dict(self.tensors)
-        except (RuntimeError, ConfigError) as error:
+        except (RuntimeError, ValueError, ConfigError) as error:
             raise BundleError(
                 "The bundle's weights don't fit the network that it names.",
                 remedy="Export it again, or update RadTune.",

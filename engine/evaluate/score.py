@@ -90,7 +90,10 @@ def load_run(project: Project, run: str) -> FinishedRun:
     runtime = Runtime(**recipe["runtime"])
     apply_runtime(runtime)
     network = build_network(
-        config.backbone.key, len(recipe["classes"]), weights="scratch", seed=config.seed
+        config.backbone.key,
+        len(recipe["classes"]),
+        weights="scratch",
+        features=recipe["features"],
     )
     network.load_state_dict(load_best(folder / "checkpoints"))
     network = network.to(runtime.device)

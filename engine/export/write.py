@@ -151,6 +151,7 @@ def _facts(project: Project, loaded: FinishedRun, table: TrainingTable) -> Bundl
             key=card.key,
             family=card.family,
             builder=card.builder,
+            features=loaded.network.feature_kind,
             mean=card.mean,
             std=card.std,
             pretrained_on="nothing (random weights)" if is_scratch else card.pretrained_on,

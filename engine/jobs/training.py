@@ -172,6 +172,7 @@ class TrainingRun:
                 "data_digest": self._project.data_digest(),
                 "classes": list(self._table.class_names),
                 "positive": self._table.positive,
+                "features": self._method.features,
                 "versions": versions(),
             },
         )
@@ -192,6 +193,7 @@ class TrainingRun:
             len(self._table.class_names),
             weights=config.backbone.weights,
             seed=config.seed,
+            features=self._method.features,
         )
         return network.to(runtime.device)
 

@@ -25,6 +25,7 @@ class FullFinetune:
 
     key: ClassVar[str] = "full_finetune"
     trains_epochs: ClassVar[bool] = True
+    features: ClassVar[str] = "last"
 
     def prepare(self, network: Network, context: MethodContext) -> None:
         """Fit the head on the frozen features, so that training starts from a good classifier.

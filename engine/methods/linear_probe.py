@@ -26,6 +26,7 @@ class LinearProbe:
 
     key: ClassVar[str] = "linear_probe"
     trains_epochs: ClassVar[bool] = False
+    features: ClassVar[str] = "stages"
 
     def prepare(self, network: Network, context: MethodContext) -> None:
         """Fit the head and put it into the network."""

@@ -98,6 +98,8 @@ class FineTuneMethod(Protocol):
 
     key: ClassVar[str]
     trains_epochs: ClassVar[bool]
+    features: ClassVar[str]
+    """What the head sees: ``stages`` or ``last`` (see ``engine.models.network.Network``)."""
 
     def prepare(self, network: Network, context: MethodContext) -> None:
         """Change the fresh network before any epoch, for example fit its head."""

@@ -87,9 +87,7 @@ class _Depthwise(torch.autograd.Function):
         return F.conv2d(x, weight.to(x.dtype), None, stride, padding, 1, weight.shape[0])
 
     @staticmethod
-    def backward(
-        ctx: Any, gradient: Tensor
-    ) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         x, weight = ctx.saved_tensors
         wants_x, wants_weight = ctx.needs_input_grad[:2]
         dtype_x = torch.float32 if max(ctx.stride) > 1 else torch.bfloat16

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from engine.data.phantoms.film import MAX_VALUE
+from engine.data.phantoms.film import MAX_VALUE, chest_range
 from engine.data.phantoms.solids import PITCH_CM
 
 NOTICE: Final = "SIMULATED - not a patient"
@@ -117,9 +117,7 @@ def _acquisition(header: FilmHeader) -> Dataset:
 
 def window(pixels: NDArray[np.uint16]) -> tuple[int, int]:
     """Return window center and width that show the middle of a film, from lung to spine."""
-    rows, cols = pixels.shape
-    chest = pixels[rows // 4 : 3 * rows // 4 : 4, cols // 6 : 5 * cols // 6 : 4]
-    dark, bright = (float(v) for v in np.percentile(chest, [1.0, 99.0]))
+    dark, bright = chest_range(pixels, 1.0)
     low, high = dark - 0.15 * (bright - dark), bright + 0.05 * (bright - dark)
     return round((low + high) / 2), max(round(high - low), 1)
 

@@ -94,12 +94,21 @@ def _develop(density: Map, rng: np.random.Generator) -> NDArray[np.uint16]:
     """Compress the broad differences, sharpen the fine ones, and spread the chest over 12 bits."""
     image = density - np.float32(0.42) * _blur(density, 8, 48.0)
     image += np.float32(0.6) * (image - _blur(image, 2, 2.0))
-    rows, cols = image.shape
-    chest = image[rows // 4 : 3 * rows // 4 : 4, cols // 6 : 5 * cols // 6 : 4]
-    dark, bright = np.percentile(chest, [2.0, 98.0])
+    dark, bright = chest_range(image, 2.0)
     gain, brightness = 2200.0 * rng.normal(1.0, 0.04), 900.0 + rng.normal(0.0, 60.0)
     values = brightness + gain * (image - dark) / (bright - dark)
     return np.asarray(np.clip(np.rint(values), 0, MAX_VALUE), np.uint16)
+
+
+def chest_range(image: Map | NDArray[np.uint16], tail: float) -> tuple[float, float]:
+    """Return the range of values in the middle of a film, without ``tail`` percent at each end.
+
+    That part holds lungs, heart and spine, and no air outside even a slender patient.
+    """
+    rows, cols = image.shape
+    middle = image[rows // 4 : 3 * rows // 4 : 4, cols // 4 : 3 * cols // 4 : 4]
+    low, high = np.percentile(middle.astype(np.float64), [tail, 100.0 - tail])
+    return float(low), float(high)
 
 
 def _blur(image: Map, step: int, sigma_px: float) -> Map:
