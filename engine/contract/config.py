@@ -72,12 +72,12 @@ class AugmentationConfig:
         gamma: Largest change of gamma as a share.
     """
 
-    rotation_deg: Annotated[float, Between(0.0, 45.0)] = 7.0
-    shift: Annotated[float, Between(0.0, 0.3)] = 0.05
-    zoom: Annotated[float, Between(0.0, 0.5)] = 0.1
+    rotation_deg: Annotated[float, Between(0.0, 45.0)] = 10.0
+    shift: Annotated[float, Between(0.0, 0.3)] = 0.04
+    zoom: Annotated[float, Between(0.0, 0.5)] = 0.12
     brightness: Annotated[float, Between(0.0, 0.5)] = 0.1
     contrast: Annotated[float, Between(0.0, 0.9)] = 0.2
-    gamma: Annotated[float, Between(0.0, 0.9)] = 0.15
+    gamma: Annotated[float, Between(0.0, 0.9)] = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,13 +99,13 @@ class OptimizerConfig:
         class_weights: Weigh classes by the inverse of their frequency.
     """
 
-    learning_rate: Annotated[float, Between(1e-6, 1.0)] = 1e-3
-    backbone_lr_ratio: Annotated[float, Between(0.0, 1.0)] = 0.3
-    layer_decay: Annotated[float, Between(0.1, 1.0)] = 0.8
-    weight_decay: Annotated[float, Between(0.0, 1.0)] = 0.02
-    warmup: Annotated[float, Between(0.0, 0.9)] = 0.1
-    batch_size: Annotated[int, Between(1, 1024)] = 32
-    label_smoothing: Annotated[float, Between(0.0, 0.5)] = 0.1
+    learning_rate: Annotated[float, Between(1e-6, 1.0)] = 5e-4
+    backbone_lr_ratio: Annotated[float, Between(0.0, 1.0)] = 1.0
+    layer_decay: Annotated[float, Between(0.1, 1.0)] = 1.0
+    weight_decay: Annotated[float, Between(0.0, 1.0)] = 0.01
+    warmup: Annotated[float, Between(0.0, 0.9)] = 0.05
+    batch_size: Annotated[int, Between(1, 1024)] = 16
+    label_smoothing: Annotated[float, Between(0.0, 0.5)] = 0.05
     gradient_clip: Annotated[float, Between(0.0, 100.0)] = 1.0
     ema_decay: Annotated[float, Between(0.0, 0.99999)] = 0.98
     class_weights: bool = True
@@ -123,7 +123,7 @@ class MethodConfig:
 
     key: str = "full_finetune"
     max_epochs: Annotated[int, Between(1, 1000)] = 8
-    patience: Annotated[int, Between(1, 1000)] = 3
+    patience: Annotated[int, Between(1, 1000)] = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,10 +60,11 @@ def decide(
 ) -> NDArray[np.int64]:
     """Return predicted class indices, shape ``(N,)``: by threshold, else the most probable."""
     if threshold is None:
-        return probabilities.argmax(axis=1).astype(np.int64)
+        return np.asarray(probabilities.argmax(axis=1), dtype=np.int64)
     index = _positive_index(positive)
     is_positive = predicted_positive(probabilities[:, index], threshold)
-    return np.where(is_positive, index, 1 - index).astype(np.int64, copy=False)
+    predictions: NDArray[np.int64] = np.where(is_positive, index, 1 - index)
+    return predictions
 
 
 def build_result(

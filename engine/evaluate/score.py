@@ -89,13 +89,10 @@ def load_run(project: Project, run: str) -> FinishedRun:
     config = project.run_config(run)
     runtime = Runtime(**recipe["runtime"])
     apply_runtime(runtime)
-    network = build_network(
-        config.backbone.key,
-        len(recipe["classes"]),
-        weights="scratch",
-        features=recipe["features"],
-    )
-    network.load_state_dict(load_best(folder / "checkpoints"))
+    weights, features = load_best(folder / "checkpoints")
+    n_classes = len(recipe["classes"])
+    network = build_network(config.backbone.key, n_classes, weights="scratch", features=features)
+    network.load_state_dict(weights)
     network = network.to(runtime.device)
     return FinishedRun(
         id=run,

@@ -172,7 +172,6 @@ class TrainingRun:
                 "data_digest": self._project.data_digest(),
                 "classes": list(self._table.class_names),
                 "positive": self._table.positive,
-                "features": self._method.features,
                 "versions": versions(),
             },
         )
@@ -223,20 +222,18 @@ class TrainingRun:
         )
 
     def _train_epochs(self, network: Network, data: TrainingData, runtime: Runtime) -> RunFinished:
+        context = self._context(data, runtime)
         if not self._is_resumed:
-            self._method.prepare(network, self._context(data, runtime))
+            self._method.prepare(network, context)
         trainer = Trainer(
             network=network,
             method=self._method,
-            data=data,
-            config=self._config,
-            runtime=runtime,
+            context=context,
             folder=self._folder,
             run=self.id,
             config_digest=_digest(self._config),
             split_digest=self._project.data_digest(),
             emit=self.emit,
-            control=self._control,
         )
         if self._is_resumed:
             trainer.resume()
@@ -258,11 +255,8 @@ class TrainingRun:
             class_weights=None,
             positive=table.positive,
         )
-        save_best(
-            self._folder / "checkpoints",
-            {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()},
-            {"epoch": 0, "val_auroc": result.auroc},
-        )
+        facts = {"epoch": 0, "val_auroc": result.auroc}
+        save_best(self._folder / "checkpoints", network, facts)
         return result.auroc
 
     def _finished(

@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from engine.contract.config import ExperimentConfig
 from engine.methods.linear_probe import fit_head, install_head
 from engine.methods.method import MethodContext, ParameterGroup
+from engine.models.features import extract
 from engine.models.layer_groups import layer_groups
 from engine.models.network import Network
 
@@ -34,7 +37,7 @@ class FullFinetune:
         """
         if context.config.backbone.weights == "scratch":
             return
-        install_head(network, fit_head(network, context))
+        install_head(network, fit_head(network, context, context.data.features_of))
 
     def parameter_groups(
         self, network: Network, config: ExperimentConfig
@@ -73,3 +76,28 @@ class FullFinetune:
             for module in network.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
+
+    def finish_epoch(self, network: Network, context: MethodContext) -> Network:
+        """Return the tuned body under a head that is fitted anew on all its stages.
+
+        Gradient descent with a head on all stages was found to spoil them, and the head that
+        descent leaves on the last maps to change from epoch to epoch more than the body does. A
+        head fitted to the finished body is better than either, costs a seventh of an epoch, and
+        makes validation, and so early stopping, far less noisy.
+        """
+        kept = Network(
+            network.card,
+            network.body,
+            network.n_classes,
+            features="stages",
+            weights_digest=network.weights_digest,
+        ).to(context.runtime.device)
+        kept.eval()
+
+        def features_of(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+            return extract(
+                kept, context.data.pixels, rows, context.runtime, control=context.control
+            )
+
+        install_head(kept, fit_head(kept, context, features_of))
+        return kept

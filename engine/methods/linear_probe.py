@@ -8,6 +8,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
@@ -30,7 +31,8 @@ class LinearProbe:
 
     def prepare(self, network: Network, context: MethodContext) -> None:
         """Fit the head and put it into the network."""
-        install_head(network, fit_head(network, context))
+        data = context.data
+        install_head(network, fit_head(network, context, data.features_of))
 
     def parameter_groups(
         self, network: Network, config: ExperimentConfig
@@ -42,6 +44,10 @@ class LinearProbe:
         """Keep everything as in evaluation."""
         network.eval()
 
+    def finish_epoch(self, network: Network, context: MethodContext) -> Network:
+        """Return the network as it is."""
+        return network
+
 
 def install_head(network: Network, head: LinearHead) -> None:
     """Put a fitted head and the standardisation that it was fitted with into a network."""
@@ -49,12 +55,22 @@ def install_head(network: Network, head: LinearHead) -> None:
     network.set_head(torch.from_numpy(head.weight), torch.from_numpy(head.bias))
 
 
-def fit_head(network: Network, context: MethodContext) -> LinearHead:
-    """Fit a head on the frozen network's features of the training images."""
+def fit_head(
+    network: Network,
+    context: MethodContext,
+    features_of: Callable[[NDArray[np.int64]], NDArray[np.float32]],
+) -> LinearHead:
+    """Fit a head on a network's features of the training images, its strength on validation.
+
+    Args:
+        network: Whose features they are.
+        context: Data, settings and progress.
+        features_of: Returns features ``(len(rows), F)`` of pixel rows.
+    """
     data, table = context.data, context.data.table
     n_train = len(data.train)
     both = np.concatenate([data.train, data.val])
-    features = data.features_of(table.rows[both])
+    features = features_of(table.rows[both])
     settings = context.config.optimizer
 
     def score(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> float:

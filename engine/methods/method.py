@@ -99,7 +99,7 @@ class FineTuneMethod(Protocol):
     key: ClassVar[str]
     trains_epochs: ClassVar[bool]
     features: ClassVar[str]
-    """What the head sees: ``stages`` or ``last`` (see ``engine.models.network.Network``)."""
+    """What the head sees in training: ``stages`` or ``last`` (``engine.models.network``)."""
 
     def prepare(self, network: Network, context: MethodContext) -> None:
         """Change the fresh network before any epoch, for example fit its head."""
@@ -113,4 +113,8 @@ class FineTuneMethod(Protocol):
 
     def set_train_mode(self, network: Network) -> None:
         """Switch modules to training or evaluation mode for an epoch."""
+        ...
+
+    def finish_epoch(self, network: Network, context: MethodContext) -> Network:
+        """Return what is validated and kept after an epoch, given the averaged network."""
         ...

@@ -18,7 +18,15 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from engine.contract.errors import RunError
-from engine.files import make_folder, replace_folder, sha256_file, write_atomic, write_json
+from engine.files import (
+    make_folder,
+    read_json,
+    replace_folder,
+    sha256_file,
+    write_atomic,
+    write_json,
+)
+from engine.models.network import Network
 from engine.trainer.history import EpochRow
 
 _TENSORS: Final = "state.safetensors"
@@ -107,16 +115,23 @@ def has_state(checkpoints: Path) -> bool:
     return any((checkpoints / name / _FACTS).is_file() for name in ("last", "previous"))
 
 
-def save_best(checkpoints: Path, network: dict[str, Tensor], facts: dict[str, Any]) -> None:
-    """Write the weights of the best epoch, replacing the former best."""
-    data = save({name: tensor.contiguous() for name, tensor in network.items()})
+def save_best(checkpoints: Path, network: Network, facts: dict[str, Any]) -> None:
+    """Write the weights of the best epoch, replacing the former best.
+
+    Args:
+        checkpoints: Folder of the run's checkpoints.
+        network: What is kept; its kind of features goes into the facts.
+        facts: Written beside the weights.
+    """
+    tensors = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+    data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
     make_folder(checkpoints / "best")
     write_atomic(checkpoints / "best" / "weights.safetensors", data)
-    write_json(checkpoints / "best" / "facts.json", facts)
+    write_json(checkpoints / "best" / "facts.json", {**facts, "features": network.feature_kind})
 
 
-def load_best(checkpoints: Path) -> dict[str, Tensor]:
-    """Read the weights of the best epoch.
+def load_best(checkpoints: Path) -> tuple[dict[str, Tensor], str]:
+    """Read the weights of the best epoch, and which kind of features their head sees.
 
     Raises:
         RunError: If there are none.
@@ -127,7 +142,7 @@ def load_best(checkpoints: Path) -> dict[str, Tensor]:
             "This run kept no weights; it ended before its first validation.",
             remedy="Start a new run.",
         )
-    return load_file(path)
+    return load_file(path), str(read_json(checkpoints / "best" / "facts.json")["features"])
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -149,6 +164,12 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor
     optimizer.load_state_dict(
         {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
     )
+    for parameter, slots in optimizer.state.items():
+        for name, value in slots.items():
+            if value.shape == parameter.shape:
+                # The fused kernel goes through memory in order: a slot that lies there in another
+                # order than its parameter (channels-last) would meet the wrong weights.
+                slots[name] = torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 
 def _load_sound(folder: Path) -> tuple[TrainingState, dict[str, Tensor]] | None:

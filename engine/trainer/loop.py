@@ -13,8 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from engine.contract.config import ExperimentConfig
-from engine.contract.control import Control, JobCanceled
+from engine.contract.control import JobCanceled
 from engine.contract.errors import RunError, StorageError
 from engine.contract.events import (
     BatchFinished,
@@ -26,8 +25,8 @@ from engine.contract.events import (
     SamplePrediction,
 )
 from engine.data.transforms import Augment, pixels_to_batch
-from engine.hardware import Runtime, memory_mb
-from engine.methods.method import FineTuneMethod, TrainingData
+from engine.hardware import memory_mb
+from engine.methods.method import FineTuneMethod, MethodContext
 from engine.models.network import Network
 from engine.seeding import step_seed
 from engine.trainer.checkpoint import (
@@ -63,18 +62,17 @@ class Trainer:
 
     network: Network
     method: FineTuneMethod
-    data: TrainingData
-    config: ExperimentConfig
-    runtime: Runtime
+    context: MethodContext
     folder: Path
     run: str
     config_digest: str
     split_digest: str
     emit: Callable[[Event], None]
-    control: Control
 
     def __post_init__(self) -> None:
         """Set up optimizer, average and loss around the network."""
+        self.config, self.data = self.context.config, self.context.data
+        self.runtime, self.control = self.context.runtime, self.context.control
         settings = self.config.optimizer
         groups = self.method.parameter_groups(self.network, self.config)
         trained = {id(p) for group in groups for p in group.parameters}
@@ -108,9 +106,11 @@ class Trainer:
         return self.folder / "checkpoints"
 
     @property
-    def _evaluated(self) -> nn.Module:
-        """The network that is validated and kept: the average, where there is one."""
-        return self.network if self._average is None else self._average.module
+    def _averaged(self) -> Network:
+        """The network with averaged weights, where an average is kept."""
+        averaged = self.network if self._average is None else self._average.module
+        assert isinstance(averaged, Network)
+        return averaged
 
     def resume(self) -> None:
         """Go back to the newest sound state on disk.
@@ -210,7 +210,8 @@ class Trainer:
 
     def _finish_epoch(self) -> None:
         state, started = self._state, time.perf_counter()
-        result = self._validate()
+        kept = self.method.finish_epoch(self._averaged, self.context)
+        result = self._validate(kept)
         is_best = self._stopping.update(state.epoch, result.auroc, result.loss)
         elapsed = time.perf_counter() - started
         state.history.append(
@@ -228,29 +229,26 @@ class Trainer:
         state.best_loss = self._stopping.best_loss
         state.epoch, state.batch, state.loss_sum, state.epoch_seconds = state.epoch + 1, 0, 0.0, 0.0
         if is_best:
-            self._retrying(self._save_best)
+            self._retrying(lambda: self._save_best(kept))
         self._save()
         self._retrying(lambda: write_history(self.folder / "history.csv", state.history))
         self._emit_epoch(result, is_best=is_best)
 
-    def _validate(self) -> Validation:
+    def _validate(self, network: Network) -> Validation:
         table, val = self.data.table, self.data.val
         return validate(
-            self._evaluated,
+            network,
             self.data.pixels,
             table.rows[val],
             table.labels[val],
             self.runtime,
-            class_weights=self._weights,
+            class_weights=None,
             positive=table.positive,
         )
 
-    def _save_best(self) -> None:
-        save_best(
-            self._checkpoints,
-            {name: t.detach().cpu() for name, t in self._evaluated.state_dict().items()},
-            {"epoch": self._stopping.best_epoch, "val_auroc": self._stopping.best_auroc},
-        )
+    def _save_best(self, network: Network) -> None:
+        facts = {"epoch": self._stopping.best_epoch, "val_auroc": self._stopping.best_auroc}
+        save_best(self._checkpoints, network, facts)
 
     def _save(self) -> None:
         tensors = {f"network.{n}": t.detach().cpu() for n, t in self.network.state_dict().items()}

@@ -30,6 +30,7 @@ def build_optimizer(groups: Sequence[ParameterGroup], config: OptimizerConfig) -
             for group in groups
         ],
         betas=(0.9, 0.999),
+        fused=True,
     )
 
 
