@@ -26,6 +26,7 @@ from engine.contract.events import (
     RunFinished,
 )
 from engine.contract.protocol import encode_error, encode_event, encode_result
+from engine.hardware.threads import let_waiting_threads_sleep
 from engine.progress_display import ProgressDisplay
 
 DONE: Final = 0
@@ -35,6 +36,7 @@ INTERRUPTED: Final = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
+    let_waiting_threads_sleep()
     # ``json`` may stand before or after the subcommand, so neither parser gives it a default.
     arguments = make_parser().parse_args(argv, argparse.Namespace(json=False))
     if arguments.kind == "worker":

@@ -16,6 +16,8 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 # Tiny networks and small arrays lose more time handing work to threads than they gain.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, str(min(2, os.cpu_count() or 1)))
+# As engine.__main__ does: spinning threads starve each other on a busy machine.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Libraries that would look for weights on a hub say so at once instead.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Kept between runs: matplotlib lists the system's fonts once, in seconds.
