@@ -85,9 +85,13 @@ class RunController(QObject):
         self._request("cancel", RunInput.CANCEL)
 
     def interrupt(self, timeout_ms: int = 15_000) -> None:
-        """End the run so that it can be resumed next time, and wait for it (window closing)."""
+        """End the run so that it can be resumed next time, and wait for it (window closing).
+
+        A run that is being canceled is only waited for: nothing of it is to be kept.
+        """
         if self._thread is not None:
-            self._thread.request("interrupt")
+            if self._state is not RunState.CANCELING:
+                self._thread.request("interrupt")
             self._thread.wait(timeout_ms)
 
     def _request(self, name: str, moved_by: RunInput) -> None:
@@ -134,7 +138,7 @@ class _Job(QObject):
         parent: QObject,
     ) -> None:
         super().__init__(parent)
-        self.thread = thread
+        self.engine_thread = thread  # not "thread": every QObject has a method of that name
         self._on_finished = on_finished
         self._on_event = on_event
         self._last: JobFinished | None = None
@@ -183,7 +187,7 @@ class JobController(QObject):
 
     def is_busy_with(self, kind: str) -> bool:
         """Whether a job of this kind runs."""
-        return any(KIND_OF[type(job.thread.command)] == kind for job in self._jobs)
+        return any(KIND_OF[type(job.engine_thread.command)] == kind for job in self._jobs)
 
     def start(
         self,
@@ -211,8 +215,8 @@ class JobController(QObject):
             self.started.emit(KIND_OF[type(command)])
         job.thread_ended.connect(self._forget)
         self._jobs.append(job)
-        job.thread.start()
-        return job.thread
+        job.engine_thread.start()
+        return job.engine_thread
 
     def _forget(self, job: _Job) -> None:
         self._jobs.remove(job)
@@ -221,12 +225,12 @@ class JobController(QObject):
     def cancel(self, kind: str) -> None:
         """Ask the jobs of a kind to end."""
         for job in self._jobs:
-            if KIND_OF[type(job.thread.command)] == kind:
-                job.thread.request("cancel")
+            if KIND_OF[type(job.engine_thread.command)] == kind:
+                job.engine_thread.request("cancel")
 
     def cancel_all(self, timeout_ms: int = 10_000) -> None:
         """Ask every job to end and wait for it (window closing)."""
         for job in list(self._jobs):
-            job.thread.request("cancel")
+            job.engine_thread.request("cancel")
         for job in list(self._jobs):
-            job.thread.wait(timeout_ms)
+            job.engine_thread.wait(timeout_ms)

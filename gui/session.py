@@ -1,4 +1,7 @@
-"""The open project and the user's present choices; every page shows it and asks it for changes."""
+"""The open project and the user's present choices; every page shows it and asks it for changes.
+
+``engine.project`` is imported where it is used: it brings NumPy, and the first paint needs neither.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,6 @@ from engine.contract.records import (
     SkippedFile,
     SplitSummary,
 )
-from engine.project.labels import can_redo, can_undo
-from engine.project.lock import ProjectLock
-from engine.project.segments import SegmentReader
-from engine.project.store import Project
-from engine.project.thumbnails import Thumbnails
 from gui.run_controller import JobController, RunController
 from gui.stages import ProjectFacts, Stage, stage_state
 from gui.widgets.stage_rail import StageState
@@ -34,9 +32,16 @@ from gui.worker.engine_client import EngineClient
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from engine.project.lock import ProjectLock
+    from engine.project.segments import SegmentReader
+    from engine.project.store import Project
+    from engine.project.thumbnails import Thumbnails
+
 _FINISHED: Final = (COMPLETED, STOPPED)
 _CHANGING_JOBS: Final = frozenset({"scan", "split", "evaluate"})
 """Jobs after which a project holds something else."""
+_RECORD_EDITS: Final = frozenset({"set_labels", "exclude", "include"})
+"""Edits whose first argument names the only records that change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,23 +83,43 @@ class Snapshot:
 
 def read_snapshot(folder: Path) -> Snapshot:
     """Read everything the pages show; for a thread of its own, since it can take a second."""
+    from engine.project.store import Project
+
     with Project.open(folder, read_only=True) as project:
-        records = tuple(project.records())
-        units = project.db.all("SELECT origin, count(*) FROM patients GROUP BY origin")
-        return Snapshot(
-            folder=folder,
-            records=records,
-            classes=project.classes(),
-            skipped=tuple(project.skipped()),
-            split=project.split_summary(),
-            is_split_stale=project.split_is_stale(),
-            runs=project.runs(),
-            n_patients=len({record.patient_id for record in records}),
-            can_undo=can_undo(project),
-            can_redo=can_redo(project),
-            patient_units=dict(units),
-            by_id={record.id: record for record in records},
-        )
+        return _snapshot(project, folder, tuple(project.records()))
+
+
+def read_changes(before: Snapshot, folder: Path, changed: Sequence[int]) -> Snapshot:
+    """Read a project after some records changed; the others are taken from ``before``.
+
+    Reading 100,000 records takes most of a second, too long for a label key.
+    """
+    from engine.project.store import Project
+
+    with Project.open(folder, read_only=True) as project:
+        fresh = {record.id: record for record in project.records(changed)}
+        records = tuple(fresh.get(record.id, record) for record in before.records)
+        return _snapshot(project, folder, records)
+
+
+def _snapshot(project: Project, folder: Path, records: tuple[ImageRecord, ...]) -> Snapshot:
+    from engine.project.labels import can_redo, can_undo
+
+    units = project.db.all("SELECT origin, count(*) FROM patients GROUP BY origin")
+    return Snapshot(
+        folder=folder,
+        records=records,
+        classes=project.classes(),
+        skipped=tuple(project.skipped()),
+        split=project.split_summary(),
+        is_split_stale=project.split_is_stale(),
+        runs=project.runs(),
+        n_patients=len({record.patient_id for record in records}),
+        can_undo=can_undo(project),
+        can_redo=can_redo(project),
+        patient_units=dict(units),
+        by_id={record.id: record for record in records},
+    )
 
 
 class Session(QObject):
@@ -128,6 +153,7 @@ class Session(QObject):
         self._thumbnails: Thumbnails | None = None
         self._pixels: SegmentReader | None = None
         self._lock: ProjectLock | None = None
+        self._last_read: Snapshot | None = None
         self._pool = QThreadPool(self)  # one thread: changes happen in the order they were asked
         self._pool.setMaxThreadCount(1)
         self._tasks: set[_Task] = set()
@@ -154,6 +180,8 @@ class Session(QObject):
 
         uint8 or uint16, ``(S, S)`` or ``(S, S, 3)``; a read-only view.
         """
+        from engine.project.segments import SegmentReader
+
         if self._project is None:
             return None
         kind = f"pixels-{self._project.image_contract.key()}"
@@ -167,6 +195,8 @@ class Session(QObject):
         Raises:
             EngineError: If that isn't possible.
         """
+        from engine.project.store import Project
+
         Project.create(folder, name).close()
         self.open_project(folder)
 
@@ -176,6 +206,10 @@ class Session(QObject):
         Raises:
             EngineError: If it can't be opened, or another window has it.
         """
+        from engine.project.lock import ProjectLock
+        from engine.project.store import Project
+        from engine.project.thumbnails import Thumbnails
+
         if self._folder is not None and folder.absolute() == self._folder.absolute():
             self.reload()
             return
@@ -212,6 +246,7 @@ class Session(QObject):
             self._lock.release()
         self._folder = self._project = self._lock = self._thumbnails = None
         self.snapshot = Snapshot()
+        self._last_read = None
         self.project_changed.emit()
         self.snapshot_changed.emit()
 
@@ -219,7 +254,7 @@ class Session(QObject):
         """Read the project anew off the window's thread; ends in ``snapshot_changed``."""
         if self._folder is not None:
             folder = self._folder
-            self.in_background(lambda: read_snapshot(folder), self._take_snapshot)
+            self.in_background(lambda: self._read(folder), self._take_snapshot)
 
     def change(self, edit: Callable[..., Any], *arguments: Any) -> None:
         """Apply one of ``engine.project.labels``'s edits off the window's thread, then reload.
@@ -228,14 +263,17 @@ class Session(QObject):
             edit: Takes the project and the arguments.
             arguments: Passed on.
         """
+        from engine.project.store import Project
+
         if self._folder is None:
             return
         folder = self._folder
+        changed = arguments[0] if edit.__name__ in _RECORD_EDITS else None
 
         def apply() -> Snapshot:
             with Project.open(folder) as project:
                 edit(project, *arguments)
-            return read_snapshot(folder)
+            return self._read(folder, changed)
 
         self.in_background(apply, self._take_snapshot)
 
@@ -292,6 +330,15 @@ class Session(QObject):
             is_run_stale=bool(finished) and finished[0].is_stale,
             has_evaluation=bool(finished) and finished[0].looks > 0,
         )
+
+    def _read(self, folder: Path, changed: Sequence[int] | None = None) -> Snapshot:
+        """Read a project; only in the pool's one thread, so that reads build on each other."""
+        before = self._last_read
+        if changed is None or before is None or before.folder != folder:
+            self._last_read = read_snapshot(folder)
+        else:
+            self._last_read = read_changes(before, folder, changed)
+        return self._last_read
 
     def _forget(self, task: _Task) -> None:
         self._tasks.discard(task)

@@ -45,18 +45,17 @@ class EngineThread(QThread):
         self._client.perform(self._command, self._relay, self._requests)
 
     def request(self, name: str) -> None:
-        """Send a request to the job: ``pause``, ``proceed``, ``stop``, ``cancel``, ``interrupt``."""
+        """Ask the job to ``pause``, ``proceed``, ``stop``, ``cancel`` or be ``interrupt``-ed."""
         self._requests.add(name)
 
     def _relay(self, event: Event) -> None:
-        now = time.monotonic()
         if isinstance(event, BatchFinished | JobProgressed | RunProgressed):
+            now = time.monotonic()
             if now - self._passed_at < _MIN_INTERVAL_S:
                 self._held = event
                 return
-            self._held = None
+            self._held, self._passed_at = None, now
         elif self._held is not None:
             held, self._held = self._held, None
             self.event_received.emit(held)
-        self._passed_at = now
         self.event_received.emit(event)

@@ -39,7 +39,7 @@ def make_project(
     with Project.create(folder) as project:
         source = project.add_source(root, "folder")
         class_ids = [project.add_class(name) for name in classes]
-        records = []
+        records: list[NewRecord] = []
         for patient in range(n_patients):
             patient_id = project.patient(f"patient {patient}")
             for image in range(per_patient):

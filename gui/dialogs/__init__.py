@@ -1,0 +1,1 @@
+"""Small windows and forms that ask for one thing."""

@@ -1,0 +1,130 @@
+"""What a bundle said about each file, as a table that sorts."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from PySide6.QtCore import (
+    QAbstractTableModel,
+    QLocale,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    QRectF,
+    QSize,
+    Qt,
+)
+from PySide6.QtGui import QColor, QFontMetrics, QPainter
+from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
+
+from engine.contract.records import PredictionResult, PredictionRow
+from gui.theme import theme
+from gui.widgets.painting import draw_bar, draw_elided
+
+__all__ = ["SORT_ROLE", "PredictionDelegate", "PredictionTableModel"]
+
+SORT_ROLE: Final = Qt.ItemDataRole.UserRole
+_Index = QModelIndex | QPersistentModelIndex
+_NO_PARENT: Final = QModelIndex()
+_N_TEXTS: Final = 3
+_BAR_PX: Final = 6
+
+
+class PredictionTableModel(QAbstractTableModel):
+    """File, patient, class, then one probability per class."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._rows: tuple[PredictionRow, ...] = ()
+        self._classes: tuple[str, ...] = ()
+
+    def set_result(self, result: PredictionResult | None) -> None:
+        """Show a result, or nothing."""
+        self.beginResetModel()
+        self._rows = result.rows if result is not None else ()
+        self._classes = result.classes if result is not None else ()
+        self.endResetModel()
+
+    def rowCount(self, parent: _Index = _NO_PARENT) -> int:
+        """Return the number of files."""
+        return 0 if parent.isValid() else len(self._rows)
+
+    def columnCount(self, parent: _Index = _NO_PARENT) -> int:
+        """Return the number of columns."""
+        return 0 if parent.isValid() else _N_TEXTS + len(self._classes)
+
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
+        """Return the name of a column."""
+        if orientation is not Qt.Orientation.Horizontal:
+            return None
+        heads = (self.tr("File"), self.tr("Patient"), self.tr("Class"), *self._classes)
+        if role == Qt.ItemDataRole.DisplayRole and 0 <= section < len(heads):
+            return heads[section]
+        if role == Qt.ItemDataRole.ToolTipRole and section >= _N_TEXTS:
+            return self.tr("Probability of %s") % heads[section]
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+        return None
+
+    def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Return the text of a cell, or what it sorts by."""
+        if not index.isValid() or not 0 <= index.row() < len(self._rows):
+            return None
+        row, column = self._rows[index.row()], index.column()
+        if column >= _N_TEXTS:
+            return self._probability(row.probabilities[column - _N_TEXTS], column, role)
+        text = (row.path, row.patient, row.label)[column]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return text
+        if role == SORT_ROLE:
+            return text.casefold()
+        if role == Qt.ItemDataRole.ToolTipRole and column == 0:
+            return text
+        if role == Qt.ItemDataRole.DecorationRole and column == _N_TEXTS - 1:
+            return self._color(row.label)
+        return None
+
+    def _probability(self, value: float, column: int, role: int) -> Any:
+        if role == Qt.ItemDataRole.DisplayRole:
+            return QLocale().toString(value, "f", 3)
+        if role == SORT_ROLE:
+            return value
+        if role == Qt.ItemDataRole.AccessibleTextRole:
+            text = QLocale().toString(value, "f", 3)
+            return f"{self._classes[column - _N_TEXTS]}: {text}"
+        return None
+
+    def _color(self, label: str) -> QColor | None:
+        if label not in self._classes:
+            return None
+        return QColor(theme().tokens.class_color(self._classes.index(label)))
+
+
+class PredictionDelegate(QStyledItemDelegate):
+    """Paints a probability as a number and a bar in the colour of its class."""
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: _Index) -> None:
+        """Paint the cell."""
+        look = theme()
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        if option.state & QStyle.StateFlag.State_Selected:
+            painter.fillRect(option.rect, option.palette.highlight())
+        font = look.font("body")
+        rect = QRectF(option.rect).adjusted(8, 0, -8, 0)
+        width = QFontMetrics(font).horizontalAdvance(QLocale().toString(0.0, "f", 3)) + 4
+        number = QRectF(rect.left(), rect.top(), width, rect.height())
+        draw_elided(painter, number, str(index.data()), font, look.color("text"))
+        bar = QRectF(number.right() + 6, rect.center().y() - _BAR_PX / 2, 0, _BAR_PX)
+        bar.setRight(rect.right())
+        if bar.width() > 2 * _BAR_PX:
+            fill = QColor(look.tokens.class_color(index.column() - _N_TEXTS))
+            draw_bar(painter, bar, float(index.data(SORT_ROLE)), fill, look.color("chip"))
+        painter.restore()
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: _Index) -> QSize:
+        """Return room for the number and a short bar."""
+        size = super().sizeHint(option, index)
+        return QSize(size.width() + theme().px(72), size.height())

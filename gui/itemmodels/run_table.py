@@ -1,0 +1,132 @@
+"""The run history as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from PySide6.QtCore import (
+    QAbstractTableModel,
+    QLocale,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    Qt,
+)
+
+from engine.contract.records import RunSummary
+from gui.itemmodels.run_words import (
+    backbone_name,
+    method_name,
+    number_text,
+    preset_name,
+    state_name,
+    when_text,
+)
+from gui.messages import time_text
+
+__all__ = ["RunTableModel"]
+
+_Index = QModelIndex | QPersistentModelIndex
+_NO_PARENT: Final = QModelIndex()
+_NUMBERS: Final = (5, 6, 7)
+
+
+class RunTableModel(QAbstractTableModel):
+    """Runs, newest first, one line each."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._runs: tuple[RunSummary, ...] = ()
+        self._heads = (
+            self.tr("When"),
+            self.tr("Preset"),
+            self.tr("Backbone"),
+            self.tr("Method"),
+            self.tr("State"),
+            self.tr("AUROC (validation)"),
+            self.tr("Epochs"),
+            self.tr("Time"),
+        )
+
+    def set_runs(self, runs: Sequence[RunSummary]) -> None:
+        """Show these runs; equal ones keep selection and scroll position."""
+        if tuple(runs) == self._runs:
+            return
+        is_same_list = [run.id for run in runs] == [run.id for run in self._runs]
+        if is_same_list:
+            self._runs = tuple(runs)
+            last = self.index(len(runs) - 1, len(self._heads) - 1)
+            self.dataChanged.emit(self.index(0, 0), last)
+            return
+        self.beginResetModel()
+        self._runs = tuple(runs)
+        self.endResetModel()
+
+    def run_at(self, row: int) -> RunSummary | None:
+        """Return the run of a line."""
+        return self._runs[row] if 0 <= row < len(self._runs) else None
+
+    def rowCount(self, parent: _Index = _NO_PARENT) -> int:
+        """Return the number of runs."""
+        return 0 if parent.isValid() else len(self._runs)
+
+    def columnCount(self, parent: _Index = _NO_PARENT) -> int:
+        """Return the number of columns."""
+        return 0 if parent.isValid() else len(self._heads)
+
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
+        """Return the name of a column."""
+        if orientation is not Qt.Orientation.Horizontal or not 0 <= section < len(self._heads):
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self._heads[section]
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return self._alignment(section)
+        return None
+
+    def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Return the text of a cell, why a run failed as its tooltip, and numbers right-aligned."""
+        run = self.run_at(index.row()) if index.isValid() else None
+        if run is None:
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self._text(run, index.column())
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return self._alignment(index.column())
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return self._tool_tip(run)
+        return None
+
+    def _text(self, run: RunSummary, column: int) -> str:
+        state = state_name(run.state)
+        if run.is_stale:
+            state = self.tr("%s · stale") % state
+        texts = (
+            when_text(run.created),
+            preset_name(run.preset),
+            backbone_name(run.backbone),
+            method_name(run.method),
+            state,
+            number_text(run.val_auroc),
+            QLocale().toString(run.epochs) if run.epochs else "–",
+            time_text(run.seconds) if run.seconds else "–",
+        )
+        return texts[column]
+
+    def _tool_tip(self, run: RunSummary) -> str:
+        lines = []
+        if run.error:
+            lines.append(run.error)
+        if run.is_stale:
+            lines.append(self.tr("Images, labels or split have changed since this run."))
+        if run.is_resumable:
+            lines.append(self.tr("It can be continued from where it was saved."))
+        return "\n".join(lines)
+
+    @staticmethod
+    def _alignment(column: int) -> Qt.AlignmentFlag:
+        side = Qt.AlignmentFlag.AlignRight if column in _NUMBERS else Qt.AlignmentFlag.AlignLeft
+        return side | Qt.AlignmentFlag.AlignVCenter

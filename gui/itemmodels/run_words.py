@@ -1,0 +1,91 @@
+"""Words and numbers of runs as people read them."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from PySide6.QtCore import QCoreApplication, QDateTime, QLocale
+
+from engine.contract.catalog import PRESETS, backbone_card, method_card
+from engine.contract.records import Estimate, RunSummary
+
+__all__ = [
+    "backbone_name",
+    "interval_text",
+    "method_name",
+    "number_text",
+    "percent_text",
+    "preset_name",
+    "run_title",
+    "state_name",
+    "when_text",
+]
+
+_DIGITS: Final = 3
+
+
+def preset_name(key: str) -> str:
+    """Return the name of a preset."""
+    return next((_tr(card.title) for card in PRESETS if card.key == key), key)
+
+
+def backbone_name(key: str) -> str:
+    """Return the name of a backbone."""
+    card = backbone_card(key)
+    return _tr(card.title) if card is not None else key
+
+
+def method_name(key: str) -> str:
+    """Return the name of a method."""
+    card = method_card(key)
+    return _tr(card.title) if card is not None else key
+
+
+def state_name(state: str) -> str:
+    """Return how a run stands or ended."""
+    names = {
+        "running": _tr("running"),
+        "paused": _tr("paused"),
+        "interrupted": _tr("interrupted"),
+        "completed": _tr("completed"),
+        "stopped": _tr("stopped, best kept"),
+        "canceled": _tr("canceled"),
+        "failed": _tr("failed"),
+    }
+    return names.get(state, state)
+
+
+def when_text(seconds: float) -> str:
+    """Return a time in short local form."""
+    moment = QDateTime.fromSecsSinceEpoch(int(seconds))
+    return QLocale().toString(moment, QLocale.FormatType.ShortFormat)
+
+
+def run_title(run: RunSummary) -> str:
+    """Return what tells a run from others: when, preset, backbone."""
+    parts = (when_text(run.created), preset_name(run.preset), backbone_name(run.backbone))
+    return " · ".join(parts)
+
+
+def number_text(value: float | None, digits: int = _DIGITS) -> str:
+    """Return a localised number, or a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return QLocale().toString(float(value), "f", digits)
+
+
+def percent_text(share: float) -> str:
+    """Return a share in [0, 1] as whole percents."""
+    return _tr("%s %%") % QLocale().toString(100.0 * share, "f", 0)
+
+
+def interval_text(estimate: Estimate | None) -> str:
+    """Return "0.79 – 0.92", or nothing where the interval is unknown."""
+    if estimate is None or not (math.isfinite(estimate.low) and math.isfinite(estimate.high)):
+        return ""
+    return f"{number_text(estimate.low, 2)} – {number_text(estimate.high, 2)}"
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("RunWords", text)

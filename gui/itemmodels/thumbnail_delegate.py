@@ -1,0 +1,260 @@
+"""Paints one image of the grid: thumbnail, class, patient, and whether it is excluded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QRectF, QSize, Qt
+from PySide6.QtGui import (
+    QColor,
+    QFont,
+    QFontMetrics,
+    QImage,
+    QPainter,
+    QPainterPath,
+    QPen,
+    QPixmap,
+    QPixmapCache,
+)
+from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
+
+from engine.contract.errors import EngineError
+from engine.contract.records import ImageRecord
+from gui.itemmodels.image_list import RECORD_ROLE, ImageListModel
+from gui.theme import theme
+
+if TYPE_CHECKING:
+    from engine.project.thumbnails import Thumbnails
+
+__all__ = ["GAP_PX", "ThumbnailDelegate", "thumbnail_pixmap"]
+
+GAP_PX: Final = 8
+_CACHE_KB: Final = 96 * 1024
+_DIMMED: Final = 0.35
+_RADIUS_PX: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a card is painted with; asked for once per theme, not once per card."""
+
+    font: QFont
+    metrics: QFontMetrics
+    badge_font: QFont
+    badge_metrics: QFontMetrics
+    panel: QColor
+    raised: QColor
+    text: QColor
+    secondary: QColor
+    warning: QColor
+    on_warning: QColor
+    line: QPen
+    control: QPen
+    accent: QPen
+    focus: QPen
+    classes: tuple[QColor, ...]
+    square_px: int
+
+
+class ThumbnailDelegate(QStyledItemDelegate):
+    """Cards in a grid; the pixels come from the project's thumbnails when they are painted."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._thumbnails: Thumbnails | None = None
+        self._look = _make_look()
+        self._elided: dict[tuple[str, int], str] = {}
+        self._cell = QSize(138, 166)
+        QPixmapCache.setCacheLimit(_CACHE_KB)
+        theme().changed.connect(self._on_theme_changed)
+
+    def set_thumbnails(self, thumbnails: Thumbnails | None) -> None:
+        """Paint from another project."""
+        QPixmapCache.clear()
+        self._thumbnails = thumbnails
+
+    def caption_height(self) -> int:
+        """Return the height of the line under the picture."""
+        return self._look.metrics.height() + 12
+
+    def set_cell_width(self, width: int) -> None:
+        """Make cells so wide; pictures are square."""
+        self._cell = QSize(width, width + self.caption_height())
+
+    def cell(self) -> QSize:
+        """Return the size of a cell, gap included."""
+        return self._cell
+
+    def sizeHint(
+        self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> QSize:
+        """Return the size of a cell."""
+        del option, index
+        return self._cell
+
+    def paint(
+        self,
+        painter: QPainter,
+        option: QStyleOptionViewItem,
+        index: QModelIndex | QPersistentModelIndex,
+    ) -> None:
+        """Paint a card."""
+        model = index.model()
+        record = index.data(RECORD_ROLE)
+        if not isinstance(record, ImageRecord) or not isinstance(model, ImageListModel):
+            return
+        look = self._look
+        state = option.state
+        is_selected = bool(state & QStyle.StateFlag.State_Selected)
+        is_lit = is_selected or bool(state & QStyle.StateFlag.State_MouseOver)
+        card = QRectF(option.rect).adjusted(0, 0, -GAP_PX, -GAP_PX)
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setBrush(look.raised if is_lit else look.panel)
+        painter.setPen(look.accent if is_selected else look.line)
+        inset = 1.0 if is_selected else 0.5
+        painter.drawRoundedRect(card.adjusted(inset, inset, -inset, -inset), _RADIUS_PX, _RADIUS_PX)
+        picture = QRectF(card.left() + 2, card.top() + 2, card.width() - 4, card.width() - 4)
+        self._paint_picture(painter, picture, record)
+        caption = QRectF(card.left(), picture.bottom(), card.width(), self.caption_height())
+        self._paint_caption(painter, caption, model, record)
+        if record.excluded is not None:
+            self._paint_badge(painter, picture)
+        if state & QStyle.StateFlag.State_HasFocus:
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(look.focus)
+            painter.drawRoundedRect(card.adjusted(3.5, 3.5, -3.5, -3.5), 4, 4)
+        painter.restore()
+
+    def _paint_picture(self, painter: QPainter, rect: QRectF, record: ImageRecord) -> None:
+        ratio = painter.device().devicePixelRatioF()
+        side = round(rect.width() * ratio)
+        picture = _rounded_picture(self._thumbnails, record.row, side, round(4 * ratio))
+        if picture is None:
+            return
+        if record.excluded is not None:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(Qt.GlobalColor.black)
+            painter.drawRoundedRect(rect, 4, 4)
+            painter.setOpacity(_DIMMED)
+        painter.drawPixmap(rect, picture, QRectF(picture.rect()))
+        painter.setOpacity(1.0)
+
+    def _paint_caption(
+        self, painter: QPainter, rect: QRectF, model: ImageListModel, record: ImageRecord
+    ) -> None:
+        look = self._look
+        found = model.classes.get(record.class_id) if record.class_id is not None else None
+        side = look.square_px
+        left, right = rect.left() + 7, rect.right() - 7
+        if found is not None and found.index is not None:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(look.classes[found.index % len(look.classes)])
+        else:
+            painter.setPen(look.control)
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawRoundedRect(QRectF(left, rect.center().y() - side / 2, side, side), 2, 2)
+        left += side + 5
+        patient_width = look.metrics.horizontalAdvance(record.patient) + 1
+        if right - left - patient_width < 40:
+            patient_width = 0  # at large text the class matters more
+        painter.setFont(look.font)
+        painter.setPen(look.text if record.excluded is None else look.secondary)
+        room = int(right - left - (patient_width + 5 if patient_width else 0))
+        align = Qt.AlignmentFlag.AlignVCenter
+        name = self._fitted(model.class_name(record), room)
+        painter.drawText(QRectF(left, rect.top(), room, rect.height()), align, name)
+        if patient_width:
+            painter.setPen(look.secondary)
+            place = QRectF(right - patient_width, rect.top(), patient_width, rect.height())
+            painter.drawText(place, align, record.patient)
+
+    def _paint_badge(self, painter: QPainter, picture: QRectF) -> None:
+        look = self._look
+        text = self.tr("excluded")
+        width = min(look.badge_metrics.horizontalAdvance(text) + 12.0, picture.width() - 8)
+        height = look.badge_metrics.height() + 4.0
+        rect = QRectF(picture.right() - 4 - width, picture.top() + 4, width, height)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(look.warning)
+        painter.drawRoundedRect(rect, 3, 3)
+        painter.setFont(look.badge_font)
+        painter.setPen(look.on_warning)
+        painter.drawText(rect, Qt.AlignmentFlag.AlignCenter, text)
+
+    def _fitted(self, text: str, room: int) -> str:
+        """Elide; few classes and few widths make this worth remembering."""
+        key = (text, room)
+        if key not in self._elided:
+            elided = self._look.metrics.elidedText(text, Qt.TextElideMode.ElideRight, max(0, room))
+            self._elided[key] = elided
+        return self._elided[key]
+
+    def _on_theme_changed(self) -> None:
+        self._look = _make_look()
+        self._elided.clear()
+
+
+def thumbnail_pixmap(thumbnails: Thumbnails | None, row: int) -> QPixmap | None:
+    """Return a thumbnail from the project as it is stored; None if it isn't there."""
+    if thumbnails is None:
+        return None
+    try:
+        pixels = thumbnails.image(row)
+    except EngineError:
+        return None  # its segment is gone; importing again makes it
+    height, width = pixels.shape[:2]
+    is_color = pixels.ndim == 3
+    form = QImage.Format.Format_RGB888 if is_color else QImage.Format.Format_Grayscale8
+    image = QImage(pixels.tobytes(), width, height, width * (3 if is_color else 1), form)
+    return QPixmap.fromImage(image)
+
+
+def _rounded_picture(
+    thumbnails: Thumbnails | None, row: int, side: int, radius: int
+) -> QPixmap | None:
+    """Return a thumbnail at the size it is painted, with its corners cut; kept in the cache."""
+    key = f"radtune-{row}-{side}"
+    cached = QPixmap()
+    if QPixmapCache.find(key, cached):
+        return cached
+    stored = thumbnail_pixmap(thumbnails, row)
+    if stored is None:
+        return None
+    picture = QPixmap(side, side)
+    picture.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(picture)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+    outline = QPainterPath()
+    outline.addRoundedRect(QRectF(0, 0, side, side), radius, radius)
+    painter.setClipPath(outline)
+    painter.drawPixmap(QRectF(0, 0, side, side), stored, QRectF(stored.rect()))
+    painter.end()
+    QPixmapCache.insert(key, picture)
+    return picture
+
+
+def _make_look() -> _Look:
+    look = theme()
+    focus = QPen(look.color("text"), 1, Qt.PenStyle.DotLine)
+    font, badge_font = look.font("small"), look.font("small")
+    return _Look(
+        font=font,
+        metrics=QFontMetrics(font),
+        badge_font=badge_font,
+        badge_metrics=QFontMetrics(badge_font),
+        panel=look.color("panel"),
+        raised=look.color("raised"),
+        text=look.color("text"),
+        secondary=look.color("secondary"),
+        warning=look.color("warning"),
+        on_warning=look.color("on_warning"),
+        line=QPen(look.color("line"), 1),
+        control=QPen(look.color("control"), 1),
+        accent=QPen(look.color("accent"), 2),
+        focus=focus,
+        classes=tuple(QColor(color) for color in look.tokens.classes),
+        square_px=look.px(8),
+    )

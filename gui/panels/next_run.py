@@ -1,0 +1,111 @@
+"""Choices for the next run: what is recommended, and what follows from each choice."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from enum import StrEnum
+from typing import Any, Final
+
+from engine.contract.config import BackboneConfig, ExperimentConfig, preset_config
+
+__all__ = [
+    "FEW_IMAGES",
+    "RECOMMENDED_BACKBONE",
+    "Reason",
+    "WeightsState",
+    "recommended_method",
+    "weights_state",
+    "with_backbone",
+    "with_method",
+    "with_preset",
+]
+
+FEW_IMAGES: Final = 200
+"""Fewer training images than this are too few to adapt a whole network."""
+RECOMMENDED_BACKBONE: Final = "efficientnet_lite0"
+_HEAD_ONLY: Final = "linear_probe"
+_WHOLE: Final = "full_finetune"
+
+
+class WeightsState(StrEnum):
+    """Where the pre-trained weights of a backbone are, as the engine says it."""
+
+    EMBEDDED = "embedded"
+    ADDED = "added"
+    MISSING = "missing"
+    UNKNOWN = "unknown"
+
+
+class Reason(StrEnum):
+    """Why a method is recommended."""
+
+    FEW_IMAGES = "few images"
+    QUICK = "quick"
+    MANY_IMAGES = "many images"
+
+
+def recommended_method(n_train: int, preset: str) -> tuple[str, Reason]:
+    """Return the recommended method and why.
+
+    Args:
+        n_train: Training images, or all usable ones while there is no split.
+        preset: The preset chosen for the next run.
+    """
+    if n_train < FEW_IMAGES:
+        return _HEAD_ONLY, Reason.FEW_IMAGES
+    if preset == "quick":
+        return _HEAD_ONLY, Reason.QUICK
+    return _WHOLE, Reason.MANY_IMAGES
+
+
+def weights_state(device: dict[str, object], key: str, *, is_embedded: bool) -> WeightsState:
+    """Return where a backbone's weights are; unknown until the engine has looked."""
+    known = device.get("weights")
+    if isinstance(known, dict) and key in known:
+        return WeightsState(known[key])
+    return WeightsState.EMBEDDED if is_embedded else WeightsState.UNKNOWN
+
+
+def with_backbone(config: ExperimentConfig, key: str, state: WeightsState) -> ExperimentConfig:
+    """Return the settings with another backbone, from scratch where its weights are missing."""
+    weights = "scratch" if state is WeightsState.MISSING else "pretrained"
+    return replace(config, backbone=BackboneConfig(key=key, weights=weights))
+
+
+def with_method(config: ExperimentConfig, key: str) -> ExperimentConfig:
+    """Return the settings with another method; the preset follows, since it says how long.
+
+    A decision layer alone is what Quick means; anything else needs at least Standard.
+    """
+    if key == config.method.key:
+        return config
+    if key == _HEAD_ONLY:
+        config = with_preset(config, "quick")
+    elif config.preset == "quick":
+        config = with_preset(config, "standard")
+    return replace(config, method=replace(config.method, key=key))
+
+
+def with_preset(config: ExperimentConfig, preset: str) -> ExperimentConfig:
+    """Return the settings of another preset, keeping what the user set to another value.
+
+    Backbone, images and seed stay; how long to train, and whether only the decision layer is
+    fitted, are what a preset decides.
+    """
+    old, new = (
+        preset_config(key, seed=config.seed, image=config.image) for key in (config.preset, preset)
+    )
+    method = new.method
+    if _HEAD_ONLY not in (config.method.key, method.key):
+        method = replace(method, key=config.method.key)
+    kept = {
+        part: _with_edits(getattr(new, part), getattr(old, part), getattr(config, part))
+        for part in ("augmentation", "optimizer", "evaluation", "runtime")
+    }
+    return replace(new, backbone=config.backbone, method=method, **kept)
+
+
+def _with_edits(new: Any, old: Any, edited: Any) -> Any:
+    """Return ``new`` with the fields in which ``edited`` differs from ``old``."""
+    values = {field.name: getattr(edited, field.name) for field in fields(edited)}
+    return replace(new, **{n: value for n, value in values.items() if value != getattr(old, n)})

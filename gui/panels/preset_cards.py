@@ -1,0 +1,88 @@
+"""The choice of how long to train, with what it will cost."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QCoreApplication, Signal
+from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QVBoxLayout, QWidget
+
+from engine.contract.catalog import PRESETS
+from engine.contract.config import ExperimentConfig
+from gui.itemmodels.run_words import method_name
+from gui.messages import time_text
+from gui.panels.next_run import with_preset
+from gui.panels.train_estimate import estimate_seconds, training_speed
+from gui.session import Session
+from gui.widgets.adaptive_row import AdaptiveRow
+from gui.widgets.choice_card import ChoiceCard
+
+__all__ = ["PresetCards"]
+
+
+class PresetCards(QWidget):
+    """Quick, Standard, Thorough.
+
+    Signals:
+        preset_chosen: The key of a preset.
+    """
+
+    preset_chosen = Signal(str)
+
+    def __init__(self, session: Session, *, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._cards: dict[str, ChoiceCard] = {}
+        self._shown_facts: dict[str, list[str]] = {}
+        self._group = QButtonGroup(self)
+        row = AdaptiveRow()
+        for preset in PRESETS:
+            card = ChoiceCard(self.tr(preset.title), self.tr(preset.advice))
+            card.setMinimumWidth(220)
+            self._cards[preset.key] = card
+            self._group.addButton(card)
+            row.add(card)
+        self._group.buttonClicked.connect(self._on_clicked)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(row)
+        self.setAccessibleName(self.tr("How long to train"))
+
+    def card(self, preset: str) -> ChoiceCard:
+        """Return the card of a preset."""
+        return self._cards[preset]
+
+    def refresh(self) -> None:
+        """Show the chosen preset and estimates for the present images and machine."""
+        chosen = self._session.config
+        for key, card in self._cards.items():
+            config = chosen if key == chosen.preset else with_preset(chosen, key)
+            card.setChecked(key == chosen.preset)
+            if (facts := self._facts(config)) != self._shown_facts.get(key):
+                self._shown_facts[key] = facts
+                card.set_chips(facts)
+
+    def _facts(self, config: ExperimentConfig) -> list[str]:
+        facts = [method_name(config.method.key)]
+        split = self._session.snapshot.split
+        if split is not None:
+            n_train, n_val = (sum(split.counts.get(s, {}).values()) for s in ("train", "val"))
+            speed = training_speed(
+                self._session.device, config.backbone.key, self._session.snapshot.runs, n_train
+            )
+            seconds = _rough(estimate_seconds(config, n_train, n_val, speed))
+            is_fixed = config.method.key == "linear_probe"
+            text = self.tr("about %s") if is_fixed else self.tr("about %s at most")
+            facts.insert(0, text % seconds)
+        return facts
+
+    def _on_clicked(self, button: QAbstractButton) -> None:
+        self.preset_chosen.emit(next(k for k, card in self._cards.items() if card is button))
+
+
+def _rough(seconds: float) -> str:
+    """Return an estimate without digits that nobody can know."""
+    if seconds < 60:
+        return time_text(max(5.0, round(seconds / 5) * 5))
+    minutes = max(1, round(seconds / 60))
+    if minutes < 60:
+        return QCoreApplication.translate("PresetCards", "%d min") % minutes
+    return time_text(round(minutes / 5) * 300.0)

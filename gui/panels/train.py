@@ -1,0 +1,288 @@
+"""The training page: choose how long, start, watch, stop, go on."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from PySide6.QtWidgets import QLabel, QPushButton, QWidget
+
+from engine.contract.commands import Resume, Train
+from engine.contract.events import COMPLETED, FAILED, STOPPED, EpochFinished, Event, RunFinished
+from engine.project.store import Project
+from gui.icons import bind_icon
+from gui.itemmodels.run_words import backbone_name, method_name, preset_name
+from gui.panels.next_run import with_preset
+from gui.panels.page_memory import set_shown_run
+from gui.panels.panel import Panel
+from gui.panels.preset_cards import PresetCards
+from gui.panels.scroll_body import scroll_body
+from gui.panels.train_history import TrainHistory
+from gui.panels.train_live import TrainLive
+from gui.run_state import RunState
+from gui.session import Session
+from gui.stages import Stage
+from gui.widgets.empty_state import EmptyState
+from gui.widgets.message_bar import MessageAction, MessageKind
+from gui.widgets.painting import set_role
+
+__all__ = ["TrainPanel"]
+
+
+class TrainPanel(Panel):
+    """Start, watch and stop a run; each request shows as pending until the engine confirms it."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(session, parent=parent)
+        self.header.set_title(self.tr("Train"))
+        self._last: RunFinished | None = None
+        self._failed: RunFinished | None = None
+        self._has_epoch = False
+        self._begun_with = session.config
+        self._live = TrainLive(session)
+        self._presets = PresetCards(session)
+        self._history = TrainHistory()
+        self._advice = QLabel()
+        self._empty = EmptyState("train", "", is_primary=False)
+        self._add_buttons()
+        self._build()
+        self._connect()
+        if session.runs.state.is_busy:  # the page was opened while a run goes on
+            self._live.prepare()
+        self._on_snapshot()
+
+    def _add_buttons(self) -> None:
+        add = self.header.add_button
+        self._again = add(self.tr("Train again"), icon="refresh")
+        self._pause = add(self.tr("Pause"), icon="pause")
+        self._cancel = add(self.tr("Cancel"))
+        self._start = add(self.tr("Start"), icon="play", is_primary=True)
+        self._stop = add(self.tr("Stop and keep best"))
+        self._look = add(self.tr("Look at the results"))
+        self._again.clicked.connect(self._forget_last)
+        self._pause.clicked.connect(self._on_pause)
+        self._cancel.clicked.connect(self._on_cancel)
+        self._start.clicked.connect(self.start)
+        self._stop.clicked.connect(self.session.runs.stop)
+        self._look.clicked.connect(self._on_look)
+
+    def _build(self) -> None:
+        body = scroll_body(self)
+        set_role(self._advice, "secondary")
+        self._advice.setWordWrap(True)
+        column = body.column
+        parts = (self._empty, self._advice, self._presets, self._live, self._history)
+        for part in parts:
+            column.addWidget(part)
+        column.setStretchFactor(self._empty, 1000)
+        column.addStretch(1)
+
+    def _connect(self) -> None:
+        session = self.session
+        session.runs.state_changed.connect(self._on_state)
+        session.runs.event_received.connect(self._on_event)
+        session.runs.finished.connect(self._on_finished)
+        session.snapshot_changed.connect(self._on_snapshot)
+        session.project_changed.connect(self._on_project)
+        session.choices_changed.connect(self._on_choices)
+        session.failed.connect(self._tell_failure)  # then no history will come to wait for
+        session.device_changed.connect(self._refresh)
+        self._presets.preset_chosen.connect(self._on_preset)
+        self._history.resume_requested.connect(self.resume)
+        self._history.evaluate_requested.connect(self._evaluate)
+        self._empty.action_requested.connect(self._on_empty_action)
+        self._live.figure_failed.connect(partial(self.show_message, MessageKind.ERROR))
+
+    def start(self) -> None:
+        """Start a run with the present choices."""
+        if self.session.folder is None or self.session.runs.state.is_busy:
+            return
+        self.session.choose(self.session.config)
+        self._begin(Train(project=str(self.session.folder), config=self.session.config))
+
+    def resume(self, run: str) -> None:
+        """Go on with an interrupted run."""
+        if self.session.folder is None or self.session.runs.state.is_busy:
+            return
+        self._begin(Resume(project=str(self.session.folder), run=run))
+
+    def _begin(self, command: Train | Resume) -> None:
+        self._begun_with = self.session.config
+        self._last = self._failed = None
+        self._has_epoch = False
+        self._live.prepare()
+        self.session.runs.start(command)
+        self._refresh()
+
+    def _on_choices(self) -> None:
+        """Make room for the next run as soon as something else is chosen for it."""
+        if self.session.config != self._begun_with and not self.session.runs.state.is_busy:
+            self._last = None
+        self._refresh()
+
+    def _on_preset(self, preset: str) -> None:
+        self.session.choose(with_preset(self.session.config, preset))
+
+    def _on_pause(self) -> None:
+        if self.session.runs.state is RunState.PAUSED:
+            self.session.runs.proceed()
+        else:
+            self.session.runs.pause()
+
+    def _on_cancel(self) -> None:
+        if not self._has_epoch:
+            self.session.runs.cancel()  # nothing is lost yet
+            return
+        self.show_message(
+            MessageKind.WARNING,
+            self.tr("Cancel this run? Nothing of it will be kept."),
+            self.tr("'Stop and keep best' ends it as well and keeps the best epoch."),
+            (MessageAction(self.tr("Cancel the run"), self.session.runs.cancel),),
+        )
+
+    def _on_look(self) -> None:
+        if self._last is not None:
+            self._evaluate(self._last.run)
+
+    def _evaluate(self, run: str) -> None:
+        set_shown_run(self.session, run)
+        self.go_to(Stage.EVALUATE)
+
+    def _forget_last(self) -> None:
+        self._last = None
+        self._refresh()
+
+    def _on_event(self, event: Event) -> None:
+        self._has_epoch = self._has_epoch or isinstance(event, EpochFinished)
+        self._live.take(event)
+
+    def _on_state(self, state: RunState) -> None:
+        del state
+        self._live.refresh()
+        self._refresh()
+
+    def _on_finished(self, finished: RunFinished) -> None:
+        self._last = finished
+        if finished.outcome == FAILED:
+            self._failed = finished  # told when the history says whether it can be continued
+            # A worker that died could not say so in the project itself.
+            self.session.change(Project.interrupt_leftovers)
+            if self.session.folder is None:
+                self._tell_failure()
+        self._refresh()
+
+    def _on_snapshot(self) -> None:
+        self._history.set_runs(self.session.snapshot.runs)
+        if self._failed is not None and not self._is_marked_running(self._failed.run):
+            self._tell_failure()
+        self._refresh()
+
+    def _is_marked_running(self, run: str) -> bool:
+        return any(r.id == run and r.state == "running" for r in self.session.snapshot.runs)
+
+    def _tell_failure(self) -> None:
+        failed, self._failed = self._failed, None
+        if failed is None:
+            return
+        runs = self.session.snapshot.runs
+        can_go_on = any(run.id == failed.run and run.is_resumable for run in runs)
+        go_on = MessageAction(self.tr("Continue"), partial(self.resume, failed.run))
+        self.show_message(
+            MessageKind.ERROR,
+            failed.error or self.tr("The run failed."),
+            failed.remedy or "",
+            (go_on,) if can_go_on else (),
+        )
+        if can_go_on:
+            self._history.choose(failed.run)
+
+    def _on_project(self) -> None:
+        self._last = self._failed = None
+        self._refresh()
+
+    def _on_empty_action(self) -> None:
+        has_images = bool(self.session.snapshot.records)
+        self.go_to(Stage.SPLIT if has_images else Stage.DATA)
+
+    def _refresh(self) -> None:
+        state = self.session.runs.state
+        is_busy = state.is_busy
+        has_end = self._last is not None and not is_busy
+        can_train = self._say_what_is_missing() or is_busy
+        is_kept = has_end and self._last is not None and self._last.outcome in (COMPLETED, STOPPED)
+        self._live.setVisible(is_busy or has_end)
+        is_choosing = can_train and not is_busy and not is_kept
+        self._presets.setVisible(is_choosing)
+        self._advice.setVisible(is_choosing)
+        if is_choosing:
+            self._presets.refresh()
+        self._history.setVisible(can_train or bool(self.session.snapshot.runs))
+        self._history.set_can_start(not is_busy)
+        self._again.setVisible(is_kept)
+        self._set_primary(self._stop if is_busy else self._look if is_kept else self._start)
+        self._start.setEnabled(can_train)
+        self._show_requests(state)
+        self._describe()
+
+    def _set_primary(self, button: QPushButton) -> None:
+        if self.header.primary is not button:
+            self.header.set_primary(button)
+        for each in (self._start, self._stop, self._look):
+            each.setVisible(each is button)
+
+    def _show_requests(self, state: RunState) -> None:
+        """Say what was asked for and isn't confirmed yet."""
+        is_paused = state in (RunState.PAUSED, RunState.PROCEEDING)
+        pause = self.tr("Continue") if is_paused else self.tr("Pause")
+        if state is RunState.PAUSING:
+            pause = self.tr("Pausing…")
+        elif state is RunState.PROCEEDING:
+            pause = self.tr("Going on…")
+        self._pause.setText(pause)
+        bind_icon(self._pause, "play" if is_paused else "pause", size_px=16, gap_px=4)
+        self._pause.setVisible(state.is_busy)
+        self._pause.setEnabled(state in (RunState.RUNNING, RunState.PAUSED))
+        is_canceling = state is RunState.CANCELING
+        self._cancel.setText(self.tr("Canceling…") if is_canceling else self.tr("Cancel"))
+        self._cancel.setVisible(state.is_busy)
+        self._cancel.setEnabled(state.is_busy and not is_canceling)
+        is_stopping = state is RunState.STOPPING
+        stop = self.tr("Stopping…") if is_stopping else self.tr("Stop and keep best")
+        self._stop.setText(stop)
+        can_stop = (RunState.RUNNING, RunState.PAUSING, RunState.PAUSED, RunState.PROCEEDING)
+        self._stop.setEnabled(state in can_stop)
+
+    def _say_what_is_missing(self) -> bool:
+        """Return whether a run could start; say what to do if it couldn't."""
+        facts = self.session.facts()
+        split = self.tr("Make a split")
+        is_stale = facts.has_split and facts.is_split_stale
+        if not facts.n_images or facts.n_classes < 2:
+            what = self.tr("Training needs labelled images of at least two classes.")
+            action = self.tr("Go to the data")
+        elif not facts.has_split:
+            what, action = (
+                self.tr("Divide the patients first: some to learn from, some to test."),
+                split,
+            )
+        elif is_stale:
+            what = self.tr("Images or labels have changed since the split was made.")
+            action = self.tr("Make a new split")
+        else:
+            self._empty.hide()
+            return True
+        self._empty.set_content("train", what, action)
+        self._empty.setVisible(not self.session.runs.state.is_busy)
+        return False
+
+    def _describe(self) -> None:
+        config, run = self.session.config, self._live.started
+        names = (config.backbone.key, config.method.key, config.preset)
+        if run is not None and (self.session.runs.state.is_busy or self._last is not None):
+            names = (run.backbone, run.method, run.preset)  # a continued run has its own
+        parts = (backbone_name(names[0]), method_name(names[1]), preset_name(names[2]))
+        self.header.set_subtitle(" · ".join(parts))
+        self._advice.setText(
+            self.tr(
+                "How long to train? Quick gives a first answer; it can be trained again longer."
+            )
+        )

@@ -1,0 +1,110 @@
+"""The run history with what can be done about each run."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QModelIndex, Signal
+from PySide6.QtWidgets import QLabel, QTableView, QWidget
+
+from engine.contract.events import COMPLETED, STOPPED
+from engine.contract.records import RunSummary
+from gui.itemmodels.run_table import RunTableModel
+from gui.panels.low_table import LowTable
+from gui.widgets.buttons import make_button
+from gui.widgets.card import Card
+from gui.widgets.painting import set_role
+
+__all__ = ["TrainHistory"]
+
+
+class TrainHistory(Card):
+    """Runs, newest first; the buttons at the top act on the chosen one.
+
+    Signals:
+        resume_requested: The id of an interrupted run.
+        evaluate_requested: The id of a finished run.
+    """
+
+    resume_requested = Signal(str)
+    evaluate_requested = Signal(str)
+
+    def __init__(self, *, parent: QWidget | None = None) -> None:
+        super().__init__(parent=parent)
+        self.set_title(self.tr("Runs"))
+        self._can_start = True
+        self._runs = RunTableModel(self)
+        self._table = LowTable()
+        self._table.setModel(self._runs)
+        self._table.setAccessibleName(self.tr("Runs"))
+        self._table.selectionModel().currentRowChanged.connect(self._update_buttons)
+        self._table.activated.connect(self._open)
+        self._empty = QLabel(self.tr("No run yet. Choose how long to train and press Start."))
+        set_role(self._empty, "secondary")
+        self._empty.setWordWrap(True)
+        self._resume = make_button(self.tr("Continue"), icon="play")
+        self._resume.setToolTip(self.tr("Go on with the chosen run from where it was saved"))
+        self._resume.clicked.connect(self._ask_resume)
+        self._evaluate = make_button(self.tr("Evaluate"), icon="evaluate")
+        self._evaluate.setToolTip(self.tr("Open the results of the chosen run"))
+        self._evaluate.clicked.connect(self._ask_evaluate)
+        self.add_action(self._resume)
+        self.add_action(self._evaluate)
+        self.body.addWidget(self._empty)
+        self.body.addWidget(self._table)
+        self.set_runs(())
+
+    @property
+    def table(self) -> QTableView:
+        """The table itself."""
+        return self._table
+
+    def set_runs(self, runs: tuple[RunSummary, ...]) -> None:
+        """Show the history; the newest run is chosen if none was."""
+        chosen = self.chosen()
+        self._runs.set_runs(runs)
+        self._empty.setVisible(not runs)
+        self._table.setVisible(bool(runs))
+        ids = [run.id for run in runs]
+        place = ids.index(chosen.id) if chosen is not None and chosen.id in ids else 0
+        if runs and self._table.currentIndex().row() != place:
+            self._table.selectRow(place)
+        self._table.fit_height()
+        self._update_buttons()
+
+    def set_can_start(self, can_start: bool) -> None:
+        """Say whether a run may be continued now; only one runs at a time."""
+        self._can_start = can_start
+        self._update_buttons()
+
+    def chosen(self) -> RunSummary | None:
+        """Return the chosen run."""
+        return self._runs.run_at(self._table.currentIndex().row())
+
+    def choose(self, run: str) -> None:
+        """Choose a run by its id."""
+        for row in range(self._runs.rowCount()):
+            found = self._runs.run_at(row)
+            if found is not None and found.id == run:
+                self._table.selectRow(row)
+
+    def _update_buttons(self) -> None:
+        run = self.chosen()
+        is_finished = run is not None and run.state in (COMPLETED, STOPPED)
+        self._resume.setEnabled(run is not None and run.is_resumable and self._can_start)
+        self._evaluate.setEnabled(is_finished)
+        for button in (self._resume, self._evaluate):
+            button.setVisible(self._runs.rowCount() > 0)
+
+    def _open(self, index: QModelIndex) -> None:
+        del index
+        if self._evaluate.isEnabled():
+            self._ask_evaluate()
+        elif self._resume.isEnabled():
+            self._ask_resume()
+
+    def _ask_resume(self) -> None:
+        if (run := self.chosen()) is not None:
+            self.resume_requested.emit(run.id)
+
+    def _ask_evaluate(self) -> None:
+        if (run := self.chosen()) is not None:
+            self.evaluate_requested.emit(run.id)

@@ -1,0 +1,1 @@
+"""Plots of training and evaluation; pyqtgraph is loaded when the first plot is built."""

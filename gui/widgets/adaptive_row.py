@@ -1,0 +1,76 @@
+"""Cards side by side where there is room, below each other where there isn't."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QSize
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QGridLayout, QLayout, QWidget
+
+__all__ = ["AdaptiveRow"]
+
+
+class AdaptiveRow(QWidget):
+    """A row of widgets that breaks into fewer columns when large text or a small window asks.
+
+    Its own minimum width is that of its widest child, so a page needs no sideways scrolling.
+    """
+
+    def __init__(self, *, spacing_px: int = 12, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setSpacing(spacing_px)
+        # The grid's own minimum is that of the present columns and would forbid having fewer.
+        self._grid.setSizeConstraint(QLayout.SizeConstraint.SetNoConstraint)
+        self._children: list[tuple[QWidget, int]] = []
+        self._n_columns = 0
+
+    def add(self, widget: QWidget, stretch: int = 1) -> None:
+        """Append a widget; ``stretch`` counts while all stand in one row."""
+        self._children.append((widget, stretch))
+        self._arrange(len(self._children))
+
+    @property
+    def n_columns(self) -> int:
+        """How many widgets stand side by side now."""
+        return self._n_columns
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the width of the widest child and the height of the present arrangement."""
+        widest = max((_least_width(widget) for widget, _ in self._children), default=0)
+        return QSize(widest, self._grid.minimumSize().height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Choose the number of columns that fits."""
+        super().resizeEvent(event)
+        n_columns = self._n_fitting(event.size().width())
+        if n_columns != self._n_columns:
+            self._arrange(n_columns)
+
+    def _n_fitting(self, width: int) -> int:
+        gap = self._grid.spacing()
+        widths = [_least_width(widget) for widget, _ in self._children]
+        total = len(widths)
+        if sum(widths) + gap * (total - 1) <= width:
+            return max(1, total)
+        for n_columns in range(total - 1, 1, -1):
+            # Four tiles become two and two, not three and one.
+            is_even = total % n_columns == 0 or total < 4
+            if is_even and n_columns * (max(widths) + gap) - gap <= width:
+                return n_columns
+        return 1
+
+    def _arrange(self, n_columns: int) -> None:
+        for column in range(self._grid.columnCount()):
+            self._grid.setColumnStretch(column, 0)
+        for index, (widget, stretch) in enumerate(self._children):
+            row, column = divmod(index, n_columns)
+            self._grid.addWidget(widget, row, column)
+            is_single = n_columns == len(self._children)
+            self._grid.setColumnStretch(column, stretch if is_single else 1)
+        self._n_columns = n_columns
+        self.updateGeometry()
+
+
+def _least_width(widget: QWidget) -> int:
+    return max(widget.minimumSizeHint().width(), widget.minimumWidth())

@@ -1,0 +1,1 @@
+"""Files that the window reads at run time: icons, themes, help and translations."""

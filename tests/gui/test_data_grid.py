@@ -1,0 +1,159 @@
+"""The grid at 100,000 images, and the pure rules of what it shows."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from PySide6.QtCore import Qt
+
+from engine.contract.records import ClassSummary, ImageRecord
+from gui.itemmodels.image_grid import ImageGrid
+from gui.itemmodels.image_query import (
+    UNLABELLED,
+    ImageQuery,
+    Shown,
+    SortBy,
+    modalities,
+    search_texts,
+    select_records,
+)
+
+CLASSES = (
+    ClassSummary(id=7, index=0, name="No finding", n_images=1, n_patients=1),
+    ClassSummary(id=4, index=1, name="肺炎", n_images=1, n_patients=1),
+)
+
+
+def record(number: int, **changes) -> ImageRecord:
+    values = {
+        "id": number + 1,
+        "row": number,
+        "path": f"{number % 7}/image {number:06d}.png",
+        "class_id": (7, 4)[number % 2],
+        "patient": f"P{number // 3:04d}",
+        "patient_id": number // 3,
+        "split": None,
+        "excluded": None,
+        "format": "PNG",
+        "modality": "CR",
+        "width": 10,
+        "height": 10,
+        "bits": 8,
+    }
+    return ImageRecord(**{**values, **changes})
+
+
+class PlainThumbnails:
+    def image(self, row):
+        return np.full((128, 128), row % 256, np.uint8)
+
+
+@pytest.fixture(scope="module")
+def many():
+    return tuple(record(number) for number in range(100_000))
+
+
+@pytest.fixture
+def grid(qtbot):
+    grid = ImageGrid()
+    qtbot.addWidget(grid)
+    grid.resize(850, 600)
+    grid.set_thumbnails(PlainThumbnails())  # type: ignore[arg-type]
+    grid.show()
+    return grid
+
+
+def shown(records, query):
+    texts = search_texts(records, CLASSES, {"test": "Test"})
+    return [r.id for r in select_records(records, query, CLASSES, lambda: texts)]
+
+
+def test_every_filter_narrows_and_all_must_hold():
+    records = [
+        record(0, split="test", modality="DX"),
+        record(1, excluded="Duplicate"),
+        record(2, class_id=None),
+        record(3, split="test"),
+    ]
+    assert shown(records, ImageQuery(class_id=4)) == [2, 4]
+    assert shown(records, ImageQuery(class_id=UNLABELLED)) == [3]
+    assert shown(records, ImageQuery(split="test", modality="DX")) == [1]
+    assert shown(records, ImageQuery(shown=Shown.EXCLUDED)) == [2]
+    assert shown(records, ImageQuery(shown=Shown.INCLUDED, class_id=4)) == [4]
+    assert shown(records, ImageQuery(text="肺炎 TEST")) == [4]
+    assert modalities(records) == ["CR", "DX"]
+
+
+def test_orders_are_by_name_class_and_patient():
+    records = [record(n) for n in (5, 2, 3, 0)]
+    assert shown(records, ImageQuery()) == [1, 3, 4, 6]
+    assert shown(records, ImageQuery(sort_by=SortBy.CLASS)) == [1, 3, 4, 6]
+    assert shown(records, ImageQuery(sort_by=SortBy.PATIENT)) == [1, 3, 4, 6]
+
+
+def test_a_hundred_thousand_images_are_listed_within_a_second(grid, many):
+    start = time.process_time()
+    grid.set_images(select_records(many, ImageQuery(), CLASSES, dict), CLASSES)
+    grid.grab()
+    assert time.process_time() - start < 1.0
+
+
+def test_scrolling_through_them_paints_within_a_frame(grid, many):
+    grid.set_images(many, CLASSES)
+    bar = grid.verticalScrollBar()
+    times = []
+    for step in range(60):
+        bar.setValue(step * 40 + (step % 5) * 100_000)
+        start = time.process_time()
+        grid.viewport().repaint()
+        times.append(time.process_time() - start)
+    assert sorted(times)[len(times) // 2] < 0.016
+
+
+def test_only_the_images_in_view_are_fetched(grid, many):
+    fetched = []
+
+    class Counting(PlainThumbnails):
+        def image(self, row):
+            fetched.append(row)
+            return super().image(row)
+
+    grid.set_thumbnails(Counting())
+    grid.set_images(many, CLASSES)
+    grid.viewport().repaint()
+    assert 0 < len(set(fetched)) < 80
+
+
+def test_columns_fill_the_width(grid, many):
+    grid.set_images(many[:100], CLASSES)
+    for width in (400, 850, 1203):
+        grid.resize(width, 600)
+        room = grid.viewport().width()
+        cell = grid.gridSize().width()
+        assert room - (room // cell) * cell < cell / 4
+
+
+def test_arrow_keys_move_by_image_and_by_row(qtbot, grid, many):
+    grid.set_images(many[:100], CLASSES)
+    n_columns = grid.viewport().width() // grid.gridSize().width()
+    grid.setFocus()
+    qtbot.keyClick(grid, Qt.Key.Key_Right)
+    assert grid.currentIndex().row() == 1
+    qtbot.keyClick(grid, Qt.Key.Key_Down)
+    assert grid.currentIndex().row() == 1 + n_columns
+    qtbot.keyClick(grid, Qt.Key.Key_Down, Qt.KeyboardModifier.ShiftModifier)
+    assert len(grid.selected_ids()) > 1
+
+
+def test_missing_thumbnails_leave_an_empty_card(grid, many):
+    from engine.contract.errors import ProjectError
+
+    class Broken:
+        def image(self, row):
+            raise ProjectError("Not in the cache.", remedy="Import again.")
+
+    grid.set_thumbnails(Broken())
+    grid.set_images(many[:10], CLASSES)
+    assert not grid.grab().isNull()

@@ -1,0 +1,211 @@
+"""The model page: what is recommended, what weights are here, what each setting may be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QComboBox, QLabel, QPushButton, QToolButton, QWidget
+
+from engine.contract.commands import AddWeights
+from engine.contract.config import OptimizerConfig, preset_config
+from engine.contract.events import FAILED, JobFinished, JobStarted
+from gui.panels.model import ModelPanel
+from gui.panels.next_run import WeightsState, recommended_method, with_method, with_preset
+from gui.panels.setting_fields import setting_groups, with_value
+from gui.stages import Stage
+from gui.widgets.choice_card import ChoiceCard
+from gui.widgets.message_bar import MessageKind
+from gui.widgets.number_input import DecimalInput, NumberInput
+
+WEIGHTS = {
+    "efficientnet_lite0": "embedded",
+    "resnet18": "added",
+    "densenet121": "missing",
+    "mobilenet_v3_small": "missing",
+    "efficientnet_b0": "missing",
+    "squeezenet1_0": "missing",
+}
+
+
+@pytest.fixture
+def page(qtbot, engine, open_session, split_folder):
+    engine.completes("doctor", device="cpu", weights=WEIGHTS)
+    session = open_session(split_folder)
+    page = ModelPanel(session)
+    qtbot.addWidget(page)
+    page.resize(1182, 656)
+    with qtbot.waitSignal(session.device_changed):
+        page.on_shown()
+    page.show()
+    return page
+
+
+def card(page: ModelPanel, title: str) -> ChoiceCard:
+    return next(c for c in page.findChildren(ChoiceCard) if c.text() == title)
+
+
+def button(page: ModelPanel, text: str) -> QPushButton:
+    return next(b for b in page.findChildren(QPushButton) if b.text() == text)
+
+
+def open_details(qtbot, page: ModelPanel) -> None:
+    next(b for b in page.findChildren(QToolButton) if b.text() == "Details").click()
+    names = {s.label for settings in setting_groups().values() for s in settings}
+    qtbot.waitUntil(lambda: names <= {w.accessibleName() for w in page.findChildren(QWidget)})
+
+
+def messages(page: ModelPanel) -> list[tuple[Any, ...]]:
+    heard: list[tuple[Any, ...]] = []
+    page.message_requested.connect(lambda *parts: heard.append(parts))
+    return heard
+
+
+@pytest.mark.parametrize(
+    ("n_train", "preset", "method"),
+    [
+        (199, "standard", "linear_probe"),
+        (200, "standard", "full_finetune"),
+        (5000, "quick", "linear_probe"),
+        (5000, "thorough", "full_finetune"),
+    ],
+)
+def test_few_images_or_the_quick_preset_recommend_the_linear_probe(n_train, preset, method):
+    assert recommended_method(n_train, preset)[0] == method
+
+
+def test_a_method_that_takes_longer_leaves_the_quick_preset():
+    config = with_method(preset_config("quick"), "full_finetune")
+
+    assert (config.preset, config.method.key) == ("standard", "full_finetune")
+    assert with_method(config, "linear_probe").preset == "quick"
+
+
+def test_another_preset_keeps_what_it_does_not_decide():
+    config = replace(preset_config("standard", seed=7), optimizer=OptimizerConfig(batch_size=8))
+
+    longer = with_preset(config, "thorough")
+
+    assert (longer.seed, longer.optimizer.batch_size) == (7, 8)
+    assert longer.method == preset_config("thorough").method
+
+
+def test_the_recommended_choice_is_made_and_says_why(page):
+    assert card(page, "EfficientNet-Lite0").isChecked()
+    assert card(page, "Linear probe").isChecked()
+    assert "Recommended" in card(page, "EfficientNet-Lite0").accessibleDescription()
+    assert "Recommended" in card(page, "Linear probe").accessibleDescription()
+    assert any("16 images" in label.text() for label in page.findChildren(QLabel))
+
+
+def test_cards_say_where_the_weights_are(page):
+    assert "built in" in card(page, "EfficientNet-Lite0").accessibleDescription()
+    assert "added" in card(page, "ResNet-18").accessibleDescription()
+    assert "missing" in card(page, "DenseNet-121").accessibleDescription()
+    assert "8.0 M parameters" in card(page, "DenseNet-121").accessibleDescription()
+
+
+def test_a_backbone_without_weights_is_trained_from_scratch_with_a_warning(qtbot, page):
+    qtbot.mouseClick(card(page, "DenseNet-121"), Qt.MouseButton.LeftButton)
+
+    backbone = page.session.config.backbone
+    assert (backbone.key, backbone.weights) == ("densenet121", "scratch")
+    warning = next(w for w in page.findChildren(QLabel) if "from scratch" in w.text())
+    assert warning.isVisible()
+
+    qtbot.mouseClick(card(page, "ResNet-18"), Qt.MouseButton.LeftButton)
+    assert page.session.config.backbone.weights == "pretrained"
+    assert not warning.isVisible()
+
+
+def test_added_weights_are_recognised_and_their_backbone_is_chosen(qtbot, engine, page):
+    heard = messages(page)
+    engine.completes("add_weights", backbone="densenet121", name="d", n_tensors=604, warnings=[])
+    engine.completes("doctor", device="cpu", weights={**WEIGHTS, "densenet121": "added"})
+
+    page.add_weights(Path("somewhere/densenet.pth"))
+    qtbot.waitUntil(lambda: page.session.config.backbone.key == "densenet121")
+
+    assert engine.asked("add_weights") == [AddWeights(file=str(Path("somewhere/densenet.pth")))]
+    assert page.session.config.backbone.weights == "pretrained"
+    kind, what, *_ = heard[0]
+    assert kind is MessageKind.SUCCESS
+    assert "DenseNet-121" in what and "604" in what
+
+
+def test_refused_weights_say_why_and_what_to_do(qtbot, engine, page):
+    heard = messages(page)
+    refused = JobFinished(
+        kind="add_weights", outcome=FAILED, error="It is a pickle.", remedy="Ask."
+    )
+    engine.plays("add_weights", JobStarted(kind="add_weights"), refused)
+
+    page.add_weights(Path("bad.pth"))
+    qtbot.waitUntil(lambda: bool(heard))
+
+    kind, what, remedy, actions = heard[0]
+    assert (kind, what, remedy) == (MessageKind.ERROR, "It is a pickle.", "Ask.")
+    assert len(actions) == 1
+    assert button(page, "Add weights…").isEnabled()
+
+
+def test_every_setting_that_no_card_chooses_is_in_the_details():
+    paths = {s.path for settings in setting_groups().values() for s in settings}
+
+    assert {"optimizer.learning_rate", "image.fit", "seed", "method.patience"} <= paths
+    assert not paths & {"preset", "backbone.key", "backbone.weights", "method.key"}
+    assert all(s.help for group, settings in setting_groups().items() if group for s in settings)
+
+
+def test_details_take_values_within_the_limits_only_and_reset_them(qtbot, page):
+    open_details(qtbot, page)
+    batch = next(b for b in page.findChildren(NumberInput) if b.accessibleName() == "Batch size")
+    rate = next(b for b in page.findChildren(DecimalInput) if b.accessibleName() == "Learning rate")
+    assert (batch.minimum(), batch.maximum()) == (1, 1024)
+    assert rate.text() == f"{OptimizerConfig().learning_rate:g}"
+
+    batch.setValue(5000)
+    assert page.session.config.optimizer.batch_size == 1024
+
+    reset = next(b for b in page.findChildren(QToolButton) if b.toolTip() == "Reset: Batch size")
+    reset.click()
+    assert page.session.config.optimizer == OptimizerConfig()
+    assert not reset.isEnabled()
+
+
+def test_choices_among_names_are_lists(qtbot, page):
+    open_details(qtbot, page)
+    window = next(c for c in page.findChildren(QComboBox) if c.accessibleName() == "Window")
+
+    window.setCurrentIndex(window.findData("robust"))
+
+    assert page.session.config.image.window == "robust"
+
+
+def test_a_setting_changes_alone():
+    config = preset_config("standard")
+
+    changed = with_value(config, "optimizer.warmup", 0.25)
+
+    assert changed == replace(config, optimizer=replace(config.optimizer, warmup=0.25))
+
+
+def test_going_on_takes_the_recommendation_and_asks_for_training(qtbot, page):
+    with qtbot.waitSignal(page.stage_requested) as asked:
+        button(page, "Go to training").click()
+
+    assert asked.args == [Stage.TRAIN]
+    assert page.session.is_model_chosen
+
+
+def test_weights_are_unknown_until_the_engine_has_looked(qtbot, session):
+    page = ModelPanel(session)
+    qtbot.addWidget(page)
+
+    page.choose_backbone("resnet18")
+
+    assert session.config.backbone.weights == "pretrained"
+    assert WeightsState("missing") is WeightsState.MISSING

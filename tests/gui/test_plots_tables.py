@@ -1,0 +1,107 @@
+"""The confusion matrix and the intervals, which are painted without pyqtgraph."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+from PySide6.QtCore import QPoint, Qt
+
+from gui.plots.confusion_view import ConfusionView
+from gui.plots.interval_rows import IntervalRow, IntervalRows
+from gui.theme import ThemeChoice, theme
+from gui.tokens import contrast_ratio
+
+
+@pytest.fixture
+def matrix(qtbot):
+    view = ConfusionView()
+    qtbot.addWidget(view)
+    view.set_counts(["Normal", "Opacity"], [[51, 11], [16, 55]])
+    view.resize(400, 300)
+    view.show()
+    qtbot.waitExposed(view)
+    return view
+
+
+def center(view, row, column):
+    return view._cell_rect(row, column).center().toPoint()
+
+
+@pytest.mark.parametrize("cell", [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_a_click_gives_reference_and_prediction(matrix, qtbot, cell):
+    with qtbot.waitSignal(matrix.cell_clicked) as clicked:
+        qtbot.mouseClick(matrix, Qt.MouseButton.LeftButton, pos=center(matrix, *cell))
+    assert clicked.args == list(cell)
+
+
+def test_the_reference_runs_down_and_the_prediction_across(matrix):
+    assert center(matrix, 1, 0).y() > center(matrix, 0, 0).y()
+    assert center(matrix, 0, 1).x() > center(matrix, 0, 0).x()
+
+
+def test_a_click_beside_the_cells_gives_nothing(matrix, qtbot):
+    with qtbot.assertNotEmitted(matrix.cell_clicked):
+        qtbot.mouseClick(matrix, Qt.MouseButton.LeftButton, pos=QPoint(2, 2))
+
+
+def test_a_cell_is_chosen_with_arrows_and_opened_with_enter(matrix, qtbot):
+    for key in (Qt.Key.Key_Right, Qt.Key.Key_Right, Qt.Key.Key_Down):
+        qtbot.keyClick(matrix, key)
+    expected = "reference Opacity, predicted Opacity: 55 images, 77 % of the row"
+    assert matrix.accessibleDescription() == expected
+    with qtbot.waitSignal(matrix.cell_clicked) as clicked:
+        qtbot.keyClick(matrix, Qt.Key.Key_Return)
+    assert clicked.args == [1, 1]
+
+
+@pytest.mark.parametrize("choice", [ThemeChoice.DARK, ThemeChoice.LIGHT])
+def test_every_cell_is_readable_whatever_its_share(matrix, choice):
+    theme().set_choice(choice)
+    for share in range(0, 101, 5):
+        matrix.set_counts(["a", "b"], [[share, 100 - share], [100 - share, share]])
+        for row in range(2):
+            for column in range(2):
+                assert contrast_ratio(*matrix.cell_colors(row, column)) >= 4.5
+    theme().set_choice(ThemeChoice.DARK)
+
+
+def test_a_class_without_images_has_empty_cells(matrix):
+    matrix.set_counts(["a", "b"], [[0, 0], [1, 1]])
+    assert matrix.accessibleDescription().endswith("0 images, 0 % of the row")
+    matrix.grab()
+
+
+def test_a_matrix_must_be_square(matrix):
+    with pytest.raises(ValueError, match="one row and one column per class"):
+        matrix.set_counts(["a", "b"], [[1, 2]])
+
+
+def test_the_counts_are_saved_as_a_table(matrix):
+    rows = list(csv.reader(io.StringIO(matrix.to_csv())))
+    assert rows == [
+        ["reference", "Normal", "Opacity"],
+        ["Normal", "51", "11"],
+        ["Opacity", "16", "55"],
+    ]
+
+
+def test_intervals_are_told_and_saved(qtbot):
+    rows = IntervalRows("AUROC")
+    qtbot.addWidget(rows)
+    rows.set_rows([IntervalRow('Age "40+"', 58, 0.84, 0.74, 0.92)])
+    assert rows.accessibleDescription() == 'Age "40+", n = 58: 0.84 (0.74 – 0.92)'
+    table = list(csv.DictReader(io.StringIO(rows.to_csv())))
+    assert table == [
+        {"group": 'Age "40+"', "n": "58", "value": "0.84", "low": "0.74", "high": "0.92"}
+    ]
+
+
+def test_the_scale_grows_to_hold_every_interval(qtbot):
+    rows = IntervalRows("AUROC", low=0.5, high=1.0)
+    qtbot.addWidget(rows)
+    rows.set_rows([IntervalRow("Small", 5, 0.6, 0.3, 0.9)])
+    assert rows._scale == (0.3, 1.0)
+    rows.resize(300, rows.sizeHint().height())
+    rows.grab()
