@@ -8,6 +8,8 @@ for people goes to standard error. Exit codes: 0 done, 1 an error the user can m
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -22,7 +24,6 @@ from engine.contract.events import (
     CANCELED,
     FAILED,
     Event,
-    JobFinished,
     RunFinished,
 )
 from engine.contract.protocol import encode_error, encode_event, encode_result
@@ -43,60 +44,89 @@ def main(argv: Sequence[str] | None = None) -> int:
         from engine import worker
 
         return worker.main(arguments.role)
+    control = Control()
+    _interrupt_on_signals(control)  # before the job is loaded, which takes a second
     if arguments.json:
         from engine.worker import claim_stdout
 
         stream = claim_stdout()  # a library that prints must not break the stream
     else:
         stream = sys.stdout
+    output = _Output(stream, control, as_json=arguments.json)
     try:
         command = command_from(arguments)
-        return _run(command, as_json=arguments.json, stream=stream)
+        return _run(command, control, output)
     except EngineError as error:
-        return _fail(error, as_json=arguments.json, stream=stream)
+        return output.fail(error)
+    except Hurried:
+        output.fail(EngineError("Interrupted.", remedy="Start it again when you like."))
+        return INTERRUPTED
 
 
-def _run(command: Command, *, as_json: bool, stream: Any) -> int:
+class Hurried(BaseException):
+    """Asked to end for the second time: at once, wherever the job is."""
+
+
+class _Output:
+    """What is printed; nobody listening any more is no reason to lose a job's work."""
+
+    def __init__(self, stream: Any, control: Control, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self._stream = stream
+        self._control = control
+        self._display = ProgressDisplay(sys.stderr)
+
+    def emit(self, event: Event) -> None:
+        """Print an event for programs, and its progress for people."""
+        if self.as_json:
+            self._print(encode_event(event))
+        with contextlib.suppress(OSError):  # a terminal that was closed
+            self._display.show(event)
+
+    def result(self, result: dict[str, Any]) -> int:
+        """Print the result and return the exit code."""
+        self._close()
+        self._print(encode_result(result) if self.as_json else _readable(result))
+        return DONE
+
+    def fail(self, error: EngineError) -> int:
+        """Print an error and return the exit code."""
+        self._close()
+        if self.as_json:
+            self._print(encode_error(error))
+        else:
+            with contextlib.suppress(OSError):
+                print(f"{error.message}\n{error.remedy}", file=sys.stderr)
+        return USER_ERROR
+
+    def _close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._display.close()
+
+    def _print(self, line: str) -> None:
+        try:
+            print(line, file=self._stream, flush=True)
+        except BrokenPipeError:  # as after ``| head``: end, and keep what can be resumed
+            self._control.interrupt()
+            self._stream = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+        except OSError:
+            return  # the disk that takes the output is full; the job's own may not be
+        except UnicodeEncodeError:  # a terminal without the letters
+            print(line.encode("ascii", "backslashreplace").decode(), file=self._stream, flush=True)
+
+
+def _run(command: Command, control: Control, output: _Output) -> int:
     from engine.run import execute
 
-    control = Control()
-    _interrupt_on_signals(control)
-    display = ProgressDisplay(sys.stderr)
-
-    def emit(event: Event) -> None:
-        if as_json:
-            print(encode_event(event), file=stream, flush=True)
-        display.show(event)
-
-    finished = execute(command, emit, control)
-    display.close()
-    return _report(finished, control, as_json=as_json, stream=stream)
-
-
-def _report(
-    finished: JobFinished | RunFinished, control: Control, *, as_json: bool, stream: Any
-) -> int:
+    finished = execute(command, output.emit, control)
     if finished.outcome == FAILED:
-        error = EngineError(finished.error or "The job failed.", remedy=finished.remedy or "")
-        return _fail(error, as_json=as_json, stream=stream)
+        message = finished.error or "The job failed."
+        return output.fail(EngineError(message, remedy=finished.remedy or ""))
     if finished.outcome == CANCELED:
         hint = "Go on with 'resume'." if isinstance(finished, RunFinished) and finished.run else ""
-        error = EngineError("Interrupted.", remedy=hint or "Start it again when you like.")
-        _fail(error, as_json=as_json, stream=stream)
+        output.fail(EngineError("Interrupted.", remedy=hint or "Start it again when you like."))
         return INTERRUPTED
-    if as_json:
-        print(encode_result(finished.result), file=stream, flush=True)
-    else:
-        print(_readable(finished.result), file=stream)
-    return DONE
-
-
-def _fail(error: EngineError, *, as_json: bool, stream: Any) -> int:
-    if as_json:
-        print(encode_error(error), file=stream, flush=True)
-    else:
-        print(f"{error.message}\n{error.remedy}", file=sys.stderr)
-    return USER_ERROR
+    return output.result(finished.result)
 
 
 def _readable(result: dict[str, Any]) -> str:
@@ -115,15 +145,26 @@ def _readable(result: dict[str, Any]) -> str:
 
 
 def _interrupt_on_signals(control: Control) -> None:
-    """Let the first Ctrl-C or TERM end the job at its next safe point, the second one at once."""
+    """Let the first Ctrl-C or TERM end the job at its next safe point, the second one at once.
+
+    A third one doesn't even wait for the second to clean up.
+    """
+    n_more = 0
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if control.interrupted:
-            raise SystemExit(INTERRUPTED)
-        control.interrupt()
+        nonlocal n_more
+        if not control.interrupted:
+            control.interrupt()
+            return
+        n_more += 1
+        if n_more > 1:
+            os._exit(INTERRUPTED)
+        raise Hurried
 
-    signal.signal(signal.SIGINT, handle)
-    signal.signal(signal.SIGTERM, handle)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):  # the last two: a closed terminal
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup's wish
+            signal.signal(number, handle)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ _READ_ONLY: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _GONE: Final = frozenset(
     {errno.ENOENT, errno.ENODEV, errno.ENXIO, getattr(errno, "ESTALE", errno.ENOENT)}
 )
+_KIND: Final = frozenset({errno.EEXIST, errno.ENOTDIR, errno.EISDIR})
 _WINDOWS_LIMIT: Final = 240  # folders stop at 248 characters, files at 260; a suffix must fit too
 _REPLACE_TRIES: Final = 8
 _CHUNK_BYTES: Final = 1 << 20
@@ -83,23 +84,41 @@ def make_folder(path: Path) -> None:
         raise storage_error(error, "a folder") from error
 
 
+def require_writable(folder: Path) -> None:
+    """Check that a file can be made in ``folder``, before long work whose result goes there.
+
+    Raises:
+        StorageError: If the disk doesn't allow it.
+    """
+    trial = long_path(folder) / f".{secrets.token_hex(6)}.tmp"
+    try:
+        trial.touch(exist_ok=False)
+        trial.unlink()
+    except OSError as error:
+        raise storage_error(error, "a file") from error
+
+
 def replace_folder(source: Path, target: Path) -> None:
     """Move a finished folder to where ``target`` is or was, with the gap as short as can be.
 
     Raises:
-        StorageError: If the disk doesn't allow it.
+        StorageError: If the disk doesn't allow it; what was at ``target`` is there again.
     """
     source, target = long_path(source), long_path(target)
     old = target.with_name(f".{secrets.token_hex(6)}.old")
     try:
         if target.exists():
             replace_file(target, old)
-        replace_file(source, target)
+        try:
+            replace_file(source, target)
+        except OSError:
+            if old.exists():
+                replace_file(old, target)
+            raise
         sync_folder(target.parent)
     except OSError as error:
         raise storage_error(error, "a folder") from error
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -220,6 +239,12 @@ def storage_error(error: OSError, what: str, *, reading: bool = False) -> Storag
         return StorageError(
             f"The folder or disk isn't there any more: {failed}.",
             remedy="Connect the disk again or restore the folder, then try again.",
+        )
+    if code in _KIND:
+        return StorageError(
+            f"There is a {'folder' if code == errno.EISDIR else 'file'} where a "
+            f"{'file' if code == errno.EISDIR else 'folder'} is needed: {failed}.",
+            remedy="Choose another name or place.",
         )
     if code == errno.ENAMETOOLONG:
         return StorageError(

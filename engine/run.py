@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, Final
 
 from engine.contract.commands import (
@@ -42,7 +41,6 @@ from engine.contract.events import (
 from engine.files import storage_error
 from engine.jobs import data, results
 from engine.logs import log_failure
-from engine.project.lock import ProjectLock
 
 Emit = Callable[[Event], None]
 Job = Callable[[Any, Emit, Control], Any]
@@ -72,7 +70,6 @@ def train(command: Train | Resume, emit: Emit, control: Control) -> RunFinished:
         try:
             from engine.jobs.training import begin_run
 
-            stack.enter_context(ProjectLock(Path(command.project), owner="a training"))
             run = stack.enter_context(begin_run(command, emit, control))
         except Exception as failure:
             error = as_engine_error(failure)

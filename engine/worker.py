@@ -54,7 +54,8 @@ class _Inbox:
 def claim_stdout() -> TextIO:
     """Return a stream on the real standard output and point descriptor 1 at standard error."""
     sys.stdout.flush()
-    stream = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
+    # File names on Linux may be no Unicode: what is left of them is written as JSON's own escape.
+    stream = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="backslashreplace", newline="\n")
     os.dup2(2, 1)
     sys.stdout = sys.stderr
     return stream

@@ -41,6 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if {"-h", "--help"} & set(arguments):
         sys.stdout.write(_USAGE)
         return 0
+    if arguments[:1] == ["--tour"]:
+        from gui.tour import main as tour
+
+        return tour(arguments[1:])
     paths = [Path(argument) for argument in arguments if not argument.startswith("-")]
     app = make_application()
     reporter = FailureReporter(app)

@@ -16,10 +16,13 @@ class Preferences:
     """Settings of the person at this computer, in the system's place for them.
 
     Recent projects are paths, which may hold names: they stay in this file and are never logged.
+
+    Args:
+        settings: Where they are kept; None takes the system's place for this user.
     """
 
-    def __init__(self) -> None:
-        self._settings = QSettings(
+    def __init__(self, settings: QSettings | None = None) -> None:
+        self._settings = settings or QSettings(
             QSettings.Format.IniFormat, QSettings.Scope.UserScope, "RadTune", "RadTune"
         )
 

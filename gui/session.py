@@ -15,7 +15,7 @@ from PySide6.QtCore import QObject, QRunnable, QThreadPool, Signal
 from engine.contract.commands import Doctor
 from engine.contract.config import ExperimentConfig, preset_config
 from engine.contract.errors import EngineError
-from engine.contract.events import COMPLETED, STOPPED, JobFinished
+from engine.contract.events import COMPLETED, FAILED, STOPPED, JobFinished, RunFinished
 from engine.contract.records import (
     ClassSummary,
     EvaluationResult,
@@ -125,6 +125,11 @@ def _snapshot(project: Project, folder: Path, records: tuple[ImageRecord, ...]) 
 class Session(QObject):
     """The open project, read off the window's thread, and the choices for the next run.
 
+    Attributes:
+        config: Choices for the next run.
+        shown_run: Run that the Evaluate page was asked to show, or empty.
+        exported_bundle: Folder of the bundle written last, which Apply offers first, or empty.
+
     Signals:
         project_changed: Another project was opened, or none is open any more.
         snapshot_changed: The project was read anew after any change.
@@ -148,6 +153,8 @@ class Session(QObject):
         self.device: dict[str, Any] = {}
         self.config: ExperimentConfig = preset_config("quick")
         self.is_model_chosen = False
+        self.shown_run = ""
+        self.exported_bundle = ""
         self._folder: Path | None = None
         self._project: Project | None = None
         self._thumbnails: Thumbnails | None = None
@@ -228,6 +235,7 @@ class Session(QObject):
         self._folder, self._project, self._lock = folder, project, lock
         self._thumbnails = Thumbnails(project)
         self.is_model_chosen = False
+        self.shown_run = self.exported_bundle = ""
         self.project_changed.emit()
         self.reload()
 
@@ -305,6 +313,16 @@ class Session(QObject):
         """Return a run's newest evaluation, if the test set was ever looked at with it."""
         return self._project.evaluation(run) if self._project is not None else None
 
+    def original_path(self, record: int) -> Path:
+        """Return where an image's original is.
+
+        Raises:
+            ValueError: If no project is open.
+        """
+        if self._project is None:
+            raise ValueError("no project is open")
+        return self._project.original_path(record)
+
     def records(self, ids: Sequence[int]) -> list[ImageRecord]:
         """Return records by id, leaving out ids that are gone."""
         return [self.snapshot.by_id[i] for i in ids if i in self.snapshot.by_id]
@@ -356,8 +374,14 @@ class Session(QObject):
             self.device = finished.result
             self.device_changed.emit()
 
-    def _on_run_finished(self) -> None:
-        self.reload()
+    def _on_run_finished(self, finished: RunFinished) -> None:
+        if finished.outcome != FAILED:
+            self.reload()
+            return
+        from engine.project.store import Project
+
+        # A worker that died could not say so in the project itself.
+        self.change(Project.interrupt_leftovers)
 
     def _on_job_ended(self, finished: JobFinished) -> None:
         if finished.kind in _CHANGING_JOBS:

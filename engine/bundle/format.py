@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -52,6 +54,7 @@ class BundleFacts:
         data: Numbers of images and patients by split and class.
         method: How the backbone was adapted: preset, method, seed, all settings.
         files: SHA-256 of each other file of the bundle.
+        facts_digest: Hash of all the other facts, by :func:`facts_digest`; in the file alone.
     """
 
     bundle_version: int
@@ -69,3 +72,14 @@ class BundleFacts:
     versions: dict[str, str]
     files: dict[str, str] = field(default_factory=dict)
     intended_use: str = "Research and teaching. Not for clinical use."
+    facts_digest: str = ""
+
+
+def facts_digest(plain: dict[str, Any]) -> str:
+    """Return a hash of a bundle's facts as JSON-ready values, with which a change is noticed.
+
+    SHA-256 of the JSON with sorted keys and without blanks; ``facts_digest`` itself doesn't count.
+    """
+    counted = {name: value for name, value in plain.items() if name != "facts_digest"}
+    text = json.dumps(counted, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()

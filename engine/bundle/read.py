@@ -12,7 +12,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from engine.bundle.format import BUNDLE_VERSION, FACTS_NAME, WEIGHTS_NAME, BundleFacts
+from engine.bundle.format import (
+    BUNDLE_VERSION,
+    FACTS_NAME,
+    WEIGHTS_NAME,
+    BundleFacts,
+    facts_digest,
+)
 from engine.contract.config_io import from_plain
 from engine.contract.errors import BundleError, ConfigError
 from engine.files import long_path, sha256_file
@@ -92,6 +98,11 @@ def read_facts(folder: Path) -> BundleFacts:
         raise BundleError(
             "The bundle was made by a newer version of RadTune.",
             remedy="Update RadTune on this computer.",
+        )
+    if plain.get("facts_digest") != facts_digest(plain):
+        raise BundleError(
+            f"The bundle is damaged: {FACTS_NAME} has changed since it was exported.",
+            remedy="Copy the bundle folder again, or export it again.",
         )
     try:
         facts: BundleFacts = from_plain(BundleFacts, plain)

@@ -7,9 +7,11 @@ and in ``JobStarted`` / ``JobFinished``.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Annotated, Final
 
 from engine.contract.config import ExperimentConfig
+from engine.contract.errors import ConfigError
+from engine.contract.limits import Between, check_limits
 from engine.contract.records import ColumnMapping, PatientRule
 
 
@@ -59,7 +61,21 @@ class MakeSplit:
 
     project: str
     fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
-    seed: int = 0
+    seed: Annotated[int, Between(0, 2**31 - 1)] = 0
+
+    def __post_init__(self) -> None:
+        """Check the seed and the fractions.
+
+        Raises:
+            ConfigError: If one of them can't be used.
+        """
+        check_limits(self)
+        # Written so that NaN fails too.
+        if not (min(self.fractions) > 0 and abs(sum(self.fractions) - 1.0) <= 1e-6):
+            raise ConfigError(
+                "The fractions don't add up to 1, or one of them is not above 0.",
+                remedy="Write them like 0.7,0.15,0.15.",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

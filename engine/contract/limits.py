@@ -18,10 +18,16 @@ class Between:
     def problem(self, value: Any) -> str | None:
         """Return what is wrong with ``value``, or None."""
         if isinstance(value, bool) or not isinstance(value, int | float):
-            return f"must be a number between {self.low:g} and {self.high:g}"
+            return f"must be a number between {_plain(self.low)} and {_plain(self.high)}"
         if not self.low <= value <= self.high:  # also false for NaN
-            return f"must lie between {self.low:g} and {self.high:g}, not {value:g}"
+            ends = f"{_plain(self.low)} and {_plain(self.high)}"
+            return f"must lie between {ends}, not {_plain(value)}"
         return None
+
+
+def _plain(value: float) -> str:
+    """Return a number for a sentence; whole ones with all their digits."""
+    return str(value) if isinstance(value, int) else f"{value:g}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,4 +101,3 @@ def _unknown(what: str) -> ConfigError:
 
 def _line(plain: dict[str, Any]) -> str:
     return json.dumps(finite(plain), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-

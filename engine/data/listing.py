@@ -13,7 +13,8 @@ from engine.contract.records import SkippedFile
 from engine.data.images import is_candidate
 from engine.data.tables import TABLE_SUFFIXES
 from engine.files import long_path
-from engine.project.store import has_project
+from engine.project.folder import PARTS
+from engine.project.store import RUN_PROJECT, has_project
 
 _SYSTEM_FOLDERS = frozenset({"__macosx", "$recycle.bin", "system volume information"})
 
@@ -64,7 +65,7 @@ def _table_rank(name: str) -> tuple[bool, bool, str]:
 def list_files(root: Path, on_folder: Callable[[], None] | None = None) -> Listing:
     """Walk a folder, following links but no loop of them.
 
-    Hidden files, system folders and RadTune's own projects are left out.
+    Hidden files, system folders, RadTune's own projects and the results beside them are left out.
 
     Args:
         root: Folder to walk.
@@ -128,10 +129,16 @@ def _walk(
             continue  # a link into nowhere
         if is_folder and entry.name.lower() not in _SYSTEM_FOLDERS:
             inner = folder / entry.name
-            if not has_project(inner):
+            if not _is_of_radtune(inner):
                 _walk(inner, f"{name}/", listing, visited, on_folder)
         elif is_file:
             listing.files.append(name)
+
+
+def _is_of_radtune(folder: Path) -> bool:
+    """Return whether a folder is a project, a part of one, or what ``run`` wrote beside one."""
+    is_part = folder.name in PARTS and has_project(folder.parent)
+    return is_part or has_project(folder) or has_project(folder / RUN_PROJECT)
 
 
 def _why_closed(error: OSError) -> str:

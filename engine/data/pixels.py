@@ -68,7 +68,12 @@ def load_pixels(
         UnreadableImageError: If the file can't be read, saying why.
     """
     image = decode_for(read_bytes(path), contract, suffix=path.suffix, frame=frame)
-    return to_pixels(image, contract), image
+    try:
+        return to_pixels(image, contract), image
+    except MemoryError as error:
+        raise UnreadableImageError(
+            "The image doesn't fit into memory.", remedy="Save it smaller."
+        ) from error
 
 
 def open_pixels(

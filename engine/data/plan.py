@@ -165,6 +165,11 @@ def _from_sheet(
     matched = match_sheet(table, mapping, index, on_row=tick)
     if is_given and not matched.items:
         _require_images(draft)
+        if not matched.n_rows:
+            raise DatasetError(
+                f"The label sheet {sheet.name} has a header and no rows.",
+                remedy="Choose a sheet with one row per image.",
+            )
         raise DatasetError(
             f"None of the {count_of(matched.n_rows, 'row')} of the label sheet {sheet.name} names "
             f"a file of the folder (its column “{mapping.path}” was taken for the file).",

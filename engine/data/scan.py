@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -32,12 +33,15 @@ from engine.data.rendering import to_pixels_and_thumbnail
 from engine.data.sheet import Item, count_of, verb
 from engine.data.voi import window_numbers
 from engine.files import long_path, require_space
+from engine.project.access import open_or_make_alone
+from engine.project.classes import clean_name
 from engine.project.labels import set_positive
 from engine.project.sources import KnownFile, file_key
 from engine.project.store import Project, has_project
 from engine.project.thumbnails import THUMBNAIL_PX
 
 KIND: Final = "scan"
+_OWNER: Final = "an import"
 _SAMPLE: Final = 12
 _COLOR_SHARE: Final = 0.25
 """From this share of colour images on, a project keeps colour."""
@@ -93,18 +97,20 @@ def scan(command: Scan, emit: Emit, control: Control) -> ScanOutcome:
         control.safe_point()
         looking.step()
 
-    plan = plan_import(command, tick)
-    patients = PatientFinder(command.patient_rule, has_column=plan.has_patients)
-    _require_two_classes(plan.class_names(), _existing_classes(Path(command.project)))
-    with Project.open_or_create(Path(command.project)) as project:
+    folder = Path(command.project)
+    with ExitStack() as stack:
+        project = None
+        if has_project(folder):  # whoever else has it is named at once, not after the search
+            project = stack.enter_context(open_or_make_alone(folder, _OWNER))
+        plan = plan_import(command, tick)
+        patients = PatientFinder(command.patient_rule, has_column=plan.has_patients)
+        existing = [] if project is None else _existing_names(project)
+        _require_two_classes(plan.class_names(), existing)
+        if project is None or not (command.positive and project.class_named(command.positive)):
+            _require_class(command.positive, [*existing, *plan.class_names()])
+        if project is None:
+            project = stack.enter_context(open_or_make_alone(folder, _OWNER))
         return _import(command, plan, patients, project, emit, control)
-
-
-def _existing_classes(folder: Path) -> list[str]:
-    if not has_project(folder):
-        return []
-    with Project.open_or_create(folder) as project:
-        return [summary.name for summary in project.classes() if summary.n_images]
 
 
 def _require_two_classes(names: Sequence[str], existing: Sequence[str]) -> None:
@@ -121,6 +127,16 @@ def _require_two_classes(names: Sequence[str], existing: Sequence[str]) -> None:
             remedy="Choose the folder above that holds all class folders, or add images of "
             "another class.",
         )
+
+
+def _require_class(positive: str | None, names: Sequence[str]) -> None:
+    """Check that the class to be positive exists, before anything is imported."""
+    if positive is None or clean_name(positive).casefold() in map(str.casefold, names):
+        return
+    raise DatasetError(
+        f"There is no class “{positive}” to be the positive one.",
+        remedy=f"Choose one of: {', '.join(names)}.",
+    )
 
 
 def _import(
@@ -313,7 +329,7 @@ def _notes(tally: _Tally, contract: ImageContract) -> list[str]:
 
 def _set_positive(project: Project, name: str) -> None:
     class_id = project.class_named(name)
-    if class_id is None:
+    if class_id is None:  # all of its images were unreadable
         names = ", ".join(summary.name for summary in project.classes())
         raise DatasetError(
             f"There is no class “{name}” to be the positive one; the images are imported.",

@@ -111,6 +111,10 @@ def _read_bytes(path: Path) -> bytes:
         raise DatasetError(
             f"There is no label sheet {path.name}.", remedy="Check its name and folder."
         ) from error
+    except IsADirectoryError as error:
+        raise DatasetError(
+            f"{path.name} is a folder, not a label sheet.", remedy="Choose the sheet itself."
+        ) from error
     except OSError as error:
         raise DatasetError(
             f"The label sheet {path.name} can't be opened: {error.strerror}.",

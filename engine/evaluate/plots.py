@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from engine.contract.records import EvaluationResult
 
+_LONGEST_NAME: Final = 40
 _BLUE, _ORANGE, _GREY = "#0b66c3", "#a85b00", "#566273"
 
 
@@ -33,7 +35,7 @@ def _roc(result: EvaluationResult) -> Figure:
     axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.8, linestyle="--")
     colours = [_BLUE, _ORANGE, "#13795b", "#7b4fb5", "#b3261e", "#8a6100"]
     for index, (name, curve) in enumerate(result.roc.items()):
-        axes.plot(curve.fpr, curve.tpr, color=colours[index % len(colours)], label=name)
+        axes.plot(curve.fpr, curve.tpr, color=colours[index % len(colours)], label=_literal(name))
     axes.legend(
         title=f"AUROC {result.auroc:.3f} ({result.auroc_low:.3f} to {result.auroc_high:.3f})",
         loc="lower right",
@@ -52,8 +54,9 @@ def _confusion(result: EvaluationResult) -> Figure:
             colour = "white" if shares[y][x] > 0.6 else "black"
             axes.text(x, y, str(n), ha="center", va="center", color=colour)
     ticks = range(len(result.classes))
-    axes.set_xticks(ticks, result.classes, rotation=30, ha="right")
-    axes.set_yticks(ticks, result.classes)
+    names = [_literal(name) for name in result.classes]
+    axes.set_xticks(ticks, names, rotation=30, ha="right")
+    axes.set_yticks(ticks, names)
     axes.grid(visible=False)
     return figure
 
@@ -71,6 +74,15 @@ def _learning_curves(history: Path) -> Figure:
     right.set_ylabel("AUROC")
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
+
+
+def _literal(name: str) -> str:
+    """Return a class name as text that is drawn as it is.
+
+    Dollar signs would begin a formula, and a leading underscore would hide a curve's label.
+    """
+    shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
+    return ("\u200b" + shown if shown.startswith("_") else shown).replace("$", r"\$")
 
 
 def _figure(title: str, x_label: str, y_label: str) -> tuple[Figure, Axes]:

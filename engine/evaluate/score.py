@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.contract.config import ExperimentConfig
-from engine.contract.errors import RunError
+from engine.contract.errors import RunError, StorageError
 from engine.contract.events import COMPLETED, STOPPED
 from engine.data.pixels import open_pixels
 from engine.data.transforms import test_time_views
@@ -72,33 +73,59 @@ def load_run(project: Project, run: str) -> FinishedRun:
     """Load a finished run.
 
     Raises:
-        RunError: If there is no such run, it hasn't finished, or its weights are gone.
+        RunError: If there is no such run, it hasn't finished, images, labels or split have changed
+            since it was trained, or its files are damaged.
     """
-    summary = next((row for row in project.runs() if row.id == run), None)
-    if summary is None:
-        raise RunError(
-            "There is no such run in this project.", remedy="Choose one from the run history."
-        )
+    summary = project.run_summary(run)
     if summary.state not in _FINISHED:
         raise RunError(
             f"This run has not finished: its state is '{summary.state}'.",
             remedy="Resume it or train a new one first.",
         )
-    folder = project.run_folder(run)
-    recipe = read_json(folder / "recipe.json")
-    config = project.run_config(run)
-    runtime = Runtime(**recipe["runtime"])
+    if summary.is_stale:
+        raise RunError(
+            "Images, labels or split have changed since this run was trained, so its test set is "
+            "no longer the one it was kept from.",
+            remedy="Train a new run on the present data.",
+        )
+    recipe, runtime = _read_recipe(project.run_folder(run) / "recipe.json")
     apply_runtime(runtime)
-    weights, features = load_best(folder / "checkpoints")
-    n_classes = len(recipe["classes"])
-    network = build_network(config.backbone.key, n_classes, weights="scratch", features=features)
-    network.load_state_dict(weights)
-    network = network.to(runtime.device)
+    config = project.run_config(run)
+    network = _kept_network(config, len(recipe["classes"]), project.run_folder(run))
     return FinishedRun(
         id=run,
         config=config,
         recipe=recipe,
         runtime=runtime,
-        network=network.eval(),
+        network=network.to(runtime.device).eval(),
         pixels=open_pixels(project, config.image),
+    )
+
+
+def _read_recipe(path: Path) -> tuple[dict[str, Any], Runtime]:
+    try:
+        recipe = read_json(path)
+        if not {"classes", "positive", "versions"} <= recipe.keys():
+            raise KeyError("recipe")
+        return recipe, Runtime(**recipe["runtime"])
+    except (StorageError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged() from error
+
+
+def _kept_network(config: ExperimentConfig, n_classes: int, folder: Path) -> Network:
+    weights, features = load_best(folder / "checkpoints")
+    try:
+        network = build_network(
+            config.backbone.key, n_classes, weights="scratch", features=features
+        )
+        network.load_state_dict(weights)
+    except (RuntimeError, ValueError) as error:
+        raise _damaged() from error
+    return network
+
+
+def _damaged() -> RunError:
+    return RunError(
+        "The files of this run are damaged or missing.",
+        remedy="Restore the project from a backup, or train a new run.",
     )

@@ -68,7 +68,7 @@ def _results(facts: BundleFacts) -> str:
 
 
 def _data(facts: BundleFacts) -> str:
-    lines = ["## Data", "", f"| split | {' | '.join(facts.classes)} | patients |"]
+    lines = ["## Data", "", f"| split | {' | '.join(map(_cell, facts.classes))} | patients |"]
     lines.append("|---" * (len(facts.classes) + 2) + "|")
     for split, counts in facts.data["images"].items():
         numbers = " | ".join(str(counts[name]) for name in facts.classes)
@@ -111,6 +111,11 @@ def _method_key(facts: BundleFacts) -> str:
 
 def _bullets(items: dict[str, str]) -> str:
     return "\n".join(f"- {name}: {value}" for name, value in items.items())
+
+
+def _cell(text: str) -> str:
+    """Return text that stays inside its cell of a table."""
+    return text.replace("|", "\\|")
 
 
 def _number(value: Any) -> str:

@@ -16,17 +16,21 @@ from numpy.typing import NDArray
 from engine.bundle.read import Bundle, read_bundle
 from engine.contract.config import RuntimeConfig
 from engine.contract.control import Control
-from engine.contract.errors import DatasetError, EngineError
+from engine.contract.errors import DatasetError, EngineError, StorageError
 from engine.contract.events import Event, JobProgressed
 from engine.contract.records import PredictionResult, PredictionRow, SkippedFile
 from engine.data.listing import list_files
 from engine.data.pixels import load_pixels
+from engine.data.sheet import count_of
 from engine.data.transforms import test_time_views
 from engine.evaluate.report import decide
-from engine.files import write_atomic
+from engine.files import long_path, make_folder, require_writable, storage_error, write_atomic
 from engine.hardware import Runtime, apply_runtime, resolve_runtime
+from engine.project.folder import readable
 from engine.trainer.steps import predict_batch
 
+_COLUMNS: Final = ("path", "patient", "class")
+_TABLE_START: Final = ",".join((*_COLUMNS, "p_")).encode("ascii")
 _BATCH: Final = 32
 _READERS: Final = 4
 
@@ -114,9 +118,10 @@ def predict(
 
     Raises:
         BundleError: If the bundle can't be used.
-        DatasetError: If there is no image to apply it to.
-        StorageError: If the table can't be written.
+        DatasetError: If there is no image to apply it to, or none can be read.
+        StorageError: If the table can't be written, or another file is in its place.
     """
+    _check_target(out)
     predictor = Predictor(read_bundle(bundle))
     root = source if source.is_dir() else source.parent
     paths = _images_in(source)
@@ -149,6 +154,12 @@ def predict(
         ]
         done += len(read)
         emit(JobProgressed(kind="predict", stage="Applying to images", done=done, total=len(paths)))
+    if not rows:
+        raise DatasetError(
+            f"None of the {count_of(len(skipped), 'file')} could be read as an image. "
+            f"{skipped[0].reason}",
+            remedy="Choose a folder that holds DICOM, PNG, JPEG, TIFF or BMP images.",
+        )
     write_atomic(out, _table(facts.classes, rows))
     return PredictionResult(
         out=str(out),
@@ -158,6 +169,30 @@ def predict(
         classes=facts.classes,
         rows=tuple(rows),
     )
+
+
+def _check_target(out: Path) -> None:
+    """Refuse before the work what could not be written after it, and files of another kind."""
+    out = long_path(out)
+    make_folder(out.parent)
+    if out.is_dir():
+        raise StorageError(
+            "The place chosen for the table of predictions is a folder.",
+            remedy="Name a file, such as predictions.csv.",
+        )
+    if not out.exists():
+        require_writable(out.parent)
+        return
+    try:
+        with out.open("rb") as stream:
+            head = stream.read(len(_TABLE_START))
+    except OSError as error:
+        raise storage_error(error, "the table of predictions") from error
+    if head and head != _TABLE_START:
+        raise StorageError(
+            "There is another file where the table of predictions should be.",
+            remedy="Choose another name; RadTune replaces only its own tables.",
+        )
 
 
 def _images_in(source: Path) -> list[Path]:
@@ -172,13 +207,13 @@ def _images_in(source: Path) -> list[Path]:
 
 
 def _relative(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix()
+    return readable(path.relative_to(root).as_posix())
 
 
 def _table(classes: tuple[str, ...], rows: Sequence[PredictionRow]) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "patient", "class", *(f"p_{name}" for name in classes)])
+    writer.writerow([*_COLUMNS, *(f"p_{name}" for name in classes)])
     for row in rows:
         shares = [f"{p:.6f}" for p in row.probabilities]
         writer.writerow([row.path, row.patient, row.label, *shares])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,6 +21,7 @@ from engine.bundle.format import (
     WEIGHTS_NAME,
     BackboneFacts,
     BundleFacts,
+    facts_digest,
 )
 from engine.bundle.read import largest_difference, read_bundle
 from engine.contract.catalog import backbone_card
@@ -32,11 +35,20 @@ from engine.evaluate.report import Scored, choose_threshold
 from engine.evaluate.score import FinishedRun, load_run
 from engine.export.model_card import model_card
 from engine.export.predictor import Predictor
-from engine.files import make_folder, replace_folder, sha256_file, write_atomic, write_json
+from engine.files import (
+    long_path,
+    make_folder,
+    replace_folder,
+    sha256_file,
+    storage_error,
+    write_atomic,
+    write_json,
+)
 from engine.models.weights import weights_digest
 from engine.project.store import Project
 from engine.project.table import TrainingTable
 
+_BUNDLE_FILES: Final = frozenset({FACTS_NAME, WEIGHTS_NAME, CARD_NAME})
 _N_VERIFIED: Final = 32
 _TOLERANCE: Final = 1e-3
 _HEADLINE: Final = [
@@ -88,7 +100,9 @@ def export_bundle(
     _check_target(out)
     loaded = load_run(project, run)
     table = project.training_table()
-    writing = out.with_name(out.name + ".writing")
+    # Short, as the bundle's name may be as long as the disk allows.
+    name = hashlib.sha256(os.fsencode(out.name)).hexdigest()[:12]
+    writing = out.with_name(f".radtune-{name}.writing")
     shutil.rmtree(writing, ignore_errors=True)
     try:
         _progress(emit, "Writing the bundle", 0)
@@ -115,7 +129,16 @@ def _progress(emit: Callable[[Event], None], stage: str, done: int) -> None:
 
 
 def _check_target(out: Path) -> None:
-    if out.exists() and any(out.iterdir()) and not (out / FACTS_NAME).is_file():
+    """Refuse a place that holds anything but an earlier bundle, which would be lost."""
+    folder = long_path(out)
+    try:
+        others = {path.name for path in folder.iterdir()} - _BUNDLE_FILES
+        is_free = not others and (not any(folder.iterdir()) or (folder / FACTS_NAME).is_file())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise storage_error(error, "the bundle") from error
+    if not is_free:
         raise BundleError(
             "The chosen folder holds other files.",
             remedy="Choose an empty folder or a new name for the bundle.",
@@ -131,7 +154,8 @@ def _write(folder: Path, facts: BundleFacts, loaded: FinishedRun) -> None:
     write_atomic(folder / WEIGHTS_NAME, save(tensors))
     write_atomic(folder / CARD_NAME, model_card(facts))
     files = {name: sha256_file(folder / name) for name in (WEIGHTS_NAME, CARD_NAME)}
-    write_json(folder / FACTS_NAME, finite(to_plain(replace(facts, files=files))))
+    plain = finite(to_plain(replace(facts, files=files)))
+    write_json(folder / FACTS_NAME, plain | {"facts_digest": facts_digest(plain)})
 
 
 def _facts(project: Project, loaded: FinishedRun, table: TrainingTable) -> BundleFacts:
@@ -139,7 +163,7 @@ def _facts(project: Project, loaded: FinishedRun, table: TrainingTable) -> Bundl
     card = backbone_card(config.backbone.key)
     assert card is not None  # the run was built from it
     is_scratch = config.backbone.weights == "scratch"
-    summary = next(row for row in project.runs() if row.id == loaded.id)
+    summary = project.run_summary(loaded.id)
     return BundleFacts(
         bundle_version=BUNDLE_VERSION,
         name=project.name,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,8 @@ from engine.contract.commands import Inspect, MakeSample, MakeSplit, Scan, ViewI
 from engine.contract.control import Control
 from engine.contract.events import Event, JobProgressed
 from engine.contract.records import ScanResult, SourcePreview, SplitSummary
-from engine.project.lock import ProjectLock
-from engine.project.store import Project, has_project
+from engine.project.access import open_alone
+from engine.project.store import Project
 
 Emit = Callable[[Event], None]
 
@@ -44,21 +43,18 @@ def scan_source(command: Scan, emit: Emit, control: Control) -> ScanResult:
     from engine.data.scan import scan
     from engine.jobs.splitting import adopt_split
 
-    folder = Path(command.project)
-    with ExitStack() as stack:
-        if has_project(folder):  # nobody else can have one that doesn't exist yet
-            stack.enter_context(ProjectLock(folder, owner="an import"))
-        outcome = scan(command, emit, control)
-        with Project.open(folder) as project:
-            return adopt_split(project, outcome)
+    outcome = scan(command, emit, control)
+    if not outcome.split_words:
+        return outcome.result
+    with open_alone(Path(command.project), owner="an import") as project:
+        return adopt_split(project, outcome)
 
 
 def make_split(command: MakeSplit, emit: Emit, control: Control) -> SplitSummary:
     """Divide the patients anew."""
     from engine.jobs.splitting import split_project
 
-    folder = Path(command.project)
-    with Project.open(folder) as project, ProjectLock(folder, owner="a split"):
+    with open_alone(Path(command.project), owner="a split") as project:
         return split_project(project, fractions=command.fractions, seed=command.seed)
 
 

@@ -10,8 +10,7 @@ from engine.contract.commands import AddWeights, Doctor, Evaluate, Export, Predi
 from engine.contract.control import Control
 from engine.contract.events import Event
 from engine.contract.records import EvaluationResult, PredictionResult
-from engine.project.lock import ProjectLock
-from engine.project.store import Project
+from engine.project.access import open_alone
 
 if TYPE_CHECKING:
     from engine.export.write import Exported
@@ -23,8 +22,7 @@ def evaluate_run(command: Evaluate, emit: Emit, control: Control) -> EvaluationR
     """Look at the test set with a finished run, and count it."""
     from engine.jobs.evaluation import evaluate
 
-    folder = Path(command.project)
-    with Project.open(folder) as project, ProjectLock(folder, owner="an evaluation"):
+    with open_alone(Path(command.project), owner="an evaluation") as project:
         return evaluate(project, command.run, emit, control)
 
 
@@ -32,8 +30,7 @@ def export_run(command: Export, emit: Emit, control: Control) -> Exported:
     """Write a bundle and verify it on real images."""
     from engine.export.write import export_bundle
 
-    folder = Path(command.project)
-    with Project.open(folder) as project, ProjectLock(folder, owner="an export"):
+    with open_alone(Path(command.project), owner="an export") as project:
         return export_bundle(project, command.run, Path(command.out), emit, control)
 
 

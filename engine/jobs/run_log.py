@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,10 +38,14 @@ class RunLog:
             self._flush()
 
     def _flush(self) -> None:
-        with contextlib.suppress(OSError):
-            with self._path.open("a", encoding="utf-8", newline="\n") as stream:
-                stream.write("\n".join(self._waiting) + "\n")
-            self._waiting.clear()
+        text = "".join(f"{line}\n" for line in self._waiting)
+        data = text.encode("utf-8", errors="backslashreplace")
+        with contextlib.suppress(OSError), self._path.open("ab", buffering=0) as stream:
+            end = stream.seek(0, os.SEEK_END)
+            if stream.write(data) == len(data):
+                self._waiting.clear()
+            else:  # a disk that fills up takes a part; half a line would spoil the log
+                stream.truncate(end)
         self._flushed = time.monotonic()
 
     def __enter__(self) -> Self:

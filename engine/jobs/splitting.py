@@ -41,18 +41,17 @@ def split_project(
 
 
 def adopt_split(project: Project, outcome: ScanOutcome) -> ScanResult:
-    """Adopt the split column of an imported sheet, if there was one and it is sound.
+    """Adopt the split column of an imported sheet, if it is sound.
 
     A column that can't be used is left aside with a note; the images stay imported.
     """
-    if not outcome.split_words:
-        return outcome.result
     table = project.training_table()
     try:
         split, notes = _adopted(table, outcome.split_words)
         summary = _save(project, table, split, origin="adopted", notes=notes)
     except DatasetError as error:
-        notes = (*outcome.result.notes, f"{error.message} {error.remedy}")
+        note = f"The split column was not used: {error.message} {error.remedy}"
+        notes = (*outcome.result.notes, note)
         return replace(outcome.result, notes=notes)
     return replace(outcome.result, split=summary)
 

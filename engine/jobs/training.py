@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -45,14 +46,17 @@ from engine.methods.registry import get_method
 from engine.models.features import cached_features
 from engine.models.network import Network
 from engine.models.registry import build_network
+from engine.project.access import open_alone
 from engine.project.store import Project
 from engine.project.table import TrainingTable
 from engine.seeding import seed_everything
 from engine.trainer.checkpoint import has_state, save_best
+from engine.trainer.full_disk import when_there_is_room
 from engine.trainer.loop import Trainer
 from engine.trainer.steps import validate
 
 Emit = Callable[[Event], None]
+Written = TypeVar("Written")
 
 
 class TrainingRun:
@@ -84,11 +88,12 @@ class TrainingRun:
         self._started = time.perf_counter()
         self._pass_on = emit
         self._folder = project.run_folder(run_id)
+        self._unsaved: dict[str, Any] = {}
 
     def start(self) -> None:
         """Say that the run exists."""
         trains_epochs = self._method.trains_epochs
-        self._project.update_run(self.id, state="running")
+        self._note(state="running")
         self.emit(
             RunStarted(
                 run=self.id,
@@ -106,12 +111,25 @@ class TrainingRun:
         """Pass an event on and keep the history row current."""
         match event:
             case EpochFinished(epoch=epoch):
-                self._project.update_run(self.id, epochs=epoch)
+                self._note(epochs=epoch)
             case RunPaused():
-                self._project.update_run(self.id, state="paused")
+                self._note(state="paused")
             case RunResumed():
-                self._project.update_run(self.id, state="running")
+                self._note(state="running")
         self._pass_on(event)
+
+    def _note(self, **facts: Any) -> None:
+        """Keep the history row current; what a full disk refuses now waits for the next time."""
+        self._unsaved |= facts
+        with contextlib.suppress(EngineError):
+            self._save_notes()
+
+    def _save_notes(self) -> None:
+        self._project.update_run(self.id, **self._unsaved)
+        self._unsaved.clear()
+
+    def _with_room(self, write: Callable[[], Written]) -> Written:
+        return when_there_is_room(write, run=self.id, emit=self.emit, control=self._control)
 
     def train(self) -> RunFinished:
         """Train to the end.
@@ -135,13 +153,12 @@ class TrainingRun:
     def canceled(self) -> RunFinished:
         """Return the end of a run that was asked to end; interrupted ones can be resumed."""
         state = "interrupted" if self._control.interrupted else CANCELED
-        self._project.update_run(self.id, state=state)
+        self._note(state=state)
         return RunFinished(run=self.id, outcome=CANCELED)
 
     def failed(self, error: EngineError) -> RunFinished:
         """Return the end of a run that went wrong."""
-        with contextlib.suppress(EngineError):  # the project may be what went wrong
-            self._project.update_run(self.id, state=FAILED, error=error.message)
+        self._note(state=FAILED, error=error.message)
         return RunFinished(run=self.id, outcome=FAILED, error=error.message, remedy=error.remedy)
 
     def _report(self, stage: str, done: int, total: int) -> None:
@@ -170,6 +187,7 @@ class TrainingRun:
                 "config": to_plain(self._config),
                 "runtime": asdict(runtime),
                 "data_digest": self._project.data_digest(),
+                "split_digest": self._project.split_digest(),
                 "classes": list(self._table.class_names),
                 "positive": self._table.positive,
                 "versions": versions(),
@@ -200,14 +218,16 @@ class TrainingRun:
         pixels = open_pixels(self._project, self._config.image)
 
         def features_of(rows: NDArray[np.int64]) -> NDArray[np.float32]:
-            return cached_features(
-                self._project,
-                network,
-                self._config.image,
-                rows,
-                runtime,
-                control=self._control,
-                on_progress=lambda done, total: self._report("Describing images", done, total),
+            return self._with_room(
+                lambda: cached_features(
+                    self._project,
+                    network,
+                    self._config.image,
+                    rows,
+                    runtime,
+                    control=self._control,
+                    on_progress=lambda done, total: self._report("Describing images", done, total),
+                )
             )
 
         return TrainingData(table=self._table, pixels=pixels, features_of=features_of)
@@ -232,7 +252,7 @@ class TrainingRun:
             folder=self._folder,
             run=self.id,
             config_digest=_digest(self._config),
-            split_digest=self._project.data_digest(),
+            split_digest=self._project.split_digest(),
             emit=self.emit,
         )
         if self._is_resumed:
@@ -256,16 +276,20 @@ class TrainingRun:
             positive=table.positive,
         )
         facts = {"epoch": 0, "val_auroc": result.auroc}
-        save_best(self._folder / "checkpoints", network, facts)
+        self._with_room(lambda: save_best(self._folder / "checkpoints", network, facts))
         return result.auroc
 
     def _finished(
         self, outcome: str, auroc: float, epochs: int, speed: float | None
     ) -> RunFinished:
         seconds = time.perf_counter() - self._started
-        self._project.update_run(
-            self.id, state=outcome, val_auroc=auroc, epochs=epochs, seconds=seconds
-        )
+        self._unsaved |= {
+            "state": outcome,
+            "val_auroc": auroc,
+            "epochs": epochs,
+            "seconds": seconds,
+        }
+        self._with_room(self._save_notes)
         return RunFinished(
             run=self.id,
             outcome=outcome,
@@ -287,10 +311,10 @@ def begin_run(command: Train | Resume, emit: Emit, control: Control) -> Iterator
     Raises:
         EngineError: If settings, data or split don't allow the run; nothing has been made then.
     """
-    with Project.open(Path(command.project)) as project:
+    with open_alone(Path(command.project), owner="a training") as project:
         if isinstance(command, Resume):
             run_id, config = command.run, project.run_config(command.run)
-            _require_state(project.run_folder(run_id), config)
+            _require_resumable(project, run_id, config)
         else:
             config = replace(command.config, image=project.image_contract)
             _check_backbone(config)
@@ -298,8 +322,8 @@ def begin_run(command: Train | Resume, emit: Emit, control: Control) -> Iterator
         table = _checked_table(project)
         get_method(config.method.key)
         if isinstance(command, Train):
-            project.add_run(run_id, config)
             make_folder(project.run_folder(run_id))
+            project.add_run(run_id, config)
         with RunLog(project.run_folder(run_id), emit) as log:
             run = TrainingRun(
                 project,
@@ -314,7 +338,21 @@ def begin_run(command: Train | Resume, emit: Emit, control: Control) -> Iterator
             yield run
 
 
-def _require_state(folder: Path, config: ExperimentConfig) -> None:
+def _require_resumable(project: Project, run: str, config: ExperimentConfig) -> None:
+    summary = project.run_summary(run)
+    if summary.state in (COMPLETED, STOPPED):
+        raise RunError("This run has finished.", remedy="Evaluate it, or train a new one.")
+    if summary.state == CANCELED:
+        raise RunError(
+            "This run was canceled, so there is nothing to go on from.",
+            remedy="Start a new run with the same settings.",
+        )
+    if summary.is_stale:
+        raise RunError(
+            "The images, labels or split have changed since this run was interrupted.",
+            remedy="Start a new run; the interrupted one stays in the history.",
+        )
+    folder = project.run_folder(run)
     if get_method(config.method.key).trains_epochs and not has_state(folder / "checkpoints"):
         raise RunError(
             "This run has no saved state to go on from.",

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from engine.contract.commands import Evaluate, Export, MakeSplit, RunAll, Scan, Train
 from engine.contract.config import preset_config
@@ -15,11 +15,13 @@ from engine.contract.control import Control, JobCanceled
 from engine.contract.errors import EngineError, ProjectError
 from engine.contract.events import CANCELED, FAILED, Event, RunFinished
 from engine.contract.records import EvaluationResult
-from engine.files import write_json
+from engine.files import long_path, write_json
 from engine.jobs.data import make_split, scan_source
 from engine.jobs.results import evaluate_run, export_run
-from engine.project.store import Project
+from engine.project.sources import file_key
+from engine.project.store import RUN_PROJECT, Project, has_project
 
+_RESULTS: Final = "results.json"
 TrainJob = Callable[[Train, Callable[[Event], None], Control], RunFinished]
 
 
@@ -28,7 +30,8 @@ def run_whole_job(
 ) -> dict[str, Any]:
     """Import, split if need be, train, evaluate and export; return the evaluation's result.
 
-    The output folder receives ``project.radtune``, ``bundle``, ``results.json`` and ``plots``.
+    The output folder receives ``project.radtune``, ``bundle``, ``results.json`` and ``plots``. A
+    job that failed or was interrupted can be repeated there, without reading its images again.
 
     Args:
         command: What to do.
@@ -41,28 +44,53 @@ def run_whole_job(
         JobCanceled: If interrupted.
     """
     started = time.perf_counter()
+    config = preset_config(
+        command.preset, backbone=command.backbone, method=command.method, seed=command.seed
+    )
     out = Path(command.out)
-    project = str(out / "project.radtune")
-    if Path(project).exists():
-        raise ProjectError(
-            "The output folder already holds a project.",
-            remedy="Name another folder with --out, or remove the old one.",
-        )
+    project = str(out / RUN_PROJECT)
+    _check_target(Path(command.source), out)
     threading.Thread(target=_load_torch, daemon=True).start()  # while the images are read
     scan = Scan(source=command.source, project=project, labels=command.labels)
     scanned = scan_source(scan, emit, control)
     if scanned.split is None:
         make_split(MakeSplit(project=project, seed=command.seed), emit, control)
-    config = preset_config(
-        command.preset, backbone=command.backbone, method=command.method, seed=command.seed
-    )
     run = _trained(train(Train(project=project, config=config), emit, control))
     result = evaluate_run(Evaluate(project=project, run=run), emit, control)
     export_run(Export(project=project, run=run, out=str(out / "bundle")), emit, control)
     _write_plots(project, run, result, out / "plots")
     plain = _headline(result) | {"seconds": round(time.perf_counter() - started, 2)}
-    write_json(out / "results.json", finite(plain))
+    write_json(out / _RESULTS, finite(plain))
     return plain
+
+
+def _check_target(source: Path, out: Path) -> None:
+    """Refuse an output folder where something would be lost or mixed up.
+
+    Raises:
+        ProjectError: If it is the source, holds finished results, or a project of other images.
+    """
+    if long_path(out).resolve() == long_path(source).resolve():
+        raise ProjectError(
+            "The output folder is the folder of images itself.",
+            remedy="Name another folder with --out.",
+        )
+    project = out / RUN_PROJECT
+    is_other = has_project(project) and not _is_unfinished(project, source, out)
+    if is_other or (long_path(project).exists() and not long_path(project).is_dir()):
+        raise ProjectError(
+            "The output folder already holds a project.",
+            remedy="Name another folder with --out, or remove the old one.",
+        )
+
+
+def _is_unfinished(project: Path, source: Path, out: Path) -> bool:
+    """Return whether a project was left by the same job when it failed or was interrupted."""
+    if long_path(out / _RESULTS).exists():
+        return False
+    root = source if long_path(source).is_dir() else source.parent
+    with Project.open_or_create(project) as opened:
+        return all(file_key(str(known.root)) == file_key(str(root)) for known in opened.sources())
 
 
 def _trained(finished: RunFinished) -> str:

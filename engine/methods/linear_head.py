@@ -9,6 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.contract.errors import DatasetError
+
 STRENGTHS: Final = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Inverse regularisation strengths, weakest decision layer first."""
 _MAX_ITERATIONS: Final = 500
@@ -78,6 +80,9 @@ def fit_linear_head(
         score: Takes probabilities and labels; higher is better. Ties go to the lower log loss.
         on_strength: Called after each strength with those done and in total.
 
+    Raises:
+        DatasetError: If the features of all training images are the same.
+
     References:
         Hastie and Tibshirani, "Efficient quadratic regularization for expression arrays",
         Biostatistics 2004 (the reduction to N dimensions).
@@ -86,6 +91,12 @@ def fit_linear_head(
     x = (train[0] - mean) * scale
     _, singular, rows = np.linalg.svd(x, full_matrices=False)
     kept = singular > singular.max(initial=0.0) * 1e-7
+    if not kept.any():
+        raise DatasetError(
+            "All training images look the same, so nothing tells the classes apart.",
+            remedy="Check that the files hold different images, and that the right ones were "
+            "imported.",
+        )
     basis = rows[kept].T  # (F, R)
     x_small, val_small = x @ basis, ((val[0] - mean) * scale) @ basis
     best: tuple[float, float] | None = None

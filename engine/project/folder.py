@@ -16,6 +16,7 @@ from engine.project.database import Database
 CACHE_FOLDER: Final = "cache"
 RUNS_FOLDER: Final = "runs"
 BUNDLES_FOLDER: Final = "bundles"
+PARTS: Final = (CACHE_FOLDER, RUNS_FOLDER, BUNDLES_FOLDER)
 _HASH_DIGITS: Final = 32
 
 

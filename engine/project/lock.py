@@ -6,6 +6,7 @@ however that ended. The file also names the owner, for the message that others g
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -14,9 +15,10 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Final, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 from engine.contract.errors import ProjectError
 from engine.files import long_path, storage_error
@@ -61,7 +63,7 @@ class ProjectLock:
         """
         self._folder = long_path(Path(os.path.abspath(folder)))  # noqa: PTH100 - as Project
         self._owner = owner
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
         self._stand_in: Path | None = None
         self.token = secrets.token_hex(16)
         self.is_borrowed = False
@@ -116,12 +118,14 @@ class ProjectLock:
         """Give the lock back; releasing twice does no harm."""
         self.is_borrowed = False
         if self._stand_in is not None:
-            self._stand_in.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a disk that is gone took the file along
+                self._stand_in.unlink(missing_ok=True)
             self._stand_in = None
         if self._file is not None:
             # The file stays: deleting it would let two others each lock a file of that name.
             _write_owner(self._file, {})
-            _unlock(self._file)
+            with contextlib.suppress(OSError):
+                _unlock(self._file)
             self._file.close()
             self._file = None
 
@@ -183,13 +187,14 @@ class ProjectLock:
         self.release()
 
 
-def _open_lock(path: Path) -> BinaryIO:
+def _open_lock(path: Path) -> FileIO:
     """Open for reading and writing, made if need be, never emptied: another may hold it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-    return os.fdopen(descriptor, "r+b")
+    # Unbuffered: what a full disk refuses must not be tried once more, and fail, on closing.
+    return os.fdopen(descriptor, "r+b", buffering=0)
 
 
-def _write_owner(file: BinaryIO, description: Mapping[str, Any]) -> None:
+def _write_owner(file: FileIO, description: Mapping[str, Any]) -> None:
     try:
         file.seek(0)
         file.truncate()
@@ -200,7 +205,7 @@ def _write_owner(file: BinaryIO, description: Mapping[str, Any]) -> None:
         return  # a full disk: the lock holds, only its owner's name is missing
 
 
-def _lock(file: BinaryIO) -> bool:
+def _lock(file: FileIO) -> bool:
     """Lock a file without waiting; False if another process has it.
 
     Raises:
@@ -219,7 +224,7 @@ def _lock(file: BinaryIO) -> bool:
     return True
 
 
-def _unlock(file: BinaryIO) -> None:
+def _unlock(file: FileIO) -> None:
     if sys.platform == "win32":
         import msvcrt
 
@@ -230,7 +235,7 @@ def _unlock(file: BinaryIO) -> None:
     fcntl.flock(file.fileno(), fcntl.LOCK_UN)
 
 
-def lock_byte(locks: ByteLocks, file: BinaryIO) -> bool:
+def lock_byte(locks: ByteLocks, file: FileIO) -> bool:
     """Lock one byte far behind the content, the Windows way; False if another has it.
 
     Raises:
@@ -248,7 +253,7 @@ def lock_byte(locks: ByteLocks, file: BinaryIO) -> bool:
     return True
 
 
-def unlock_byte(locks: ByteLocks, file: BinaryIO) -> None:
+def unlock_byte(locks: ByteLocks, file: FileIO) -> None:
     """Unlock what :func:`lock_byte` locked."""
     file.seek(_LOCKED_BYTE)
     locks.locking(file.fileno(), locks.LK_UNLCK, 1)

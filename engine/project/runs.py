@@ -128,6 +128,17 @@ class RunStore(SplitStore):
             now = (self.data_digest(), self.split_digest()) if rows else ("", "")
         return tuple(self._summary(row, is_stale=(row[11], row[12]) != now) for row in rows)
 
+    def run_summary(self, run: str) -> RunSummary:
+        """Return what the history says of one run.
+
+        Raises:
+            RunError: If there is no such run.
+        """
+        found = next((summary for summary in self.runs() if summary.id == run), None)
+        if found is None:
+            raise _no_run(run)
+        return found
+
     def _summary(self, row: tuple[Any, ...], *, is_stale: bool) -> RunSummary:
         return RunSummary(
             id=row[0],

@@ -16,6 +16,8 @@ from engine.project.folder import CACHE_FOLDER, RUNS_FOLDER, readable
 from engine.project.runs import RunStore
 
 FOLDER_SUFFIX: Final = ".radtune"
+RUN_PROJECT: Final = f"project{FOLDER_SUFFIX}"
+"""Name of the project in the output folder of the whole job."""
 
 
 class Project(RunStore):

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from engine.contract.errors import RunError
+from engine.contract.errors import RunError, StorageError
 from engine.files import (
     make_folder,
     read_json,
@@ -125,16 +126,23 @@ def save_best(checkpoints: Path, network: Network, facts: dict[str, Any]) -> Non
     """
     tensors = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
     data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
-    make_folder(checkpoints / "best")
-    write_atomic(checkpoints / "best" / "weights.safetensors", data)
-    write_json(checkpoints / "best" / "facts.json", {**facts, "features": network.feature_kind})
+    writing = checkpoints / "best.writing"
+    shutil.rmtree(writing, ignore_errors=True)
+    try:
+        make_folder(writing)
+        write_atomic(writing / "weights.safetensors", data)
+        write_json(writing / "facts.json", {**facts, "features": network.feature_kind})
+    except BaseException:
+        shutil.rmtree(writing, ignore_errors=True)
+        raise
+    replace_folder(writing, checkpoints / "best")
 
 
 def load_best(checkpoints: Path) -> tuple[dict[str, Tensor], str]:
     """Read the weights of the best epoch, and which kind of features their head sees.
 
     Raises:
-        RunError: If there are none.
+        RunError: If there are none, or they are damaged.
     """
     path = checkpoints / "best" / "weights.safetensors"
     if not path.is_file():
@@ -142,7 +150,14 @@ def load_best(checkpoints: Path) -> tuple[dict[str, Tensor], str]:
             "This run kept no weights; it ended before its first validation.",
             remedy="Start a new run.",
         )
-    return load_file(path), str(read_json(checkpoints / "best" / "facts.json")["features"])
+    try:
+        facts = read_json(path.with_name("facts.json"))
+        return load_file(path), str(facts["features"])
+    except (StorageError, SafetensorError, OSError, KeyError, TypeError) as error:
+        raise RunError(
+            "The weights that this run kept are damaged.",
+            remedy="Restore the project from a backup, or train a new run.",
+        ) from error
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -179,7 +194,7 @@ def _load_sound(folder: Path) -> tuple[TrainingState, dict[str, Tensor]] | None:
             return None
         history = [EpochRow(**_from_json(row)) for row in facts.pop("history")]
         return TrainingState(**_from_json(facts), history=history), load_file(folder / _TENSORS)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, StorageError, SafetensorError, ValueError, KeyError, TypeError):
         return None
 
 

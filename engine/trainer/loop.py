@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engine.contract.control import JobCanceled
-from engine.contract.errors import RunError, StorageError
+from engine.contract.errors import RunError
 from engine.contract.events import (
     BatchFinished,
     EpochFinished,
@@ -37,6 +37,7 @@ from engine.trainer.checkpoint import (
     save_state,
     unpack_optimizer,
 )
+from engine.trainer.full_disk import when_there_is_room
 from engine.trainer.history import EpochRow, comment_on, write_history
 from engine.trainer.losses import classification_loss
 from engine.trainer.optimizer import average_weights, build_optimizer, lr_share, set_lr
@@ -44,7 +45,6 @@ from engine.trainer.steps import Validation, train_step, validate
 from engine.trainer.stopping import EarlyStopping
 
 _N_SAMPLES: Final = 8
-_RETRY_SAVE_S: Final = 5.0
 
 
 @dataclass(kw_only=True)
@@ -259,21 +259,7 @@ class Trainer:
         self._retrying(lambda: save_state(self._checkpoints, self._state, tensors))
 
     def _retrying(self, write: Callable[[], None]) -> None:
-        """Write; while the disk is full wait, paused, and go on by itself when there is room."""
-        is_paused = False
-        while True:
-            try:
-                write()
-                break
-            except StorageError as error:
-                if self.control.cancel_requested:
-                    raise
-                if not is_paused:
-                    self.emit(RunPaused(run=self.run, reason=f"{error.message} {error.remedy}"))
-                is_paused = True
-                self.control.wait_for_request(_RETRY_SAVE_S)
-        if is_paused:
-            self.emit(RunResumed(run=self.run))
+        when_there_is_room(write, run=self.run, emit=self.emit, control=self.control)
 
     def _on_pause(self) -> None:
         self._save()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Final
@@ -22,7 +23,12 @@ _FORBIDDEN: Final = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 
 
 def projects_folder() -> Path:
-    """Return where projects go unless the user says otherwise; it may not exist yet."""
+    """Return where projects go unless the user says otherwise; it may not exist yet.
+
+    A lab can name another disk for all its users in the environment variable RADTUNE_PROJECTS.
+    """
+    if named := os.environ.get("RADTUNE_PROJECTS"):
+        return Path(named).absolute()
     place = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.DocumentsLocation)
     return (Path(place) if place else Path.home()) / "RadTune"
 

@@ -29,7 +29,6 @@ from gui.panels.apply_bundle import (
     source_of,
 )
 from gui.panels.apply_result import ApplyResult
-from gui.panels.page_memory import exported_bundle
 from gui.panels.panel import Panel
 from gui.panels.scroll_body import scroll_body
 from gui.session import Session
@@ -95,7 +94,7 @@ class ApplyPanel(Panel):
         """List the project's bundles; one that was just exported is chosen."""
         self._bundles = find_bundles(self.session.folder)
         known = [*self._bundles, *self._others]
-        new = Path(exported_bundle(self.session)) if exported_bundle(self.session) else None
+        new = Path(self.session.exported_bundle) if self.session.exported_bundle else None
         is_known = new is None or any(b.folder == new for b in known)
         if new is not None and not is_known and (summary := read_summary(new)) is not None:
             self._others.append(summary)

@@ -20,7 +20,6 @@ from engine.contract.records import EvaluationResult, RunSummary
 from gui.itemmodels.run_words import number_text, preset_name, run_title
 from gui.messages import left_text
 from gui.panels.evaluate_result import EvaluateResult
-from gui.panels.page_memory import set_exported_bundle, set_shown_run, shown_run
 from gui.panels.panel import Panel
 from gui.panels.scroll_body import scroll_body
 from gui.session import Session
@@ -74,7 +73,7 @@ class EvaluatePanel(Panel):
 
     def on_shown(self) -> None:
         """Show the run that another page asked for; never look at the test set by itself."""
-        if (run := shown_run(self.session)) and run != self._run:
+        if (run := self.session.shown_run) and run != self._run:
             self.show_run(run)
 
     @property
@@ -89,7 +88,7 @@ class EvaluatePanel(Panel):
     def show_run(self, run: str) -> None:
         """Show a finished run."""
         if any(r.id == run for r in self.session.snapshot.finished_runs):
-            set_shown_run(self.session, run)
+            self.session.shown_run = run
             self._run = run
             self._load()
 
@@ -171,14 +170,14 @@ class EvaluatePanel(Panel):
 
     def _on_project(self) -> None:
         self._run, self._result, self._loaded = "", None, ("", 0)
-        set_shown_run(self.session, "")
+        self.session.shown_run = ""
         self._on_snapshot()
 
     def _on_snapshot(self) -> None:
         """Keep the shown run if it is still there, else take the newest finished one."""
         runs = self.session.snapshot.finished_runs
         ids = [run.id for run in runs]
-        wanted = shown_run(self.session)
+        wanted = self.session.shown_run
         if self._run not in ids:
             self._run = wanted if wanted in ids else (ids[0] if ids else "")
         self._runs.clear()
@@ -353,7 +352,7 @@ class EvaluatePanel(Panel):
 
     def _tell_export(self, finished: JobFinished) -> None:
         folder = Path(str(finished.result.get("bundle", "")))
-        set_exported_bundle(self.session, str(folder))
+        self.session.exported_bundle = str(folder)
         locale = QLocale()
         n_images = int(finished.result.get("n_verified") or 0)
         largest = locale.toString(float(finished.result.get("max_difference") or 0.0), "g", 2)

@@ -8,11 +8,9 @@ from PySide6.QtWidgets import QLabel, QPushButton, QWidget
 
 from engine.contract.commands import Resume, Train
 from engine.contract.events import COMPLETED, FAILED, STOPPED, EpochFinished, Event, RunFinished
-from engine.project.store import Project
 from gui.icons import bind_icon
 from gui.itemmodels.run_words import backbone_name, method_name, preset_name
 from gui.panels.next_run import with_preset
-from gui.panels.page_memory import set_shown_run
 from gui.panels.panel import Panel
 from gui.panels.preset_cards import PresetCards
 from gui.panels.scroll_body import scroll_body
@@ -144,7 +142,7 @@ class TrainPanel(Panel):
             self._evaluate(self._last.run)
 
     def _evaluate(self, run: str) -> None:
-        set_shown_run(self.session, run)
+        self.session.shown_run = run
         self.go_to(Stage.EVALUATE)
 
     def _forget_last(self) -> None:
@@ -164,8 +162,6 @@ class TrainPanel(Panel):
         self._last = finished
         if finished.outcome == FAILED:
             self._failed = finished  # told when the history says whether it can be continued
-            # A worker that died could not say so in the project itself.
-            self.session.change(Project.interrupt_leftovers)
             if self.session.folder is None:
                 self._tell_failure()
         self._refresh()

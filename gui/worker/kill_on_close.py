@@ -14,6 +14,7 @@ import sys
 if sys.platform == "win32":
     import ctypes
     from ctypes import wintypes
+    from functools import cache
 
     _KILL_ON_JOB_CLOSE = 0x2000
     _EXTENDED_LIMIT_INFORMATION = 9
@@ -41,7 +42,8 @@ if sys.platform == "win32":
             ("PeakJobMemoryUsed", ctypes.c_size_t),
         ]
 
-    def _make_job() -> int:
+    @cache  # the handle lives as long as this process: closing it would kill the workers
+    def _job() -> int:
         kernel = ctypes.WinDLL("kernel32", use_last_error=True)
         kernel.CreateJobObjectW.restype = wintypes.HANDLE
         job = kernel.CreateJobObjectW(None, None)
@@ -55,15 +57,10 @@ if sys.platform == "win32":
         )
         return int(job)
 
-    _job: int | None = None
-
     def _add_to_job(process: subprocess.Popen[bytes]) -> None:
-        global _job  # the handle must live as long as this process: closing it kills the workers
-        if _job is None:
-            _job = _make_job()
         kernel = ctypes.WinDLL("kernel32", use_last_error=True)
         handle = int(process._handle)  # type: ignore[attr-defined]
-        kernel.AssignProcessToJobObject(wintypes.HANDLE(_job), wintypes.HANDLE(handle))
+        kernel.AssignProcessToJobObject(wintypes.HANDLE(_job()), wintypes.HANDLE(handle))
 
 
 def kill_with_parent(process: subprocess.Popen[bytes]) -> None:

@@ -17,7 +17,6 @@ from engine.contract.events import CANCELED, FAILED, JobFinished, JobStarted
 from engine.contract.records import PredictionResult, PredictionRow, SkippedFile
 from gui.panels.apply import ApplyPanel
 from gui.panels.apply_bundle import find_bundles, free_path, read_summary, source_of
-from gui.panels.page_memory import set_exported_bundle
 from gui.widgets.message_bar import MessageKind
 
 
@@ -111,7 +110,7 @@ def test_the_projects_newest_bundle_is_chosen_and_described(page):
 
 def test_a_bundle_that_was_just_exported_is_chosen(page, tmp_path):
     new = make_bundle(tmp_path / "elsewhere", "elsewhere")
-    set_exported_bundle(page.session, str(new))
+    page.session.exported_bundle = str(new)
 
     page.on_shown()
 

@@ -25,7 +25,6 @@ from engine.project.store import Project
 from gui.panels.evaluate import EvaluatePanel
 from gui.panels.evaluate_numbers import cases_of_cell, largest_errors, predicted_class, rates_at
 from gui.panels.evaluate_result import EvaluateResult
-from gui.panels.page_memory import exported_bundle, set_shown_run
 from gui.stages import Stage
 from gui.widgets.figure_menu import FigureMenu
 from gui.widgets.message_bar import MessageKind
@@ -194,7 +193,7 @@ def test_a_kept_result_is_shown_without_another_look(qtbot, engine, open_session
 
 
 def test_the_run_that_another_page_asked_for_is_shown(page):
-    set_shown_run(page.session, "old")
+    page.session.shown_run = "old"
     page.on_shown()
 
     runs = page.findChild(QComboBox)
@@ -310,7 +309,7 @@ def test_an_export_shows_how_it_was_verified(qtbot, engine, page, folder, tmp_pa
     kind, what, _, actions = heard[0]
     assert kind is MessageKind.SUCCESS
     assert "32 images" in what and "1.5" in what
-    assert exported_bundle(page.session) == str(out)
+    assert page.session.exported_bundle == str(out)
     with qtbot.waitSignal(page.stage_requested) as asked:
         actions[1].run()
     assert asked.args == [Stage.APPLY]

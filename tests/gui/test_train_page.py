@@ -26,7 +26,6 @@ from engine.contract.events import (
 )
 from engine.contract.records import RunSummary
 from engine.project.store import Project
-from gui.panels.page_memory import shown_run
 from gui.panels.sample_strip import SampleStrip
 from gui.panels.train import TrainPanel
 from gui.panels.train_estimate import estimate_seconds, training_speed
@@ -105,7 +104,7 @@ def test_a_completed_run_leads_on_to_its_results(qtbot, page):
     with qtbot.waitSignal(page.stage_requested) as asked:
         press(page, "Look at the results")
     assert asked.args == [Stage.EVALUATE]
-    assert shown_run(page.session) == "r1"
+    assert page.session.shown_run == "r1"
 
 
 def test_one_button_is_primary_in_every_state(qtbot, engine, page):
@@ -217,7 +216,7 @@ def test_the_history_continues_what_can_be_and_evaluates_what_has_finished(qtbot
 
     with qtbot.waitSignal(page.stage_requested) as asked:
         evaluate.click()
-    assert (asked.args, shown_run(page.session)) == ([Stage.EVALUATE], "old")
+    assert (asked.args, page.session.shown_run) == ([Stage.EVALUATE], "old")
 
     history.choose("cut")
     go_on.click()
