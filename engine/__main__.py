@@ -38,14 +38,19 @@ INTERRUPTED: Final = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     let_waiting_threads_sleep()
+    for name in ("stdout", "stderr"):  # a program without a console, or one that closed them
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+    control = Control()
+    before = _interrupt_on_signals(control)  # first of all: loading alone takes a second
     # ``json`` may stand before or after the subcommand, so neither parser gives it a default.
     arguments = make_parser().parse_args(argv, argparse.Namespace(json=False))
     if arguments.kind == "worker":
         from engine import worker
 
+        for number, handler in before.items():  # it ends with its standard input, or when killed
+            signal.signal(number, handler)
         return worker.main(arguments.role)
-    control = Control()
-    _interrupt_on_signals(control)  # before the job is loaded, which takes a second
     if arguments.json:
         from engine.worker import claim_stdout
 
@@ -144,10 +149,10 @@ def _readable(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _interrupt_on_signals(control: Control) -> None:
+def _interrupt_on_signals(control: Control) -> dict[int, Any]:
     """Let the first Ctrl-C or TERM end the job at its next safe point, the second one at once.
 
-    A third one doesn't even wait for the second to clean up.
+    A third one doesn't even wait for the second to clean up. Returns the handlers there were.
     """
     n_more = 0
 
@@ -161,10 +166,12 @@ def _interrupt_on_signals(control: Control) -> None:
             os._exit(INTERRUPTED)
         raise Hurried
 
+    before: dict[int, Any] = {}
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):  # the last two: a closed terminal
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup's wish
-            signal.signal(number, handle)
+            before[number] = signal.signal(number, handle)
+    return before
 
 
 if __name__ == "__main__":

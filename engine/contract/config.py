@@ -119,11 +119,15 @@ class MethodConfig:
         key: A key of ``engine.contract.catalog.METHODS``.
         max_epochs: Most passes over the training set; features-only methods ignore it.
         patience: Stop after this many epochs without a better validation AUROC.
+        frozen_stages: Stages next to the image that stay as they were pre-trained. Edges and
+            textures need little adapting, and their gradients cost the most time. Ignored by a
+            backbone without pre-training.
     """
 
     key: str = "full_finetune"
     max_epochs: Annotated[int, Between(1, 1000)] = 8
     patience: Annotated[int, Between(1, 1000)] = 2
+    frozen_stages: Annotated[int, Between(0, 4)] = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,9 +13,10 @@ from engine.contract.records import SkippedFile
 from engine.data.images import is_candidate
 from engine.data.tables import TABLE_SUFFIXES
 from engine.files import long_path
-from engine.project.folder import PARTS
+from engine.project.folder import PARTS, readable
 from engine.project.store import RUN_PROJECT, has_project
 
+_NO_TEXT = "The name holds letters that are no valid Unicode; rename it."
 _SYSTEM_FOLDERS = frozenset({"__macosx", "$recycle.bin", "system volume information"})
 
 
@@ -26,7 +27,7 @@ class Listing:
     Attributes:
         root: The folder.
         files: Every ordinary file, relative to ``root`` with forward slashes, sorted.
-        skipped: Folders that could not be opened.
+        skipped: Folders that could not be opened, and names that can't be kept as text.
     """
 
     root: Path
@@ -123,6 +124,9 @@ def _walk(
         if entry.name.startswith("."):
             continue
         name = prefix + entry.name
+        if readable(name) != name:
+            listing.skipped.append(SkippedFile(path=readable(name), reason=_NO_TEXT))
+            continue
         try:
             is_folder, is_file = entry.is_dir(), entry.is_file()
         except OSError:

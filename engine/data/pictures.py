@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
 from typing import Any, Final
@@ -21,6 +22,9 @@ from PIL import (
 
 from engine.contract.errors import UnreadableImageError
 from engine.data.decoded import DecodedImage
+
+# Complaints about odd tags would go to the terminal, with the place of the library's files.
+warnings.filterwarnings("ignore", module=r"PIL(\..*)?$")
 
 MAX_PIXELS: Final = 100_000_000
 """More is no radiograph, and could be a file made to fill the memory."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from pathlib import Path
 from typing import Final
 
@@ -95,5 +96,8 @@ def _figure(title: str, x_label: str, y_label: str) -> tuple[Figure, Axes]:
 
 
 def _save(figure: Figure, stem: Path) -> None:
-    figure.savefig(stem.with_suffix(".png"), dpi=150)
-    figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
+    with warnings.catch_warnings():
+        # Fonts differ between machines; a letter that none has is drawn as a box.
+        warnings.filterwarnings("ignore", message="Glyph")
+        figure.savefig(stem.with_suffix(".png"), dpi=150)
+        figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})

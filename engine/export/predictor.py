@@ -124,7 +124,7 @@ def predict(
     _check_target(out)
     predictor = Predictor(read_bundle(bundle))
     root = source if source.is_dir() else source.parent
-    paths = _images_in(source)
+    paths, skipped = _images_in(source)
     if not paths:
         raise DatasetError(
             "There are no images in this place.",
@@ -132,7 +132,6 @@ def predict(
         )
     facts, pseudonyms = predictor.bundle.facts, _Pseudonyms()
     rows: list[PredictionRow] = []
-    skipped: list[SkippedFile] = []
     done = 0
     for read, probabilities in predictor.predict_files(paths):
         control.safe_point()
@@ -195,15 +194,16 @@ def _check_target(out: Path) -> None:
         )
 
 
-def _images_in(source: Path) -> list[Path]:
+def _images_in(source: Path) -> tuple[list[Path], list[SkippedFile]]:
+    """Return the files to apply the classifier to, and what had to be left out."""
     if source.is_dir():
         listing = list_files(source)
-        return [listing.path(name) for name in listing.images()]
+        return [listing.path(name) for name in listing.images()], list(listing.skipped)
     if not source.is_file():
         raise DatasetError(
             "The images to apply the classifier to don't exist.", remedy="Check the path."
         )
-    return [source]
+    return [source], []
 
 
 def _relative(path: Path, root: Path) -> str:

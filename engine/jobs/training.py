@@ -243,7 +243,9 @@ class TrainingRun:
 
     def _train_epochs(self, network: Network, data: TrainingData, runtime: Runtime) -> RunFinished:
         context = self._context(data, runtime)
-        if not self._is_resumed:
+        # A run that was cut off before it saved anything begins anew.
+        goes_on = self._is_resumed and has_state(self._folder / "checkpoints")
+        if not goes_on:
             self._method.prepare(network, context)
         trainer = Trainer(
             network=network,
@@ -255,7 +257,7 @@ class TrainingRun:
             split_digest=self._project.split_digest(),
             emit=self.emit,
         )
-        if self._is_resumed:
+        if goes_on:
             trainer.resume()
         trainer.train()
         state = trainer.state
@@ -314,15 +316,15 @@ def begin_run(command: Train | Resume, emit: Emit, control: Control) -> Iterator
     with open_alone(Path(command.project), owner="a training") as project:
         if isinstance(command, Resume):
             run_id, config = command.run, project.run_config(command.run)
-            _require_resumable(project, run_id, config)
+            _require_resumable(project, run_id)
         else:
             config = replace(command.config, image=project.image_contract)
             _check_backbone(config)
             run_id = _new_run_id(project)
         table = _checked_table(project)
         get_method(config.method.key)
+        make_folder(project.run_folder(run_id))
         if isinstance(command, Train):
-            make_folder(project.run_folder(run_id))
             project.add_run(run_id, config)
         with RunLog(project.run_folder(run_id), emit) as log:
             run = TrainingRun(
@@ -338,7 +340,7 @@ def begin_run(command: Train | Resume, emit: Emit, control: Control) -> Iterator
             yield run
 
 
-def _require_resumable(project: Project, run: str, config: ExperimentConfig) -> None:
+def _require_resumable(project: Project, run: str) -> None:
     summary = project.run_summary(run)
     if summary.state in (COMPLETED, STOPPED):
         raise RunError("This run has finished.", remedy="Evaluate it, or train a new one.")
@@ -351,12 +353,6 @@ def _require_resumable(project: Project, run: str, config: ExperimentConfig) -> 
         raise RunError(
             "The images, labels or split have changed since this run was interrupted.",
             remedy="Start a new run; the interrupted one stays in the history.",
-        )
-    folder = project.run_folder(run)
-    if get_method(config.method.key).trains_epochs and not has_state(folder / "checkpoints"):
-        raise RunError(
-            "This run has no saved state to go on from.",
-            remedy="Start a new run with the same settings.",
         )
 
 

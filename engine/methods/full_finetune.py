@@ -42,11 +42,14 @@ class FullFinetune:
     def parameter_groups(
         self, network: Network, config: ExperimentConfig
     ) -> tuple[ParameterGroup, ...]:
-        """Return two groups per layer group: weights, which decay, and biases and norms."""
+        """Return two groups per trained layer group: weights, which decay, and biases and norms."""
         settings = config.optimizer
         groups: list[ParameterGroup] = []
         layers = layer_groups(network)
+        n_frozen = config.method.frozen_stages if network.is_pretrained else 0
         for index, layer in enumerate(layers):
+            if index < n_frozen:
+                continue
             depth_from_head = len(layers) - 1 - index
             lr_ratio = 1.0
             if depth_from_head > 0:

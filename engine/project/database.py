@@ -229,6 +229,8 @@ def plain_errors() -> Iterator[None]:
         if isinstance(error, sqlite3.ProgrammingError):
             raise
         raise _translated(error) from error
+    except UnicodeDecodeError as error:  # in SQLite's own words on a damaged schema
+        raise _damaged() from error
 
 
 def _translated(error: sqlite3.Error) -> EngineError:
@@ -255,12 +257,17 @@ def _translated(error: sqlite3.Error) -> EngineError:
         )
     if code == sqlite3.SQLITE_NOTADB:
         return not_a_project()
-    if code == sqlite3.SQLITE_CORRUPT:
-        return ProjectError(
-            "The project's database is damaged.",
-            remedy="Restore the project folder from a backup, or import the images into a new one.",
-        )
+    # Text that isn't UTF-8 has no code; and a project of this version has all tables and columns.
+    if code in (sqlite3.SQLITE_CORRUPT, 0) or str(error).startswith("no such"):
+        return _damaged()
     raise error  # a mistake in a statement: the programmer's, not the user's
+
+
+def _damaged() -> ProjectError:
+    return ProjectError(
+        "The project's database is damaged.",
+        remedy="Restore the project folder from a backup, or import the images into a new one.",
+    )
 
 
 def not_a_project() -> ProjectError:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
+from engine.bundle.format import facts_digest
 from engine.bundle.read import read_bundle
 from engine.contract.commands import Evaluate, Export, Predict
 from engine.contract.control import Control
@@ -160,8 +161,15 @@ def _without_facts(bundle: Path) -> None:
 
 def _edited(bundle: Path, **changes: Any) -> None:
     path = bundle / "bundle.json"
+    facts = json.loads(path.read_text(encoding="utf-8")) | changes
+    facts["facts_digest"] = facts_digest(facts)  # as a program would that wrote such a bundle
+    path.write_text(json.dumps(facts), encoding="utf-8")
+
+
+def _with_another_threshold(bundle: Path) -> None:
+    path = bundle / "bundle.json"
     facts = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps(facts | changes), encoding="utf-8")
+    path.write_text(json.dumps(facts | {"threshold": 0.01}), encoding="utf-8")
 
 
 def _of_the_future(bundle: Path) -> None:
@@ -184,6 +192,7 @@ def _of_another_network(bundle: Path) -> None:
         (_with_another_byte, "changed"),
         (_with_a_shorter_card, "changed"),
         (_without_facts, "not a RadTune bundle"),
+        (_with_another_threshold, "changed"),
         (_of_the_future, "newer version"),
         (_reaching_outside, "not a RadTune bundle"),
     ],

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import engine.trainer.full_disk
 import engine.trainer.loop
 from engine.contract.commands import Resume
 from engine.contract.control import Control
@@ -214,7 +215,7 @@ def test_a_full_disk_pauses_the_run_until_there_is_room(
         real(*arguments)
 
     monkeypatch.setattr(engine.trainer.loop, "save_state", save_state)
-    monkeypatch.setattr(engine.trainer.loop, "_RETRY_SAVE_S", 0.01)
+    monkeypatch.setattr(engine.trainer.full_disk, "_TRY_AGAIN_S", 0.01)
     finished, events = train(study)
     paused = [event for event in events if isinstance(event, RunPaused)]
     assert [event.reason for event in paused] == ["The disk is full. Free some space."]

@@ -1,0 +1,159 @@
+"""The parts of the loop that are pure: schedule, stopping, history, and states on disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.contract.errors import RunError
+from engine.trainer.checkpoint import (
+    TrainingState,
+    has_state,
+    load_state,
+    pack_optimizer,
+    save_state,
+    unpack_optimizer,
+)
+from engine.trainer.history import EpochRow, comment_on, write_history
+from engine.trainer.optimizer import lr_share
+from engine.trainer.steps import log_loss
+from engine.trainer.stopping import EarlyStopping
+
+
+def test_the_rate_rises_to_its_peak_and_falls_along_half_a_cosine() -> None:
+    shares = [lr_share(step, 100, 0.1) for step in range(100)]
+    assert shares[:10] == pytest.approx([0.1 * k for k in range(1, 11)])
+    assert shares.index(max(shares)) in (9, 10)
+    assert all(a >= b for a, b in zip(shares[10:], shares[11:], strict=False))
+    assert shares[55] == pytest.approx(0.51, abs=0.01)  # half way down, on top of the 2 % left
+    assert 0 < shares[-1] < 0.03
+
+
+def test_a_run_of_one_step_has_a_rate() -> None:
+    assert lr_share(0, 1, 0.0) == 1.0
+
+
+def test_the_best_epoch_is_by_auroc_then_by_loss() -> None:
+    stopping = EarlyStopping(patience=2)
+    assert stopping.update(1, 0.9, 0.5)
+    assert not stopping.update(2, 0.9, 0.6)
+    assert stopping.update(3, 0.9, 0.4)
+    assert not stopping.is_over(4)
+    assert stopping.is_over(5)
+    assert stopping.best_epoch == 3
+
+
+def _row(epoch: int, train_loss: float, val_loss: float, val_auroc: float) -> EpochRow:
+    return EpochRow(
+        epoch=epoch,
+        train_loss=train_loss,
+        val_loss=val_loss,
+        val_auroc=val_auroc,
+        learning_rate=1e-3,
+        seconds=1.0,
+    )
+
+
+def test_the_comment_says_what_the_curves_show() -> None:
+    first = [_row(1, 0.7, 0.6, 0.8)]
+    assert "First pass" in comment_on(first, 1)
+    improving = [*first, _row(2, 0.6, 0.5, 0.9)]
+    assert "Still improving" in comment_on(improving, 2)
+    overfitting = [*improving, _row(3, 0.3, 0.8, 0.85)]
+    assert "by heart since epoch 2" in comment_on(overfitting, 2)
+    flat = [*improving, _row(3, 0.6, 0.5, 0.89)]
+    assert "No better for 1 pass." in comment_on(flat, 2)
+
+
+def test_history_is_a_table_of_epochs(tmp_path: Path) -> None:
+    write_history(tmp_path / "history.csv", [_row(1, 0.7, 0.6, 0.8)])
+    lines = (tmp_path / "history.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("epoch,train_loss,val_loss,val_auroc")
+    assert lines[1].startswith("1,0.7,0.6,0.8")
+
+
+def test_a_state_survives_the_disk_also_before_the_first_validation(tmp_path: Path) -> None:
+    state = TrainingState(epoch=2, batch=3, step=9, loss_sum=1.5, history=[_row(1, 1, 1, 0.5)])
+    tensors = {"network.w": torch.rand(3, 2), "optimizer.0.step": torch.tensor(9.0)}
+    save_state(tmp_path, state, tensors)
+    loaded, back, problem = load_state(tmp_path)
+    assert loaded == state
+    assert problem is None
+    assert all(torch.equal(back[name], tensors[name]) for name in tensors)
+
+
+def test_a_damaged_state_is_noticed_and_the_one_before_is_used(tmp_path: Path) -> None:
+    for step in (1, 2):
+        save_state(tmp_path, TrainingState(step=step), {"network.w": torch.full((4,), step)})
+    (tmp_path / "last" / "state.json").write_text("{", encoding="utf-8")
+    loaded, _, problem = load_state(tmp_path)
+    assert loaded.step == 1
+    assert problem is not None
+
+
+def test_without_any_sound_state_there_is_nothing_to_go_on_from(tmp_path: Path) -> None:
+    assert not has_state(tmp_path)
+    with pytest.raises(RunError, match="no saved state"):
+        load_state(tmp_path)
+
+
+def test_a_write_cut_short_leaves_the_state_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_state(tmp_path, TrainingState(step=1), {"network.w": torch.zeros(2)})
+
+    def broken(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("engine.trainer.checkpoint.write_json", broken)
+    with pytest.raises(KeyboardInterrupt):
+        save_state(tmp_path, TrainingState(step=2), {"network.w": torch.ones(2)})
+    assert load_state(tmp_path)[0].step == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last"]
+
+
+def test_a_state_of_kept_files_holds_no_pickle(tmp_path: Path) -> None:
+    save_state(tmp_path, TrainingState(), {"network.w": torch.zeros(2)})
+    names = sorted(path.name for path in (tmp_path / "last").iterdir())
+    assert names == ["state.json", "state.safetensors"]
+    json.loads((tmp_path / "last" / "state.json").read_text(encoding="utf-8"))
+
+
+def test_optimizer_slots_come_back_in_the_memory_order_of_their_parameters() -> None:
+    def make() -> tuple[torch.nn.Conv2d, torch.optim.AdamW]:
+        torch.manual_seed(0)
+        layer = torch.nn.Conv2d(4, 6, 3).to(memory_format=torch.channels_last)
+        return layer, torch.optim.AdamW(layer.parameters(), fused=True)
+
+    def step(layer: torch.nn.Conv2d, optimizer: torch.optim.AdamW, seed: int) -> None:
+        images = torch.rand(2, 4, 8, 8, generator=torch.Generator().manual_seed(seed))
+        optimizer.zero_grad()
+        layer(images).square().mean().backward()
+        optimizer.step()
+
+    layer, optimizer = make()
+    step(layer, optimizer, 1)
+    other, restored = make()
+    other.load_state_dict(layer.state_dict())
+    packed = {
+        name: tensor.clone(memory_format=torch.contiguous_format)
+        for name, tensor in pack_optimizer(optimizer).items()
+    }
+    unpack_optimizer(restored, packed)
+    step(layer, optimizer, 2)
+    step(other, restored, 2)
+    assert torch.equal(layer.weight, other.weight)
+
+
+def test_the_loss_is_the_mean_negative_log_likelihood() -> None:
+    import numpy as np
+    from sklearn.metrics import log_loss as reference
+
+    random = np.random.default_rng(0)
+    probabilities = random.dirichlet([1, 1, 1], 50)
+    labels = random.integers(0, 3, 50)
+    expected = reference(labels, probabilities, labels=[0, 1, 2])
+    assert log_loss(probabilities, labels, None) == pytest.approx(expected)
