@@ -40,7 +40,7 @@ class ImageContract:
     depth_bits: Annotated[int, Between(8, 16)] = 8
 
     def key(self) -> str:
-        """Return a 12-digit hexadecimal hash of the contract; names caches and travels in bundles."""
+        """Return a 12-digit hexadecimal hash that names caches and travels in bundles."""
         text = json.dumps(asdict(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

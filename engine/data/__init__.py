@@ -1,1 +1,1 @@
-"""From files to pixels: reading folders, label sheets and images, and the simulated sample study."""
+"""From files to pixels: folders, label sheets, images, and the simulated sample study."""

@@ -17,8 +17,9 @@ def model_card(facts: BundleFacts) -> str:
         "\n\n".join(
             [
                 f"# {facts.name}",
-                f"**{facts.intended_use}** No approval as a medical device exists. Results hold for "
-                "images like those described below; elsewhere they must be measured again.",
+                f"**{facts.intended_use}** No approval as a medical device exists. Results "
+                "hold for images like those described below; elsewhere they must be measured "
+                "again.",
                 _task(facts),
                 _results(facts),
                 _data(facts),

@@ -22,7 +22,7 @@ from engine.contract.protocol import (
 )
 from engine.contract.records import ColumnMapping, PatientRule
 
-EVENTS = [
+EVENTS: list[e.Event] = [
     e.RunStarted(
         run="r1",
         preset="quick",

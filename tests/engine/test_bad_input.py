@@ -22,6 +22,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from engine.__main__ import main
+from engine.bundle.read import read_facts
 from engine.contract.commands import (
     Command,
     Evaluate,
@@ -40,7 +41,6 @@ from engine.contract.records import PatientRule
 from engine.data.listing import list_files
 from engine.evaluate.plots import write_plots
 from engine.export.model_card import model_card
-from engine.bundle.read import read_facts
 from engine.files import replace_folder
 from engine.project import store
 from engine.project.lock import ProjectLock
@@ -422,6 +422,19 @@ def test_a_project_that_can_not_be_opened_is_left_as_it_is(
     assert (project / "project.db").read_bytes() == before
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_a_database_damaged_anywhere_never_ends_in_a_riddle(study: Path, seed: int) -> None:
+    random, path = np.random.default_rng(seed), study / "project.db"
+    data = bytearray(path.read_bytes())
+    for place in random.integers(0, len(data), 200):
+        data[place] = random.integers(256)
+    path.write_bytes(data[: len(data) // 2] if seed % 4 == 3 else data)
+    finished = perform(MakeSplit(project=str(study)))
+    if finished.outcome == FAILED:
+        assert finished.error and finished.remedy
+        assert "unexpected" not in finished.error
+
+
 def test_what_a_busy_project_refuses_names_the_owner(
     trained: tuple[Path, str], images: Path, tmp_path: Path
 ) -> None:
@@ -738,7 +751,7 @@ def test_a_full_disk_under_the_output_does_not_end_the_job(study: Path) -> None:
 
 
 @pytest.mark.skipif(
-    sys.platform != "linux" or os.geteuid() == 0 and shutil.which("setpriv") is None,
+    sys.platform != "linux" or (os.geteuid() == 0 and shutil.which("setpriv") is None),
     reason="needs Linux, and as root the setpriv command",
 )
 def test_a_read_only_source_is_imported_and_a_read_only_project_is_refused(tmp_path: Path) -> None:
@@ -812,7 +825,6 @@ def test_identifiers_stay_out_of_everything_but_the_paths_in_the_database(
     (source / "a" / f"{_FILE}_bad.dcm").write_bytes(b"x" * 300)
     with Project.create(project) as opened:
         opened.image_contract = CONTRACT
-    events: list[Any] = []
     assert scan(source, project, patient_rule=PatientRule())["patient_source"] == "dicom"
     run_job(MakeSplit(project=str(project)))
     finished, events = train(project, small_config("full_finetune"))

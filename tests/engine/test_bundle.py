@@ -106,10 +106,8 @@ def test_three_classes_have_no_threshold_and_a_row_each(tmp_path: Path) -> None:
 
 
 def test_a_bundle_gives_what_its_run_gave(exported: tuple[Path, Path, str], tmp_path: Path) -> None:
-    bundle, project, run = exported
-    result = run_job(
-        Export(project=str(project), run=run, out=str(tmp_path / "again"))
-    )
+    _, project, run = exported
+    result = run_job(Export(project=str(project), run=run, out=str(tmp_path / "again")))
     assert result["max_difference"] < 1e-6
     assert result["from_originals"]
     assert result["n_verified"] > 0
@@ -249,7 +247,5 @@ def test_prediction_of_nothing_is_an_error(
 ) -> None:
     (tmp_path / "empty").mkdir()
     for source in (tmp_path / "empty", tmp_path / "missing"):
-        failure(
-            Predict(bundle=str(exported[0]), source=str(source), out=str(tmp_path / "t.csv"))
-        )
+        failure(Predict(bundle=str(exported[0]), source=str(source), out=str(tmp_path / "t.csv")))
     assert not (tmp_path / "t.csv").exists()

@@ -35,7 +35,7 @@ def objects(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("before", [True, False])
 def test_json_may_stand_before_or_after_the_subcommand(tmp_path: Path, before: bool) -> None:
-    arguments = ["sample", tmp_path / "s", "--images", "9"]
+    arguments: list[str | Path] = ["sample", tmp_path / "s", "--images", "9"]
     done = engine(*(["--json", *arguments] if before else [*arguments, "--json"]))
     lines = objects(done)
     assert done.returncode == 0

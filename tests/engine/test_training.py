@@ -11,8 +11,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import engine.trainer.full_disk
-import engine.trainer.loop
 from engine.contract.commands import Resume
 from engine.contract.control import Control
 from engine.contract.errors import StorageError
@@ -34,6 +32,7 @@ from engine.contract.protocol import decode_event
 from engine.project import labels
 from engine.project.store import Project
 from engine.run import execute
+from engine.trainer.checkpoint import save_state
 from tests.helpers.tiny_study import small_config, train
 
 
@@ -207,15 +206,15 @@ def test_pause_waits_with_its_state_on_disk(study: Path) -> None:
 def test_a_full_disk_pauses_the_run_until_there_is_room(
     study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, failures = engine.trainer.loop.save_state, iter([True] * 3)
+    failures = iter([True] * 3)
 
-    def save_state(*arguments: Any) -> None:
+    def fail_at_first(*arguments: Any) -> None:
         if arguments[1].step >= 3 and next(failures, False):
             raise StorageError("The disk is full.", remedy="Free some space.")
-        real(*arguments)
+        save_state(*arguments)
 
-    monkeypatch.setattr(engine.trainer.loop, "save_state", save_state)
-    monkeypatch.setattr(engine.trainer.full_disk, "_TRY_AGAIN_S", 0.01)
+    monkeypatch.setattr("engine.trainer.loop.save_state", fail_at_first)
+    monkeypatch.setattr("engine.trainer.full_disk._TRY_AGAIN_S", 0.01)
     finished, events = train(study)
     paused = [event for event in events if isinstance(event, RunPaused)]
     assert [event.reason for event in paused] == ["The disk is full. Free some space."]

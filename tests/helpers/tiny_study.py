@@ -21,14 +21,16 @@ SIZE_PX = 32
 CONTRACT = ImageContract(size_px=SIZE_PX)
 
 
-def write_images(folder: Path, *, n_patients: int = 30, classes: tuple[str, ...] = ("a", "b")) -> Path:
+def write_images(
+    folder: Path, *, n_patients: int = 30, classes: tuple[str, ...] = ("a", "b")
+) -> Path:
     """Write two noisy images a patient, one folder a class; the class is a bright quarter."""
     random = np.random.default_rng(0)
     for patient in range(n_patients):
         k = patient % len(classes)
         for image in range(2):
             values = random.integers(0, 120, (40, 36))
-            values[: 20, 18 * (k % 2) : 18 * (k % 2) + 18] += 60 + 20 * k
+            values[:20, 18 * (k % 2) : 18 * (k % 2) + 18] += 60 + 20 * k
             path = folder / classes[k] / f"p{patient:03d}_{image}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(values.astype(np.uint8)).save(path)
@@ -55,7 +57,9 @@ def run_job(command: Any) -> dict[str, Any]:
     return finished.result
 
 
-def small_config(method: str = "full_finetune", *, max_epochs: int = 2, seed: int = 0) -> ExperimentConfig:
+def small_config(
+    method: str = "full_finetune", *, max_epochs: int = 2, seed: int = 0
+) -> ExperimentConfig:
     """Return settings for training in a second or two: plain arithmetic, one thread."""
     config = preset_config("standard", method=method, seed=seed)
     return replace(

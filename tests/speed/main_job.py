@@ -36,10 +36,11 @@ def main() -> None:
     ]
     reference = _reference_seconds()
     aurocs, seconds = [run["auroc"] for run in runs], [run["wall"] for run in runs]
-    print(f"mean test AUROC {statistics.mean(aurocs):.4f}, mean seconds {statistics.mean(seconds):.1f}")
+    mean_auroc, mean_seconds = statistics.mean(aurocs), statistics.mean(seconds)
+    print(f"mean test AUROC {mean_auroc:.4f}, mean seconds {mean_seconds:.1f}")
     print(
         f"reference loop (plain fp32, 10 steps of 16): {reference:.1f} s; "
-        f"ratio of a run to it {statistics.mean(seconds) / reference:.2f}"
+        f"ratio of a run to it {mean_seconds / reference:.2f}"
     )
 
 
@@ -52,7 +53,7 @@ def _run(source: Path, preset: str, seed: int) -> dict[str, float]:
         wall = time.perf_counter() - started
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     result = lines[-1]
-    trained = next((x["result"] for x in lines if x["type"] == "RunFinished"), {})
+    [trained] = [line["result"] for line in lines if line["type"] == "RunFinished"]
     print(
         f"seed {seed}: test AUROC {result['auroc']:.4f} ({result['auroc_low']:.3f} to "
         f"{result['auroc_high']:.3f}), validation {trained['val_auroc']:.4f}, "
