@@ -44,7 +44,6 @@ from engine.files import (
     write_atomic,
     write_json,
 )
-from engine.models.weights import weights_digest
 from engine.project.store import Project
 from engine.project.table import TrainingTable
 
@@ -162,6 +161,7 @@ def _facts(project: Project, loaded: FinishedRun, table: TrainingTable) -> Bundl
     config = loaded.config
     card = backbone_card(config.backbone.key)
     assert card is not None  # the run was built from it
+    weights = loaded.recipe["weights"]
     is_scratch = config.backbone.weights == "scratch"
     summary = project.run_summary(loaded.id)
     return BundleFacts(
@@ -179,8 +179,8 @@ def _facts(project: Project, loaded: FinishedRun, table: TrainingTable) -> Bundl
             mean=card.mean,
             std=card.std,
             pretrained_on="nothing (random weights)" if is_scratch else card.pretrained_on,
-            weights_digest="" if is_scratch else weights_digest(card.key),
-            licence=card.licence,
+            weights_digest="" if is_scratch else weights["digest"],
+            licence="none: random weights" if is_scratch else weights["licence"],
         ),
         test_time_views=config.evaluation.test_time_views,
         precision=loaded.runtime.precision,

@@ -46,6 +46,7 @@ from engine.methods.registry import get_method
 from engine.models.features import cached_features
 from engine.models.network import Network
 from engine.models.registry import build_network
+from engine.models.weights import weights_info, weights_state
 from engine.project.access import open_alone
 from engine.project.store import Project
 from engine.project.table import TrainingTable
@@ -190,6 +191,7 @@ class TrainingRun:
                 "split_digest": self._project.split_digest(),
                 "classes": list(self._table.class_names),
                 "positive": self._table.positive,
+                "weights": to_plain(weights_info(self._config.backbone.key)),
                 "versions": versions(),
             },
         )
@@ -198,8 +200,9 @@ class TrainingRun:
         self.emit(
             Warned(
                 run=self.id,
-                message="This backbone starts from random weights, without pre-training.",
-                remedy="Unless there are very many images, add a weights file for it first.",
+                message="This backbone has no pre-trained weights here: it starts from scratch, "
+                "with random ones, and needs far more images to become any good.",
+                remedy="Add a weights file for it, or choose EfficientNet-Lite0.",
             )
         )
 
@@ -318,8 +321,7 @@ def begin_run(command: Train | Resume, emit: Emit, control: Control) -> Iterator
             run_id, config = command.run, project.run_config(command.run)
             _require_resumable(project, run_id)
         else:
-            config = replace(command.config, image=project.image_contract)
-            _check_backbone(config)
+            config = _with_weights_there_are(replace(command.config, image=project.image_contract))
             run_id = _new_run_id(project)
         table = _checked_table(project)
         get_method(config.method.key)
@@ -379,12 +381,19 @@ def _checked_table(project: Project) -> TrainingTable:
     return table
 
 
-def _check_backbone(config: ExperimentConfig) -> None:
+def _with_weights_there_are(config: ExperimentConfig) -> ExperimentConfig:
+    """Return the settings, without pre-training where a backbone has no weights yet.
+
+    That the run then starts from scratch is the first thing it says.
+    """
     if backbone_card(config.backbone.key) is None:
         raise ConfigError(
             f"There is no backbone called {config.backbone.key!r}.",
             remedy="Choose one that 'radtune-engine doctor' lists.",
         )
+    if weights_state(config.backbone.key) == "missing":
+        return replace(config, backbone=replace(config.backbone, weights="scratch"))
+    return config
 
 
 def _new_run_id(project: Project) -> str:

@@ -27,6 +27,7 @@ from engine.contract.events import (
     RunPaused,
     RunResumed,
     RunStarted,
+    Warned,
 )
 from engine.contract.protocol import decode_event
 from engine.project import labels
@@ -260,3 +261,18 @@ def test_more_than_two_classes_train_too(tmp_path: Path) -> None:
     finished, _ = train(project, small_config(max_epochs=1))
     assert finished.outcome == COMPLETED
     assert best_weights(project, finished.run)["head.weight"].shape[0] == 3
+
+
+def test_a_backbone_without_weights_starts_from_scratch_and_says_so(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RADTUNE_WEIGHTS", str(tmp_path / "none"))
+    config = small_config("linear_probe")
+    config = replace(config, backbone=replace(config.backbone, key="squeezenet1_0"))
+    finished, events = train(study, config)
+    assert finished.outcome == COMPLETED
+    [warning] = [event for event in events if isinstance(event, Warned)]
+    assert "from scratch" in warning.message
+    assert warning.remedy
+    with Project.open(study) as project:
+        assert project.run_config(finished.run).backbone.weights == "scratch"
