@@ -8,6 +8,7 @@ for people goes to standard error. Exit codes: 0 done, 1 an error the user can m
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import os
 import signal
@@ -171,6 +172,8 @@ def _interrupt_on_signals(control: Control) -> dict[int, Any]:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup's wish
             before[number] = signal.signal(number, handle)
+    # What has printed its result has ended: the interpreter would die of a signal while it leaves.
+    atexit.register(lambda: [signal.signal(number, signal.SIG_IGN) for number in before])
     return before
 
 

@@ -166,6 +166,7 @@ def _import(
     if command.positive is not None:
         _set_positive(project, command.positive)
     words = {ids[item.path]: item.split for item in plan.items if item.path in ids and item.split}
+    project.note_patient_source(patients.source)
     result = _result(project, tally.skipped, patients.source, notes)
     return ScanOutcome(result=result, split_words=words)
 

@@ -7,11 +7,21 @@ import warnings
 from pathlib import Path
 from typing import Final
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import get_font_names
 
 from engine.contract.records import EvaluationResult
 
+_CHINESE_FONTS: Final = (
+    "Microsoft YaHei",
+    "PingFang SC",
+    "Noto Sans CJK SC",
+    "Source Han Sans SC",
+    "WenQuanYi Micro Hei",
+    "SimHei",
+)
 _LONGEST_NAME: Final = 40
 _BLUE, _ORANGE, _GREY = "#0b66c3", "#a85b00", "#566273"
 
@@ -25,10 +35,17 @@ def write_plots(result: EvaluationResult, history: Path, folder: Path) -> None:
         folder: Where the files go; made if need be.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _save(_roc(result), folder / "roc")
-    _save(_confusion(result), folder / "confusion")
-    if history.is_file():
-        _save(_learning_curves(history), folder / "learning_curves")
+    with rc_context({"font.family": _fonts()}):
+        _save(_roc(result), folder / "roc")
+        _save(_confusion(result), folder / "confusion")
+        if history.is_file():
+            _save(_learning_curves(history), folder / "learning_curves")
+
+
+def _fonts() -> list[str]:
+    """Return matplotlib's own font and, for class names, the Chinese fonts that are installed."""
+    installed = set(get_font_names())
+    return ["DejaVu Sans", *(name for name in _CHINESE_FONTS if name in installed)]
 
 
 def _roc(result: EvaluationResult) -> Figure:

@@ -92,6 +92,21 @@ class SourceStore(ProjectFolder):
             for id_, root, relative, kind, n_images, n_skipped in rows
         )
 
+    def note_patient_source(self, name: str) -> None:
+        """Remember where an import's patient ids came from, in the words of ``PatientRule``."""
+        known = self.patient_sources()
+        if name not in known:
+            with self.transaction():
+                self._set_meta("patient_sources", ",".join((*known, name)))
+
+    def patient_sources(self) -> tuple[str, ...]:
+        """Return where the patient ids of all imports came from, in the words of ``PatientRule``.
+
+        Empty for a project of an earlier version, which didn't say.
+        """
+        text = self._meta("patient_sources")
+        return tuple(text.split(",")) if text else ()
+
     def source_root(self, source_id: int) -> Path:
         """Return where a source is now, as far as known.
 

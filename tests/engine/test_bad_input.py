@@ -10,7 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,16 @@ def engine(*arguments: str | Path | bytes, **options: Any) -> subprocess.Complet
 def last_line(done: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(done.stdout.decode("utf-8").splitlines()[-1])
     return found
+
+
+@pytest.fixture
+def _own_signals() -> Iterator[None]:
+    """Give pytest its Ctrl-C back after the command line has run in this process."""
+    numbers = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -564,6 +574,7 @@ def test_a_study_of_one_image_repeated_is_refused(tmp_path: Path) -> None:
 # Numbers
 
 
+@pytest.mark.usefixtures("_own_signals")
 @pytest.mark.parametrize("seed", [-1, 2**31, 2**70])
 def test_a_seed_out_of_range_is_refused_with_the_range(
     study: Path, seed: int, capfd: pytest.CaptureFixture[str]
@@ -580,6 +591,7 @@ def test_fractions_that_are_no_numbers_are_refused(study: Path) -> None:
         MakeSplit(project=str(study), fractions=(float("nan"), float("nan"), float("nan")))
 
 
+@pytest.mark.usefixtures("_own_signals")
 @pytest.mark.parametrize("number", ["-3", "0", "1000000000000"])
 def test_a_sample_of_impossible_size_is_refused(
     tmp_path: Path, number: str, capfd: pytest.CaptureFixture[str]

@@ -354,3 +354,12 @@ def test_class_names_differ_by_more_than_case_and_blanks(project):
 def test_a_source_on_another_drive_is_kept_by_its_own_path(project):
     source = project.add_source(Path("Z:\\images"), "folder")
     assert project.source_root(source) == Path("Z:\\images")
+
+
+def test_where_patient_ids_came_from_is_remembered_once_each(project):
+    assert project.patient_sources() == ()
+    for name in ("dicom", "column", "dicom"):
+        project.note_patient_source(name)
+
+    with Project.open(project.folder, read_only=True) as again:
+        assert again.patient_sources() == ("dicom", "column")
