@@ -20,6 +20,8 @@ from gui.worker.engine_client import EngineClient
 
 __all__ = ["main", "make_application"]
 
+_SWITCH_S = 0.001
+"""How long another Python thread may keep the window's thread waiting: a fifth of the usual."""
 _PRINT_FLAG = "--print-first-paint"
 _USAGE = """usage: radtune [PROJECT]
 
@@ -66,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def make_application() -> QApplication:
     """Return the application object, with name and icon."""
+    sys.setswitchinterval(_SWITCH_S)
     QApplication.setApplicationName("RadTune")
     QApplication.setApplicationDisplayName("RadTune")
     QApplication.setOrganizationName("RadTune")

@@ -18,7 +18,7 @@ from gui.tokens import ColorToken
 __all__ = ["app_icon", "bind_icon", "icon", "pixmap"]
 
 _BASE_PX = 20
-_SCALES = (1, 2, 3, 4)
+_SCALES = (1, 2, 4)
 
 
 def pixmap(name: str, *, size_px: int = _BASE_PX, color: ColorToken | str = "text") -> QPixmap:
@@ -97,9 +97,10 @@ class _IconBinder(QObject):
         theme().changed.connect(self._refresh)
 
     def set_icon(self, name: str, color: ColorToken | str, size_px: int, gap_px: int) -> None:
-        self._name, self._color = name, color
-        self._size_px, self._gap_px = size_px, gap_px
-        self._refresh()
+        wanted = (name, color, size_px, gap_px)
+        if wanted != (self._name, self._color, self._size_px, self._gap_px):
+            self._name, self._color, self._size_px, self._gap_px = wanted
+            self._refresh()
 
     def _refresh(self) -> None:
         side, width = theme().px(self._size_px), theme().px(self._size_px + self._gap_px)

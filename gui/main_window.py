@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,11 @@ class MainWindow(QMainWindow):
         self.setMinimumSize(880, 560)
         self._client = client
         self._preferences = preferences
-        self._preloader = Preloader()
+        self._preloader = Preloader(
+            partial(client.warm_up, "data"),
+            [self._import_panel, *(partial(self.page, s) for s in STAGES), self._build_results],
+            self,
+        )
         self.session = Session(client, self)
         self.imports = ImportFlow(self.session, self)
         self._pages: dict[Stage, Panel] = {}
@@ -92,8 +97,7 @@ class MainWindow(QMainWindow):
         return self.stack.currentWidget()
 
     def warm_up(self) -> None:
-        """After the first paint: load later pages and start the workers, torch a moment later."""
-        self._client.warm_up("data")
+        """After the first paint: make later pages and start the workers, torch a moment later."""
         self._preloader.start()
         QTimer.singleShot(_RUN_WARM_UP_MS, self.session.find_device)
 
@@ -103,6 +107,7 @@ class MainWindow(QMainWindow):
             page = make_page(stage, self.session)
             page.stage_requested.connect(self.show_stage)
             page.message_requested.connect(self.show_message)
+            page.message_withdrawn.connect(self.messages.withdraw)
             if stage is Stage.DATA:
                 page.add_requested.connect(self._add_images)  # type: ignore[attr-defined]
             self._pages[stage] = page
@@ -256,6 +261,14 @@ class MainWindow(QMainWindow):
             )
             return True
         return False
+
+    def _build_results(self) -> None:
+        """Build the part of the Evaluate page that takes longest."""
+        from gui.panels.evaluate import EvaluatePanel
+
+        page = self.page(Stage.EVALUATE)
+        if isinstance(page, EvaluatePanel):
+            page.result.hide()
 
     def _import_panel(self) -> ImportPanel:
         if self._import_page is None:

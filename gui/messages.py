@@ -13,6 +13,7 @@ __all__ = [
     "device_tool_tip",
     "job_text",
     "left_text",
+    "most_left_text",
     "run_text",
     "split_name",
     "time_text",
@@ -51,7 +52,8 @@ def time_text(seconds: float) -> str:
         return _tr("%d s") % whole
     if whole < 600:
         # Steps of ten: a number that changes every second draws the eye for nothing.
-        return _tr("%d min %d s") % (whole // 60, whole % 60 // 10 * 10)
+        minutes, tens = whole // 60, whole % 60 // 10 * 10
+        return _tr("%d min %d s") % (minutes, tens) if tens else _tr("%d min") % minutes
     if whole < 3600:
         return _tr("%d min") % (whole // 60)
     return _tr("%d h %d min") % (whole // 3600, whole % 3600 // 60)
@@ -62,6 +64,12 @@ def left_text(seconds_left: float | None) -> str:
     if seconds_left is None or seconds_left != seconds_left:
         return ""
     return _tr("%s left") % time_text(seconds_left)
+
+
+def most_left_text(seconds_left: float | None) -> str:
+    """Return "at most 4 min 10 s left": a run may stop early."""
+    left = left_text(seconds_left)
+    return _tr("at most %s") % left if left else ""
 
 
 def job_text(event: JobProgressed) -> str:
@@ -82,7 +90,7 @@ def job_text(event: JobProgressed) -> str:
 
 
 def run_text(event: BatchFinished | EpochFinished | RunProgressed, max_epochs: int) -> str:
-    """Return where a run stands: "Training: epoch 7 of 12 · 4 min 10 s left"."""
+    """Return where a run stands: "Training: epoch 7 of 12 · at most 4 min left"."""
     if isinstance(event, RunProgressed):
         text = event.stage
         if event.total:
@@ -93,7 +101,7 @@ def run_text(event: BatchFinished | EpochFinished | RunProgressed, max_epochs: i
         text = _tr("Training: epoch %d of %d") % (event.epoch, max_epochs)
     else:
         text = _tr("Training")
-    left = left_text(getattr(event, "seconds_left", None))
+    left = most_left_text(getattr(event, "seconds_left", None))
     return f"{text} · {left}" if left else text
 
 

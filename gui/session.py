@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +51,7 @@ class Snapshot:
 
     Attributes:
         can_undo, can_redo: Whether there is a change of labels or classes to take back or repeat.
+        patient_sources: Where they came from, in the words of ``PatientRule``; empty if unknown.
         patient_units: What patient ids really tell apart: ``patient``, ``study`` or ``file``.
     """
 
@@ -63,6 +65,7 @@ class Snapshot:
     n_patients: int = 0
     can_undo: bool = False
     can_redo: bool = False
+    patient_sources: tuple[str, ...] = ()
     patient_units: dict[str, int] = field(default_factory=dict)
     by_id: dict[int, ImageRecord] = field(default_factory=dict)
 
@@ -117,6 +120,7 @@ def _snapshot(project: Project, folder: Path, records: tuple[ImageRecord, ...]) 
         n_patients=len({record.patient_id for record in records}),
         can_undo=can_undo(project),
         can_redo=can_redo(project),
+        patient_sources=project.patient_sources(),
         patient_units=dict(units),
         by_id={record.id: record for record in records},
     )
@@ -364,6 +368,8 @@ class Session(QObject):
     def _take_snapshot(self, snapshot: Snapshot) -> None:
         if snapshot.folder != self._folder:
             return  # of a project that was closed meanwhile
+        if self.snapshot.folder != snapshot.folder:
+            gc.freeze()  # a hundred thousand records needn't be searched for garbage
         self.snapshot = snapshot
         if self._thumbnails is not None:
             self._thumbnails.refresh()

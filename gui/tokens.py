@@ -8,6 +8,7 @@ The rest are derived for states that the design leaves open and are checked for 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Literal
 
 __all__ = [
@@ -95,8 +96,13 @@ class Tokens:
 
     def colors(self) -> dict[str, str]:
         """Return every single colour by its name, for substitution in templates."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if isinstance(value, str)}
+        return dict(_colors(self))
+
+
+@cache
+def _colors(tokens: Tokens) -> dict[str, str]:
+    values = {field.name: getattr(tokens, field.name) for field in fields(tokens)}
+    return {name: value for name, value in values.items() if isinstance(value, str)}
 
 
 DARK = Tokens(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
 from engine.contract.errors import ConfigError
@@ -49,6 +50,7 @@ class OneOf:
 Limit = Between | OneOf
 
 
+@cache  # resolving type hints takes a millisecond, and every edit of a setting checks them all
 def limits_of(config_type: type) -> dict[str, Limit]:
     """Return the limit of each limited field of a dataclass, by field name."""
     found: dict[str, Limit] = {}

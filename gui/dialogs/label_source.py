@@ -60,6 +60,7 @@ class LabelSourceCard(Card):
         self._table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self._table.setAccessibleName(self.tr("First rows of the sheet"))
         self._table.setShowGrid(False)
+        theme().changed.connect(self._fit_columns)
         self._table.setWordWrap(False)
         self._table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self._table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
@@ -100,9 +101,15 @@ class LabelSourceCard(Card):
         if self._sheet is None:
             if len(preview.class_folders) >= 2:
                 return ""
+            if preview.class_folders:
+                text = self.tr(
+                    "There is one class only, '%s'; a classifier needs at least two. Choose the "
+                    "folder that holds one folder per class, or a label sheet."
+                )
+                return text % preview.class_folders[0][0]
             return self.tr(
-                "There are no class folders here: choose a label sheet, or the folder that holds "
-                "one folder per class."
+                "Nothing here says which class an image has. Choose a label sheet, or the folder "
+                "that holds one folder per class."
             )
         if self._columns["path"].currentData() is None:
             return self.tr("Say which column names the image file.")
@@ -138,7 +145,8 @@ class LabelSourceCard(Card):
         self._bars.set_counts(shown)
         n_classes = len(folders)
         if n_classes < 2:
-            self._sentence.setText(self.problem)
+            one, none = self.tr("One folder per class: 1 class."), self.tr("No class folders.")
+            self._sentence.setText(one if n_classes else none)
             return
         text = self.tr("One folder per class: %d classes.") % n_classes
         if n_classes > _MAX_FOLDERS:
@@ -178,9 +186,12 @@ class LabelSourceCard(Card):
                 item = QTableWidgetItem(text)
                 item.setToolTip(text)
                 table.setItem(row, column, item)
+        self._fit_columns()
+
+    def _fit_columns(self) -> None:
+        table, widest = self._table, theme().px(220)
         table.resizeColumnsToContents()
-        widest = theme().px(220)
-        for column in range(len(preview.columns)):
+        for column in range(table.columnCount()):
             table.setColumnWidth(column, min(table.columnWidth(column) + 8, widest))
 
     def _build_mapping(self) -> None:

@@ -14,12 +14,12 @@ from PySide6.QtCore import (
     QSize,
     Qt,
 )
-from PySide6.QtGui import QColor, QFontMetrics, QPainter
+from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPixmap
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from engine.contract.records import PredictionResult, PredictionRow
 from gui.theme import theme
-from gui.widgets.painting import draw_bar, draw_elided
+from gui.widgets.painting import class_swatch, draw_bar, draw_elided
 
 __all__ = ["SORT_ROLE", "PredictionDelegate", "PredictionTableModel"]
 
@@ -83,7 +83,7 @@ class PredictionTableModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ToolTipRole and column == 0:
             return text
         if role == Qt.ItemDataRole.DecorationRole and column == _N_TEXTS - 1:
-            return self._color(row.label)
+            return self._swatch(row.label)
         return None
 
     def _probability(self, value: float, column: int, role: int) -> Any:
@@ -96,10 +96,10 @@ class PredictionTableModel(QAbstractTableModel):
             return f"{self._classes[column - _N_TEXTS]}: {text}"
         return None
 
-    def _color(self, label: str) -> QColor | None:
+    def _swatch(self, label: str) -> QPixmap | None:
         if label not in self._classes:
             return None
-        return QColor(theme().tokens.class_color(self._classes.index(label)))
+        return class_swatch(theme().tokens.class_color(self._classes.index(label)))
 
 
 class PredictionDelegate(QStyledItemDelegate):

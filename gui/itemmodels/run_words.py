@@ -84,7 +84,8 @@ def interval_text(estimate: Estimate | None) -> str:
     """Return "0.79 – 0.92", or nothing where the interval is unknown."""
     if estimate is None or not (math.isfinite(estimate.low) and math.isfinite(estimate.high)):
         return ""
-    return f"{number_text(estimate.low, 2)} – {number_text(estimate.high, 2)}"
+    # Blanks at which no line breaks: an interval is read as one.
+    return f"{number_text(estimate.low, 2)}\u00a0–\u00a0{number_text(estimate.high, 2)}"
 
 
 def _tr(text: str) -> str:

@@ -147,7 +147,7 @@ class ThumbnailDelegate(QStyledItemDelegate):
         look = self._look
         found = model.classes.get(record.class_id) if record.class_id is not None else None
         side = look.square_px
-        left, right = rect.left() + 7, rect.right() - 7
+        left, right = rect.left() + 4, rect.right() - 4
         if found is not None and found.index is not None:
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(look.classes[found.index % len(look.classes)])
@@ -155,13 +155,13 @@ class ThumbnailDelegate(QStyledItemDelegate):
             painter.setPen(look.control)
             painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawRoundedRect(QRectF(left, rect.center().y() - side / 2, side, side), 2, 2)
-        left += side + 5
+        left += side + 4
         patient_width = look.metrics.horizontalAdvance(record.patient) + 1
         if right - left - patient_width < 40:
             patient_width = 0  # at large text the class matters more
         painter.setFont(look.font)
         painter.setPen(look.text if record.excluded is None else look.secondary)
-        room = int(right - left - (patient_width + 5 if patient_width else 0))
+        room = int(right - left - (patient_width + 3 if patient_width else 0))
         align = Qt.AlignmentFlag.AlignVCenter
         name = self._fitted(model.class_name(record), room)
         painter.drawText(QRectF(left, rect.top(), room, rect.height()), align, name)

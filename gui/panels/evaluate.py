@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import re
-import time
 from enum import Enum, auto
 from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QLocale, Qt, QUrl
-from PySide6.QtGui import QDesktopServices
+from PySide6.QtGui import QDesktopServices, QShowEvent
 from PySide6.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QWidget
 
 from engine.contract.commands import Evaluate, Export
 from engine.contract.config_io import from_plain
 from engine.contract.errors import EngineError
-from engine.contract.events import COMPLETED, Event, JobFinished, JobProgressed
+from engine.contract.events import (
+    COMPLETED,
+    STOPPED,
+    Event,
+    JobFinished,
+    JobProgressed,
+    RunFinished,
+)
 from engine.contract.records import EvaluationResult, RunSummary
-from gui.itemmodels.run_words import number_text, preset_name, run_title
+from gui.itemmodels.run_words import number_text, run_title
 from gui.messages import left_text
+from gui.panels.evaluate_export import bundle_name, bundles_folder, verified_text
 from gui.panels.evaluate_result import EvaluateResult
 from gui.panels.panel import Panel
 from gui.panels.scroll_body import scroll_body
@@ -56,6 +62,8 @@ class EvaluatePanel(Panel):
         self._run: str = ""
         self._result: EvaluationResult | None = None
         self._loaded = ("", 0)
+        self._is_outdated = True
+        self._was_seen = False
         self._view: EvaluateResult | None = None
         self._job: EngineThread | None = None
         self._job_kind = ""
@@ -69,12 +77,20 @@ class EvaluatePanel(Panel):
         self._build()
         session.snapshot_changed.connect(self._on_snapshot)
         session.project_changed.connect(self._on_project)
+        session.runs.finished.connect(self._on_run_finished)
         self._on_snapshot()
 
     def on_shown(self) -> None:
         """Show the run that another page asked for; never look at the test set by itself."""
         if (run := self.session.shown_run) and run != self._run:
             self.show_run(run)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Catch up with what happened while another page was shown."""
+        super().showEvent(event)
+        self._was_seen = True
+        if self._is_outdated:
+            self._load()
 
     @property
     def result(self) -> EvaluateResult:
@@ -104,14 +120,14 @@ class EvaluatePanel(Panel):
 
     def ask_export(self) -> None:
         """Ask where the bundle shall go."""
-        folder = self._bundles_folder()
+        folder = bundles_folder(self.session)
         dialog = QFileDialog(self, self.tr("Export the classifier"))
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.setLabelText(QFileDialog.DialogLabel.Accept, self.tr("Export"))
         if folder is not None:
             dialog.setDirectory(str(folder))
-        dialog.selectFile(self._bundle_name())
+        dialog.selectFile(bundle_name(self.session, self._summary()))
         dialog.fileSelected.connect(lambda name: self.export_to(Path(name)))
         dialog.open()
 
@@ -170,23 +186,33 @@ class EvaluatePanel(Panel):
 
     def _on_project(self) -> None:
         self._run, self._result, self._loaded = "", None, ("", 0)
+        self._was_seen = self.isVisible()
         self.session.shown_run = ""
         self._on_snapshot()
+
+    def _on_run_finished(self, finished: RunFinished) -> None:
+        """Open with the new run the next time, unless another is being looked at now."""
+        if finished.outcome in (COMPLETED, STOPPED) and not self.isVisible():
+            self._was_seen = False
+            self.session.shown_run = ""
 
     def _on_snapshot(self) -> None:
         """Keep the shown run if it is still there, else take the newest finished one."""
         runs = self.session.snapshot.finished_runs
         ids = [run.id for run in runs]
         wanted = self.session.shown_run
-        if self._run not in ids:
+        if self._run not in ids or not self._was_seen:
             self._run = wanted if wanted in ids else (ids[0] if ids else "")
         self._runs.clear()
         for run in runs:
             self._runs.addItem(run_title(run), run.id)
-        self._load()
+        self._is_outdated = not self.isVisible()
+        if not self._is_outdated:
+            self._load()
 
     def _load(self) -> None:
         """Show the newest result of the run; read it only if there was another look since."""
+        self._is_outdated = False
         summary = self._summary()
         wanted = (self._run, summary.looks if summary is not None else 0)
         if wanted != self._loaded:
@@ -353,38 +379,13 @@ class EvaluatePanel(Panel):
     def _tell_export(self, finished: JobFinished) -> None:
         folder = Path(str(finished.result.get("bundle", "")))
         self.session.exported_bundle = str(folder)
-        locale = QLocale()
-        n_images = int(finished.result.get("n_verified") or 0)
-        largest = locale.toString(float(finished.result.get("max_difference") or 0.0), "g", 2)
-        text = self.tr(
-            "Exported and verified: on {0} the bundle's probabilities differ by at "
-            "most {1} from the run's."
-        )
         show = QUrl.fromLocalFile(str(folder))
         self.show_message(
             MessageKind.SUCCESS,
-            text.format(images_text(n_images), largest),
+            verified_text(finished),
             str(folder),
             (
                 MessageAction(self.tr("Show in folder"), partial(QDesktopServices.openUrl, show)),
                 MessageAction(self.tr("Apply it"), partial(self.go_to, Stage.APPLY)),
             ),
         )
-
-    def _bundles_folder(self) -> Path | None:
-        """Return where the project keeps its bundles, made if need be."""
-        if self.session.folder is None:
-            return None
-        folder = self.session.folder / "bundles"
-        try:
-            folder.mkdir(exist_ok=True)
-        except OSError:
-            return self.session.folder.parent  # a read-only project
-        return folder
-
-    def _bundle_name(self) -> str:
-        summary = self._summary()
-        day = time.strftime("%Y-%m-%d", time.localtime(summary.created if summary else None))
-        preset = preset_name(summary.preset) if summary else ""
-        name = " ".join(part for part in (self.session.name, preset, day) if part)
-        return re.sub(r'[<>:"/\\|?*\x00-\x1f]', "-", name).strip(" .")

@@ -29,7 +29,7 @@ from gui.widgets.adaptive_row import AdaptiveRow
 from gui.widgets.buttons import make_link
 from gui.widgets.card import Card
 from gui.widgets.counts import images_text
-from gui.widgets.painting import set_role
+from gui.widgets.painting import class_swatch, set_role
 from gui.widgets.stat_tile import StatTile
 
 __all__ = ["EvaluateResult"]
@@ -312,7 +312,8 @@ class _ClassTable(Card):
             measures = (row.auroc, row.sensitivity, row.specificity, row.precision, row.f1)
             texts = (QLocale().toString(row.n_images), *map(number_text, measures))
             items = [QStandardItem(row.name), *(QStandardItem(text) for text in texts)]
-            items[0].setData(theme().tokens.class_color(index), Qt.ItemDataRole.DecorationRole)
+            swatch = class_swatch(theme().tokens.class_color(index))
+            items[0].setData(swatch, Qt.ItemDataRole.DecorationRole)
             for item in items[1:]:
                 item.setTextAlignment(right)
             self._rows.appendRow(items)

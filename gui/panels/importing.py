@@ -7,7 +7,6 @@ from pathlib import Path
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import (
     QFrame,
-    QHBoxLayout,
     QLabel,
     QScrollArea,
     QStackedWidget,
@@ -28,6 +27,7 @@ from gui.panels.import_summary import ImportSummary
 from gui.panels.panel import Panel
 from gui.session import Session
 from gui.stages import Stage
+from gui.widgets.adaptive_row import AdaptiveRow
 from gui.widgets.card import Card
 from gui.widgets.counts import images_text
 from gui.widgets.empty_state import EmptyState
@@ -67,10 +67,10 @@ class ImportPanel(Panel):
         self._trouble = EmptyState("warning", "", self.tr("Choose another folder…"))
         self._trouble.action_requested.connect(self.source_wanted)
         self._progress = _ProgressCard()
-        self._summary = ImportSummary()
+        self._summary: ImportSummary | None = None
         self._form = self._build_form()
         self._stack = QStackedWidget()
-        for page in (self._progress, self._form, self._trouble, self._summary):
+        for page in (self._progress, self._form, self._trouble):
             self._stack.addWidget(page)
         self.body.addWidget(self._stack, 1)
         self._back = self.header.add_button(self.tr("Cancel"))
@@ -188,10 +188,12 @@ class ImportPanel(Panel):
         self._show(self._progress, go=None)
 
     def _on_finished(self, result: ScanResult) -> None:
+        if self._summary is None:
+            self._summary = ImportSummary()
+            self._stack.addWidget(self._summary)
         self._summary.show_result(result)
         self.header.set_title(self.tr("Imported"))
         self._show(self._summary, go=self.tr("Look at the images"))
-        self._go.setFocus()
 
     def _on_failed(self, what: str, remedy: str) -> None:
         if not self._labels.has_preview:
@@ -219,23 +221,20 @@ class ImportPanel(Panel):
         self._go.setEnabled(True)
         if go is not None:
             self._go.setText(go)
+            self._go.setFocus()
 
     def _build_form(self) -> QWidget:
-        left = QVBoxLayout()
-        left.setSpacing(12)
-        left.addWidget(self._labels, 1)
-        right = QVBoxLayout()
+        others = QWidget()
+        right = QVBoxLayout(others)
+        right.setContentsMargins(0, 0, 0, 0)
         right.setSpacing(12)
         for widget in (self._patients, self._place, self._problem):
             right.addWidget(widget)
         right.addStretch(1)
-        page = QWidget()
+        page = AdaptiveRow()
         page.setObjectName("page")
-        row = QHBoxLayout(page)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(12)
-        row.addLayout(left, 3)
-        row.addLayout(right, 2)
+        page.add(self._labels, 3)
+        page.add(others, 2)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)

@@ -78,9 +78,7 @@ class LabelCard(Card):
             button.set_current(is_current=class_id == common)
             button.setEnabled(bool(records))
         several = len(records) > 1
-        self.set_title(
-            self.tr("Label %s") % images_text(len(records)) if several else self.tr("Label")
-        )
+        self.set_title(images_text(len(records)) if several else self.tr("Label"))
         reasons = {record.excluded for record in records if record.excluded is not None}
         n_excluded = sum(record.excluded is not None for record in records)
         self._rest.setVisible(n_excluded > 0)

@@ -164,8 +164,6 @@ class _SettingRow(QObject):
         setting = self._setting
         if setting.kind is bool:
             return self._check_box()
-        if setting.few:
-            return self._combo([(str(value), value) for value in setting.few])
         if isinstance(setting.limit, OneOf):
             names = [(choice.replace("_", " "), choice) for choice in setting.limit.choices]
             return self._combo(names)
@@ -224,7 +222,7 @@ def _ends(setting: Setting) -> tuple[float, float]:
 
 
 def _range_text(setting: Setting) -> str:
-    if setting.few or not isinstance(setting.limit, Between):
+    if not isinstance(setting.limit, Between):
         return ""
     locale = QLocale()
     low, high = setting.limit.low, setting.limit.high

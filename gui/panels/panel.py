@@ -22,10 +22,12 @@ class Panel(QWidget):
         stage_requested: A :class:`Stage` to go to.
         message_requested: A :class:`MessageKind`, what happened, what to do, and a list of
             :class:`MessageAction`; the window shows it under the top bar.
+        message_withdrawn: What happened, of a message that is no longer so.
     """
 
     stage_requested = Signal(object)
     message_requested = Signal(object, str, str, list)
+    message_withdrawn = Signal(str)
 
     def __init__(self, session: Session, title: str = "", *, parent: QWidget | None = None) -> None:
         super().__init__(parent)

@@ -14,13 +14,9 @@ from engine.contract.limits import Limit, limits_of
 
 __all__ = ["Setting", "group_name", "setting_groups", "value_of", "with_value"]
 
-_CHOSEN_ON_CARDS: Final = frozenset({"preset", "backbone", "method.key"})
+# Chosen on cards, or fixed for a project when its images were imported.
+_CHOSEN_ELSEWHERE: Final = frozenset({"preset", "backbone", "method.key", "image"})
 _UNITS: Final = {"px": "px", "deg": "°", "bits": "bit", "s": "s"}
-# Numbers of which only some make sense; the limits beside the field can't say so.
-_FEW_VALUES: Final[dict[str, tuple[int, ...]]] = {
-    "image.channels": (1, 3),
-    "image.depth_bits": (8, 16),
-}
 _WORDS: Final = {"lr": "learning rate", "ema": "EMA"}
 
 
@@ -32,7 +28,6 @@ class Setting:
         path: ``stage.field``, or the field alone at the top.
         unit: Unit to show after the value, or nothing.
         limit: What values it takes; None for switches.
-        few: The only values that make sense, where the limits allow more.
     """
 
     path: str
@@ -41,14 +36,13 @@ class Setting:
     unit: str
     kind: type
     limit: Limit | None
-    few: tuple[int, ...] = ()
 
 
 def setting_groups() -> dict[str, list[Setting]]:
-    """Return every setting that isn't chosen on a card, by stage; "" holds those of the run."""
+    """Return every setting that isn't chosen elsewhere, by stage; "" holds those of the run."""
     groups: dict[str, list[Setting]] = {}
     for part in fields(ExperimentConfig):
-        if part.name in _CHOSEN_ON_CARDS:
+        if part.name in _CHOSEN_ELSEWHERE:
             continue
         example = getattr(_EXAMPLE, part.name)
         if not is_dataclass(example):
@@ -58,7 +52,7 @@ def setting_groups() -> dict[str, list[Setting]]:
         groups[part.name] = [
             _setting(type(example), name, path)
             for path, name in paths
-            if path not in _CHOSEN_ON_CARDS
+            if path not in _CHOSEN_ELSEWHERE
         ]
     groups[""] = groups.pop("", [])  # the few of the run as a whole come last
     return groups
@@ -67,7 +61,6 @@ def setting_groups() -> dict[str, list[Setting]]:
 def group_name(group: str) -> str:
     """Return the heading of a stage."""
     names = {
-        "image": _tr("Image"),
         "method": _tr("Training length"),
         "augmentation": _tr("Random changes to training images"),
         "optimizer": _tr("Learning"),
@@ -112,7 +105,6 @@ def _setting(owner: type, name: str, path: str) -> Setting:
         unit=unit,
         kind=type(value_of(_EXAMPLE, path)),
         limit=limits_of(owner).get(name),
-        few=_FEW_VALUES.get(path, ()),
     )
 
 

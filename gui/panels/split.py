@@ -205,10 +205,7 @@ class SplitPanel(Panel):
         n_known = units.get("patient", 0)
         lines = []
         if n_known:
-            lines.append(
-                self.tr("%s known by an id from the file header, the label sheet or the file name.")
-                % patients_text(n_known)
-            )
+            lines.append(self._known_text() % patients_text(n_known))
         if n_study:
             lines.append(
                 self.tr("%s known only as one study: its images are kept together.")
@@ -223,6 +220,17 @@ class SplitPanel(Panel):
                 % patients_text(n_file)
             )
         self._source.setText("\n".join(lines))
+
+    def _known_text(self) -> str:
+        texts = {
+            "dicom": self.tr("%s known by the id in the DICOM header."),
+            "column": self.tr("%s known by the id in the label sheet."),
+            "pattern": self.tr("%s known by the id in the file name."),
+        }
+        found = [texts[s] for s in self.session.snapshot.patient_sources if s in texts]
+        if len(found) == 1:
+            return found[0]
+        return self.tr("%s known by an id from the file header, the label sheet or the file name.")
 
     def _build(self) -> QWidget:
         self._bars_card = Card(self.tr("Images by class"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QLabel, QPushButton, QWidget
 
 from engine.contract.commands import Resume, Train
@@ -35,6 +36,7 @@ class TrainPanel(Panel):
         self._last: RunFinished | None = None
         self._failed: RunFinished | None = None
         self._has_epoch = False
+        self._said: list[str] = []
         self._begun_with = session.config
         self._live = TrainLive(session)
         self._presets = PresetCards(session)
@@ -90,6 +92,11 @@ class TrainPanel(Panel):
         self._empty.action_requested.connect(self._on_empty_action)
         self._live.figure_failed.connect(partial(self.show_message, MessageKind.ERROR))
 
+    def showEvent(self, event: QShowEvent) -> None:
+        """Catch up with what happened while another page was shown."""
+        super().showEvent(event)
+        self._refresh()
+
     def start(self) -> None:
         """Start a run with the present choices."""
         if self.session.folder is None or self.session.runs.state.is_busy:
@@ -104,6 +111,7 @@ class TrainPanel(Panel):
         self._begin(Resume(project=str(self.session.folder), run=run))
 
     def _begin(self, command: Train | Resume) -> None:
+        self._withdraw()
         self._begun_with = self.session.config
         self._last = self._failed = None
         self._has_epoch = False
@@ -130,12 +138,19 @@ class TrainPanel(Panel):
         if not self._has_epoch:
             self.session.runs.cancel()  # nothing is lost yet
             return
+        question = self.tr("Cancel this run? Nothing of it will be kept.")
+        self._said.append(question)
         self.show_message(
             MessageKind.WARNING,
-            self.tr("Cancel this run? Nothing of it will be kept."),
+            question,
             self.tr("'Stop and keep best' ends it as well and keeps the best epoch."),
             (MessageAction(self.tr("Cancel the run"), self.session.runs.cancel),),
         )
+
+    def _withdraw(self) -> None:
+        """Take back what was said of a run that has ended or goes on now."""
+        while self._said:
+            self.message_withdrawn.emit(self._said.pop())
 
     def _on_look(self) -> None:
         if self._last is not None:
@@ -151,6 +166,8 @@ class TrainPanel(Panel):
 
     def _on_event(self, event: Event) -> None:
         self._has_epoch = self._has_epoch or isinstance(event, EpochFinished)
+        if isinstance(event, RunFinished):
+            self._last = event  # before the state changes, or the choices would flash by
         self._live.take(event)
 
     def _on_state(self, state: RunState) -> None:
@@ -159,6 +176,7 @@ class TrainPanel(Panel):
         self._refresh()
 
     def _on_finished(self, finished: RunFinished) -> None:
+        self._withdraw()
         self._last = finished
         if finished.outcome == FAILED:
             self._failed = finished  # told when the history says whether it can be continued
@@ -182,9 +200,11 @@ class TrainPanel(Panel):
         runs = self.session.snapshot.runs
         can_go_on = any(run.id == failed.run and run.is_resumable for run in runs)
         go_on = MessageAction(self.tr("Continue"), partial(self.resume, failed.run))
+        what = failed.error or self.tr("The run failed.")
+        self._said.append(what)
         self.show_message(
             MessageKind.ERROR,
-            failed.error or self.tr("The run failed."),
+            what,
             failed.remedy or "",
             (go_on,) if can_go_on else (),
         )
@@ -209,7 +229,7 @@ class TrainPanel(Panel):
         is_choosing = can_train and not is_busy and not is_kept
         self._presets.setVisible(is_choosing)
         self._advice.setVisible(is_choosing)
-        if is_choosing:
+        if is_choosing and self.isVisible():
             self._presets.refresh()
         self._history.setVisible(can_train or bool(self.session.snapshot.runs))
         self._history.set_can_start(not is_busy)

@@ -25,7 +25,7 @@ from engine.contract.events import (
 )
 from engine.contract.records import ClassSummary
 from gui.itemmodels.run_words import number_text
-from gui.messages import time_text
+from gui.messages import most_left_text, time_text
 from gui.panels.sample_strip import SampleCell, SampleStrip
 from gui.panels.train_notes import TrainNotes
 from gui.panels.train_plots import TrainPlots
@@ -127,6 +127,8 @@ class TrainLive(QWidget):
         self._plots.setVisible(has_epochs)
         self._tiles.setVisible(has_epochs)
         self._strip_card.setVisible(bool(self._strip.cells))
+        now, end = self.tr("Validation images, now"), self.tr("Validation images, at the end")
+        self._strip_card.set_title(now if self._finished is None else end)
         self._show_progress()
         self._show_tiles()
 
@@ -140,7 +142,7 @@ class TrainLive(QWidget):
         for part in (self._progress, self._comment, self._notes):
             card.body.addWidget(part)
         self._strip = SampleStrip()
-        self._strip_card = Card(self.tr("Validation images, now"))
+        self._strip_card = Card()
         self._strip_card.body.addWidget(self._strip)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -224,7 +226,7 @@ class TrainLive(QWidget):
             if stage.total:
                 counts = locale.toString(stage.done), locale.toString(stage.total)
                 label = self.tr("{0}: {1} of {2}").format(stage.stage, *counts)
-            left = self._left(stage.seconds_left)
+            left = most_left_text(stage.seconds_left)
             return (stage.done / stage.total if stage.total else None), label, left
         if batch is None and epoch is None:
             return None, self.tr("Starting…"), ""
@@ -238,12 +240,7 @@ class TrainLive(QWidget):
             done_exactly = batch.epoch - 1 + batch.batch / max(1, batch.n_batches)
         else:
             done_exactly = float(done)
-        return done_exactly / of, label, self._left(batch.seconds_left if batch else None)
-
-    def _left(self, seconds: float | None) -> str:
-        if seconds is None or seconds != seconds:
-            return ""
-        return self.tr("at most %s left") % time_text(seconds)
+        return done_exactly / of, label, most_left_text(batch.seconds_left if batch else None)
 
     def _first_words(self) -> str:
         started = self._started
@@ -276,7 +273,7 @@ class TrainLive(QWidget):
             return
         auroc = result.get("val_auroc")
         value = number_text(float(auroc) if auroc is not None else self._best)
-        text = self.tr("AUROC on validation {0}. The test set hasn't been looked at for this yet.")
+        text = self.tr("AUROC on validation {0}. The test set hasn't been looked at with this run.")
         self._set_comment(text.format(value))
 
     def _set_comment(self, text: str) -> None:
@@ -296,7 +293,7 @@ class TrainLive(QWidget):
         self._speed_tile.set_value(
             locale.toString(batch.images_per_s, "f", 0 if batch.images_per_s >= 10 else 1),
             self.tr("images/s"),
-            self.tr("{0} updates so far").format(locale.toString(batch.step)),
+            self.tr("{0} updates").format(locale.toString(batch.step)),
         )
         gigabytes = locale.toString(batch.memory_mb / _MIB_PER_GB, "f", 1)
         is_card = self._session.device.get("device", "cpu") != "cpu"

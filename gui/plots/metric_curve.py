@@ -14,7 +14,7 @@ __all__ = ["MetricCurve"]
 
 
 class MetricCurve(ThemedPlot):
-    """A measure that is better when higher, such as AUROC on validation."""
+    """A measure in [0, 1] that is better when higher, such as AUROC on validation."""
 
     def __init__(self, name: str, *, parent: QWidget | None = None) -> None:
         super().__init__(name, parent=parent)
@@ -54,6 +54,10 @@ class MetricCurve(ThemedPlot):
         self._best.setSymbolBrush(self.shade("panel"))
         self._best.setSymbolPen(self.pen("second", width=2))
 
+    def fit_ends(self) -> None:
+        """Keep room for the numbers at the ends."""
+        self.schedule_redraw()
+
     def redraw(self) -> None:
         """Put all epochs into the curve."""
         epochs = [float(epoch) for epoch, _ in self._points]
@@ -62,10 +66,8 @@ class MetricCurve(ThemedPlot):
         self._best.setData([best[0]] if best else [], [best[1]] if best else [])
         values = [value for _, value in self._points if math.isfinite(value)]
         if values:
-            # Whole tenths, so that the first and last line of the grid have numbers.
-            low = math.floor(min(values) * 10 - 0.05) / 10
-            high = math.ceil(max(values) * 10 + 0.05) / 10
-            self._item.setYRange(low, max(high, low + 0.2), padding=0.03)
+            low, high = _whole_tenths(min(values), max(values))
+            self._item.setYRange(low, high, padding=self.end_padding())
         last = max(epochs, default=1.0)
         first = min(epochs, default=0.0)
         self._item.setXRange(min(1.0, first), max(last, float(self._n_epochs or 2)), padding=0.02)
@@ -85,3 +87,10 @@ class MetricCurve(ThemedPlot):
         """Return one line per epoch."""
         lines = [f"{epoch},{value}" for epoch, value in self._points]
         return "\n".join(("epoch,value", *lines)) + "\n"
+
+
+def _whole_tenths(least: float, greatest: float) -> tuple[float, float]:
+    """Return the ends of the axis: whole tenths with some air, never beyond what is possible."""
+    low = max(0.0, math.floor(least * 10 - 0.2) / 10)
+    high = min(1.0, math.ceil(greatest * 10 + 0.2) / 10)
+    return (low, high) if high - low > 0.15 else (max(0.0, high - 0.2), high)

@@ -52,7 +52,7 @@ class RocPlot(ThemedPlot):
         self._point: OperatingPoint | None = None
         self._diagonal: Any = self.add_curve([0, 1], [0, 1])
         self._mark: Any = self.add_curve(symbol="o", symbolSize=11)
-        self._item.setRange(xRange=(0, 1), yRange=(0, 1), padding=0.02)
+        self._item.setXRange(0, 1, padding=0.02)
         self.set_axis_labels(bottom=self.tr("1 − specificity"), left=self.tr("sensitivity"))
         ticks = [[(value / 4, decimal_text(value / 4, 2)) for value in range(5)]]
         for axis in self._axes.values():
@@ -111,6 +111,10 @@ class RocPlot(ThemedPlot):
         place = max(index for index, fpr in enumerate(curve.fpr) if fpr == x)
         threshold = curve.thresholds[place] if curve.thresholds else float("nan")
         return _describe(OperatingPoint(x, curve.tpr[place], threshold))
+
+    def fit_ends(self) -> None:
+        """Show all of [0, 1] and the numbers at its ends."""
+        self._item.setYRange(0, 1, padding=self.end_padding())
 
     def to_csv(self) -> str:
         """Return one line per point of every curve."""

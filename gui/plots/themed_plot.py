@@ -25,6 +25,7 @@ from gui.widgets.painting import draw_focus_ring, set_role, smooth_painter
 __all__ = ["REDRAW_MS", "ThemedPlot"]
 
 REDRAW_MS = 100
+_BEYOND_PX = 48
 
 
 class ThemedPlot(PrintableWidget):
@@ -78,6 +79,19 @@ class ThemedPlot(PrintableWidget):
         """Name the axes; an empty name takes no room."""
         self._labels = {"bottom": bottom, "left": left}
         self._style_axes()
+
+    def end_padding(self) -> float:
+        """Return the padding of a range that leaves room for half of the outermost numbers.
+
+        As a share of the range, as `setYRange` takes it.
+        pyqtgraph leaves out a number that doesn't fit beside the area of the curves as a whole.
+        """
+        height = max(80.0, float(self._item.getViewBox().height()))
+        share = theme().px(7) / height
+        return share / (1.0 - 2.0 * share)
+
+    def fit_ends(self) -> None:
+        """React to another size of the area of the curves; for ranges that use `end_padding`."""
 
     def add_curve(self, x: Sequence[float] = (), y: Sequence[float] = (), **options: Any) -> Any:
         """Add a pyqtgraph curve whose marks stay sharp at every scale."""
@@ -190,6 +204,7 @@ class ThemedPlot(PrintableWidget):
         self._item.setMenuEnabled(False)
         self._item.setMouseEnabled(x=False, y=False)
         self._item.getViewBox().setDefaultPadding(0.02)
+        self._item.getViewBox().sigResized.connect(self._on_area_resized)
         self._item.setClipToView(False)
         self._plot.setFrameShape(self._plot.Shape.NoFrame)
         self._plot.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -199,15 +214,19 @@ class ThemedPlot(PrintableWidget):
         for side in ("left", "bottom"):
             axis = self._item.getAxis(side)
             axis.enableAutoSIPrefix(False)
-            axis.setStyle(tickLength=0, maxTickLevel=0, hideOverlappingLabels=False)
+            # Numbers may reach so far beyond the ends of the axis.
+            axis.setStyle(tickLength=0, maxTickLevel=0, hideOverlappingLabels=_BEYOND_PX)
             # Below the curves: the grid belongs to the axis and would cross them.
             axis.setZValue(-100)
             self._axes[side] = axis
-        # The last number under the axis is centred on its end and needs room there.
-        self._item.layout.setContentsMargins(0, 8, 12, 0)
         self._item.showGrid(x=False, y=True, alpha=1.0)
 
+    def _on_area_resized(self, _view: Any) -> None:
+        self.fit_ends()
+
     def _style_axes(self) -> None:
+        # The last number under the axis is centred on its end and needs room there.
+        self._item.layout.setContentsMargins(0, 8, theme().px(12), 0)
         for side, axis in self._axes.items():
             # The grid is enough; an axis line would be one hairline too many beside it.
             axis.setPen(self._pg.mkPen(None))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QFocusEvent
 from PySide6.QtWidgets import QPushButton, QToolButton, QWidget
 
 from gui.icons import bind_icon
@@ -10,6 +13,20 @@ from gui.tokens import ColorToken
 from gui.widgets.painting import repolish, set_role
 
 __all__ = ["IconButton", "make_button", "make_link", "set_primary"]
+
+
+class _Button(QPushButton):
+    """Shows that it has the focus only to people who move it with the keyboard."""
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Note how the focus came."""
+        by_key = event.reason() in _KEYBOARD or self.window().testAttribute(
+            Qt.WidgetAttribute.WA_KeyboardFocusChange
+        )
+        if by_key is not self.property("keyboard"):
+            self.setProperty("keyboard", by_key)
+            repolish(self)
+        super().focusInEvent(event)
 
 
 class IconButton(QToolButton):
@@ -49,7 +66,7 @@ def make_button(
     text: str, *, icon: str = "", is_primary: bool = False, parent: QWidget | None = None
 ) -> QPushButton:
     """Return a push button; at most one on a page may be primary."""
-    button = QPushButton(text, parent)
+    button = _Button(text, parent)
     button.setAutoDefault(False)
     if icon:
         bind_icon(button, icon, "on_accent" if is_primary else "text", size_px=16, gap_px=4)
@@ -72,3 +89,10 @@ def set_primary(button: QPushButton, *, is_primary: bool) -> None:
     """Dress a button as the main action of its page, or undo that."""
     button.setProperty("primary", is_primary)
     repolish(button)
+
+
+_KEYBOARD: Final = (
+    Qt.FocusReason.TabFocusReason,
+    Qt.FocusReason.BacktabFocusReason,
+    Qt.FocusReason.ShortcutFocusReason,
+)

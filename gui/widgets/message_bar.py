@@ -131,6 +131,12 @@ class MessageBar(QWidget):
         self.setVisible(bool(self._lines))
         self.dismissed.emit(number)
 
+    def withdraw(self, what: str) -> None:
+        """Close the messages that say this: it is no longer so."""
+        for number, line in list(self._lines.items()):
+            if line.what == what:
+                self.dismiss(number)
+
     def clear(self) -> None:
         """Close all messages."""
         for number in list(self._lines):

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QRectF, Qt
-from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPainterPath, QPen
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPainterPath, QPen, QPixmap
 from PySide6.QtWidgets import QWidget
 
 from gui.theme import theme
 from gui.tokens import RADIUS_PX
 
-__all__ = ["draw_bar", "draw_elided", "draw_focus_ring", "repolish", "set_role", "smooth_painter"]
+__all__ = [
+    "class_swatch",
+    "draw_bar",
+    "draw_elided",
+    "draw_focus_ring",
+    "repolish",
+    "set_role",
+    "smooth_painter",
+]
 
 
 def smooth_painter(widget: QWidget) -> QPainter:
@@ -43,6 +51,21 @@ def draw_bar(
         painter.restore()
 
 
+def class_swatch(color: str) -> QPixmap:
+    """Return the small rounded square that stands for a class, for cells of tables."""
+    side, ratio = theme().px(8), 2.0
+    image = QPixmap(round(side * ratio), round(side * ratio))
+    image.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(image)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(color))
+    painter.drawRoundedRect(image.rect(), 2 * ratio, 2 * ratio)
+    painter.end()
+    image.setDevicePixelRatio(ratio)
+    return image
+
+
 def draw_elided(
     painter: QPainter,
     rect: QRectF,
@@ -69,6 +92,8 @@ def set_role(widget: QWidget, role: str) -> None:
 
 def repolish(widget: QWidget) -> None:
     """Make the style sheet look at the dynamic properties of a widget again."""
+    if not widget.testAttribute(Qt.WidgetAttribute.WA_WState_Polished):
+        return  # it will be looked at when it is first shown
     style = widget.style()
     style.unpolish(widget)
     style.polish(widget)

@@ -41,11 +41,14 @@ class ThinProgress(QProgressBar):
 
     def set_fraction(self, fraction: float | None) -> None:
         """Show a share in [0, 1], or movement for ``None``."""
+        # Qt would paint everything that waits for it, at once and for each of the two values.
+        self.setUpdatesEnabled(False)
         if fraction is None:
             self.setRange(0, 0)
         else:
             self.setRange(0, _STEPS)
             self.setValue(round(min(max(fraction, 0.0), 1.0) * _STEPS))
+        self.setUpdatesEnabled(True)
         self._run_clock()
 
     def set_color(self, color: ColorToken) -> None:

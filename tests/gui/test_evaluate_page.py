@@ -171,8 +171,8 @@ def test_measuring_asks_once_and_shows_the_result(qtbot, engine, page, folder):
 
     assert engine.asked("evaluate") == [Evaluate(project=str(folder), run="new")]
     assert tile(page, "AUROC").accessibleName() == "AUROC: 0.750"
-    assert tile(page, "AUROC").accessibleDescription() == "95 % interval 0.55 – 0.95"
-    assert tile(page, "Sensitivity").accessibleDescription() == "0.25 – 0.75 · 1 of 2"
+    assert tile(page, "AUROC").accessibleDescription() == "95 % interval 0.55\u00a0–\u00a00.95"
+    assert tile(page, "Sensitivity").accessibleDescription() == "0.25\u00a0–\u00a00.75 · 1 of 2"
     assert "looked at once" in page.header.accessibleDescription()
     assert "4 images of 2 patients" in page.header.accessibleDescription()
     assert page.header.primary.text() == "Export…"
@@ -294,6 +294,43 @@ def test_canceling_shows_as_pending_and_leaves_no_result(qtbot, engine, page):
     assert not cancel.isEnabled()
     qtbot.waitUntil(page.header.primary.isEnabled)
     assert not page.result.isVisible()
+
+
+def test_a_page_that_nobody_saw_yet_opens_with_the_newest_run(qtbot, open_session, folder):
+    session = open_session(folder)
+    page = EvaluatePanel(session)
+    qtbot.addWidget(page)
+    with Project.open(folder) as project:
+        project.add_run("newest", preset_config("quick"))
+        project.update_run("newest", outcome=COMPLETED, val_auroc=0.9)
+    with qtbot.waitSignal(session.snapshot_changed):
+        session.reload()
+    page.show()
+    assert page._run == session.snapshot.finished_runs[0].id
+
+
+def test_an_export_without_any_difference_says_identical(qtbot, engine, page, folder, tmp_path):
+    measured(qtbot, engine, page, two_classes(of_test(folder)))
+    heard = messages(page)
+    engine.completes("export", bundle=str(tmp_path), max_difference=0.0, n_verified=32)
+
+    page.export_to(tmp_path)
+    qtbot.waitUntil(lambda: bool(heard))
+
+    assert "on 32 images the bundle's probabilities are identical" in heard[0][1]
+
+
+def test_a_hidden_page_reads_nothing_until_it_is_shown(qtbot, open_session, folder):
+    result = two_classes(of_test(folder))
+    with Project.open(folder) as project:
+        project.save_evaluation("new", result)
+    page = EvaluatePanel(open_session(folder))
+    qtbot.addWidget(page)
+    assert page._view is None
+
+    page.show()
+    page.show_run("new")
+    assert page.result.isVisible()
 
 
 def test_an_export_shows_how_it_was_verified(qtbot, engine, page, folder, tmp_path):

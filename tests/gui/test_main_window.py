@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -351,3 +352,18 @@ def test_path_given_on_the_command_line_is_opened(qtbot, window, split_folder):
     with qtbot.waitSignal(window.session.snapshot_changed):
         window.open_paths([Path(split_folder)])
     assert window.session.folder == split_folder
+
+
+def test_pages_are_built_before_they_are_wanted(qtbot, window):
+    window.warm_up()
+    qtbot.waitUntil(lambda: set(window._pages) == set(Stage), timeout=20_000)
+    qtbot.waitUntil(lambda: gc.get_freeze_count() > 10_000, timeout=20_000)
+    assert window.current_page is window.start_page
+
+
+def test_closing_ends_the_building_of_pages(qtbot, window):
+    window.warm_up()
+    window.close()
+    n_built = len(window._pages)
+    qtbot.wait(150)
+    assert len(window._pages) == n_built

@@ -155,8 +155,10 @@ def test_refused_weights_say_why_and_what_to_do(qtbot, engine, page):
 def test_every_setting_that_no_card_chooses_is_in_the_details():
     paths = {s.path for settings in setting_groups().values() for s in settings}
 
-    assert {"optimizer.learning_rate", "image.fit", "seed", "method.patience"} <= paths
+    assert {"optimizer.learning_rate", "runtime.precision", "seed", "method.patience"} <= paths
     assert not paths & {"preset", "backbone.key", "backbone.weights", "method.key"}
+    # How files become pixels is fixed for a project when they are imported.
+    assert not any(path.startswith("image.") for path in paths)
     assert all(s.help for group, settings in setting_groups().items() if group for s in settings)
 
 
@@ -178,11 +180,12 @@ def test_details_take_values_within_the_limits_only_and_reset_them(qtbot, page):
 
 def test_choices_among_names_are_lists(qtbot, page):
     open_details(qtbot, page)
-    window = next(c for c in page.findChildren(QComboBox) if c.accessibleName() == "Window")
+    combos = page.findChildren(QComboBox)
+    precision = next(c for c in combos if c.accessibleName() == "Precision")
 
-    window.setCurrentIndex(window.findData("robust"))
+    precision.setCurrentIndex(precision.findData("fp32"))
 
-    assert page.session.config.image.window == "robust"
+    assert page.session.config.runtime.precision == "fp32"
 
 
 def test_a_setting_changes_alone():

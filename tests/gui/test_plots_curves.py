@@ -9,12 +9,12 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QImage, QPainter
 from PySide6.QtWidgets import QToolButton
 
 from gui.plots.learning_curves import LearningCurves
 from gui.plots.metric_curve import MetricCurve
 from gui.plots.plot_card import PlotCard
-from gui.plots.preload import preload_plots
 from gui.plots.reliability_plot import ReliabilityBin, ReliabilityPlot
 from gui.plots.roc_plot import OperatingPoint, RocCurve, RocPlot
 from gui.plots.series import GrowingSeries, peak_decimate
@@ -238,7 +238,35 @@ def test_a_card_switches_log_and_smooth(qtbot):
     assert not curves.is_smooth
 
 
-def test_preloading_imports_what_the_plots_need():
-    thread = preload_plots()
-    thread.join(timeout=30)
-    assert not thread.is_alive()
+def numbers_at(plot, side: str) -> list[str]:
+    """Return the numbers that an axis really draws, in order."""
+    plot.resize(340, 220)
+    plot.show()
+    plot.redraw()
+    axis = plot._item.getAxis(side)
+    image = QImage(400, 300, QImage.Format.Format_ARGB32)
+    painter = QPainter(image)
+    painter.setFont(theme().font("small"))
+    _, _, texts = axis.generateDrawSpecs(painter)
+    painter.end()
+    return sorted(text for _, _, text in texts)
+
+
+@pytest.mark.parametrize("values", [(0.95, 0.96, 0.965), (0.5, 0.6), (0.999, 1.0), (0.0, 0.4)])
+def test_a_measure_has_numbers_at_both_ends_and_none_beyond_one(qtbot, values):
+    curve = MetricCurve("AUROC")
+    qtbot.addWidget(curve)
+    for epoch, value in enumerate(values, start=1):
+        curve.append(epoch, value)
+    shown = [float(text) for text in numbers_at(curve, "left")]
+    assert 0.0 <= shown[0] <= min(values)
+    assert max(values) <= shown[-1] <= 1.0
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_roc_axes_are_numbered_from_end_to_end(qtbot, scale):
+    theme().set_text_scale(scale)
+    plot = RocPlot()
+    qtbot.addWidget(plot)
+    for side in ("left", "bottom"):
+        assert numbers_at(plot, side) == ["0.00", "0.25", "0.50", "0.75", "1.00"]

@@ -128,6 +128,14 @@ def test_it_says_how_patients_are_told_apart(panel):
     assert panel._source.text().startswith("12 patients known by an id")
 
 
+def test_it_says_where_the_patient_ids_came_from(qtbot, open_session, project_folder):
+    with Project.open(project_folder) as project:
+        project.note_patient_source("column")
+    panel = SplitPanel(open_session(project_folder))
+    qtbot.addWidget(panel)
+    assert panel._source.text() == "12 patients known by the id in the label sheet."
+
+
 def test_new_split_after_success_shows_the_model_button(qtbot, split_panel, engine):
     engine.plays("split", JobStarted(kind="split"), JobFinished(kind="split", outcome=COMPLETED))
     split_panel._again.click()

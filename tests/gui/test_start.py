@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,7 @@ FOLDERS = SourcePreview(
     class_folders=(("Normal", 12), ("Pneumonia", 12)),
     patients=(("a_1.png", "a"), ("b_2.png", "b")),
 )
+ONE_FOLDER = replace(FOLDERS, class_folders=(("normal", 24),))
 RESULT = ScanResult(
     n_images=24,
     n_skipped=1,
@@ -263,3 +265,14 @@ def test_closing_during_an_import_cancels_it(qtbot, window, engine, source):
     qtbot.waitUntil(lambda: len(engine.asked("scan")) == 1)
     assert window.close()
     assert set(engine.requests) == {"cancel"}
+
+
+def test_a_single_class_folder_is_named(qtbot, window, engine, source):
+    page = look_at(qtbot, window, engine, source, ONE_FOLDER)
+    assert page._problem.text().startswith("There is one class only, 'normal';")
+    assert not page._go.isEnabled()
+
+
+def test_the_keyboard_starts_at_the_button_that_goes_on(qtbot, window, engine, source):
+    page = look_at(qtbot, window, engine, source, FOLDERS)
+    assert page._go.hasFocus()

@@ -255,10 +255,12 @@ def test_number_fields_keep_their_limits_and_leave_the_wheel_to_the_page(qtbot):
 def test_an_empty_page_says_what_to_do(qtbot):
     state = EmptyState("data", "No images yet.", "Open a folder…")
     qtbot.addWidget(state)
+    button = state.findChild(QPushButton)
+    assert button is not None
     with qtbot.waitSignal(state.action_requested):
-        state.findChild(QPushButton).click()
+        button.click()
     state.set_content("data", "Nothing to do.")
-    assert state.findChild(QPushButton).isHidden()
+    assert button.isHidden()
 
 
 def drop(widget, urls):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QPushButton
+from PySide6.QtWidgets import QPushButton, QWidget
 
 from gui.theme import ThemeChoice, theme
-from gui.widgets.buttons import IconButton
+from gui.widgets.buttons import IconButton, make_button
 from gui.widgets.message_bar import MessageAction, MessageBar, MessageKind
 from gui.widgets.page_header import PageHeader
 from gui.widgets.stage_rail import Stage, StageRail, StageState
@@ -203,6 +203,7 @@ def test_the_switch_of_the_top_bar_turns_the_theme(qtbot):
     bar = TopBar()
     qtbot.addWidget(bar)
     switch = bar.findChild(IconButton)
+    assert switch is not None
     assert switch.accessibleName() == "Light theme"
     switch.click()
     assert theme().choice is ThemeChoice.LIGHT
@@ -243,3 +244,28 @@ def test_buttons_of_a_page_move_below_the_title_where_there_is_no_room(qtbot):
     header.resize(header.minimumSizeHint().width(), 100)
     qtbot.waitUntil(lambda: button.y() > wide)
     assert button.geometry().right() <= header.width()
+
+
+def test_a_button_is_ringed_for_the_keyboard_only(qtbot):
+    window = QWidget()
+    qtbot.addWidget(window)
+    first, second = make_button("First", parent=window), make_button("Second", parent=window)
+    window.show()
+    qtbot.waitExposed(window)
+    window.activateWindow()
+
+    first.setFocus()
+    qtbot.waitUntil(first.hasFocus)
+    assert first.property("keyboard") is False
+    qtbot.keyClick(first, Qt.Key.Key_Tab)
+    assert second.hasFocus()
+    assert second.property("keyboard") is True
+
+
+def test_a_message_that_is_no_longer_so_is_withdrawn_alone(qtbot):
+    bar = MessageBar()
+    qtbot.addWidget(bar)
+    bar.show_message(MessageKind.ERROR, "The training process ended.")
+    bar.show_message(MessageKind.ERROR, "The disk is full.")
+    bar.withdraw("The training process ended.")
+    assert [line.what for line in bar._lines.values()] == ["The disk is full."]

@@ -35,6 +35,7 @@ class User:
         """Choose a path in the dialog that is open."""
         self.wait_for(lambda: self._dialog() is not None, "a dialog")
         dialog = self._dialog()
+        assert dialog is not None
         dialog.setDirectory(str(path.parent))
         dialog.selectFile(path.name)
         dialog.accept()
@@ -53,9 +54,11 @@ class User:
         return [(line.what, line.remedy) for line in lines if line.kind is MessageKind.ERROR]
 
     def _button(self, text: str) -> QAbstractButton | None:
-        for button in self.window.findChildren(QAbstractButton):
-            if button.text().replace("&", "") == text:
-                if button.isVisible() and button.isEnabled():
+        # Not the rail, where stages have names that buttons have, too.
+        for part in (self.window.current_page, self.window.messages):
+            for button in part.findChildren(QAbstractButton) if part is not None else ():
+                is_it = button.text().replace("&", "") == text
+                if is_it and button.isVisible() and button.isEnabled():
                     return button
         return None
 
@@ -85,15 +88,16 @@ def open_window(qtbot, tmp_path, monkeypatch, preferences) -> Iterator[Callable[
 
     yield opened
     for window in windows:
-        window.session.runs.cancel()  # or closing would ask
-        qtbot.waitUntil(lambda: not window.session.runs.state.is_busy, timeout=PATIENCE_MS)
+        runs = window.session.runs
+        runs.cancel()  # or closing would ask
+        qtbot.waitUntil(lambda runs=runs: not runs.state.is_busy, timeout=PATIENCE_MS)
         window.close()
         window.deleteLater()
     QApplication.processEvents()
 
 
 @pytest.fixture
-def user(open_window) -> User:
+def user(open_window: Callable[[], User]) -> User:
     return open_window()
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PySide6.QtWidgets import QFileDialog
 
-from engine.contract.commands import MakeSample
 from gui import sample_study
 from gui.stages import Stage
 from gui.widgets.stage_rail import StageState
@@ -72,7 +72,7 @@ def test_a_folder_becomes_a_tested_exported_applied_classifier(
     user.choose_file(images)
     user.press("Apply")
     page = user.window.page(Stage.APPLY)
-    user.wait_for(lambda: page.result.isVisible(), "the predictions")
+    user.wait_for(page.result.isVisible, "the predictions")
     _check_table(page.out, images)
     assert user.errors() == []
     states = [user.window.rail.state(stage.value) for stage in Stage]
@@ -96,10 +96,8 @@ def test_the_sample_study_is_three_clicks_from_a_trained_classifier(user, monkey
 
     def small_plan():
         made = plan()
-        sample = MakeSample(out=made.sample.out, n_images=60)
-        return type(made)(
-            project=made.project, scan=made.scan, sample=sample, makes_split=made.makes_split
-        )
+        assert made.sample is not None
+        return replace(made, sample=replace(made.sample, n_images=60))
 
     monkeypatch.setattr(sample_study, "sample_plan", small_plan)
     session = user.window.session

@@ -1,7 +1,7 @@
-"""How long the window is blocked while a training runs on all cores.
+"""How long the window is blocked while a training runs on all cores, from its start to its end.
 
-``python -m tests.speed.event_loop [--seconds 60]``: the real window with the sample study, a
-10 ms timer, and a Standard training from its start; prints the delays beyond 10 ms.
+``python -m tests.speed.event_loop [--preset standard] [--images 360] [--epochs 2]``: the real
+window with the sample study on its Train page and the real engine.
 """
 
 from __future__ import annotations
@@ -13,55 +13,36 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from PySide6.QtCore import QElapsedTimer, QObject, Qt, QTimer
+from PySide6.QtCore import QSettings
 
-from engine.contract.commands import MakeSample, MakeSplit, Scan, Train
+from engine.contract.commands import MakeSample, MakeSplit, Scan
 from engine.contract.config import preset_config
-from engine.contract.events import BatchFinished, RunFinished
+from engine.contract.events import BatchFinished, Event, RunFinished
 from gui.app import make_application
 from gui.main_window import MainWindow
+from gui.panels.train import TrainPanel
 from gui.preferences import Preferences
 from gui.stages import Stage
 from gui.worker.engine_client import EngineClient
+from tests.speed.delays import Delays, live_until
 from tests.speed.machine import describe_machine
 
-_INTERVAL_MS = 10
-
-
-class _Delays(QObject):
-    """Notes how late each tick of a timer comes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.late_ms: list[float] = []
-        self._clock = QElapsedTimer()
-        self._timer = QTimer(self)
-        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
-        self._timer.setInterval(_INTERVAL_MS)
-        self._timer.timeout.connect(self._tick)
-
-    def start(self) -> None:
-        """Begin to measure."""
-        self._clock.start()
-        self._timer.start()
-
-    def _tick(self) -> None:
-        self.late_ms.append(max(0.0, self._clock.nsecsElapsed() / 1e6 - _INTERVAL_MS))
-        self._clock.restart()
+_PATIENCE_S = 3600.0
 
 
 def main() -> None:
-    """Print median, 95th and 99th percentile and maximum of the delays."""
+    """Print percentiles of the delays beside the limits."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--preset", default="standard", choices=("quick", "standard", "thorough"))
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--images", type=int, default=360)
     arguments = parser.parse_args()
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     print(describe_machine())
-    with tempfile.TemporaryDirectory() as folder:
-        project = _prepare(Path(folder), arguments.images)
-        _measure(project, arguments.epochs)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        project = _prepare(folder, arguments.images)
+        _measure(project, folder, arguments.preset, arguments.epochs)
 
 
 def _prepare(folder: Path, n_images: int) -> Path:
@@ -76,44 +57,45 @@ def _prepare(folder: Path, n_images: int) -> Path:
     return project
 
 
-def _measure(project: Path, n_epochs: int) -> None:
-    app = make_application()
-    window = MainWindow(EngineClient(), Preferences())
+def _measure(project: Path, folder: Path, preset: str, n_epochs: int) -> None:
+    make_application()
+    settings = QSettings(str(folder / "preferences.ini"), QSettings.Format.IniFormat)
+    window = MainWindow(EngineClient(), Preferences(settings))
     window.resize(1366, 768)
     window.show()
-    window.session.open_project(project)
+    window.warm_up()
+    session = window.session
+    window.open_project(project)
+    live_until(lambda: bool(session.snapshot.records and session.device), _PATIENCE_S)
     window.show_stage(Stage.TRAIN)
-    _spin(app, 3.0)
-    window.session.client.warm_up("run")
-    _spin(app, 8.0)
-    config = preset_config("standard")
-    config = replace(config, method=replace(config.method, max_epochs=n_epochs, patience=n_epochs))
-    batches: list[object] = []
+    page = window.page(Stage.TRAIN)
+    assert isinstance(page, TrainPanel)
+    config = preset_config(preset)
+    if preset != "quick":
+        method = replace(config.method, max_epochs=n_epochs, patience=n_epochs)
+        config = replace(config, method=method)
+    session.choose(config)
+    _let_live(2.0)
+
+    events: list[Event] = []
     ended: list[RunFinished] = []
-    window.session.runs.event_received.connect(
-        lambda event: batches.append(event) if isinstance(event, BatchFinished) else None
-    )
-    window.session.runs.finished.connect(ended.append)
-    delays = _Delays()
-    delays.start()
-    window.session.runs.start(Train(project=str(project), config=config))
-    while not ended:
-        _spin(app, 0.5)
-    late = np.array(delays.late_ms)
-    median, p95, p99 = np.percentile(late, [50, 95, 99])
-    print(
-        f"{ended[0].outcome}, {len(batches)} batches shown, {len(late)} ticks: "
-        f"median {median:.1f} ms, p95 {p95:.1f}, p99 {p99:.1f} (limit 10), "
-        f"max {late.max():.1f} (limit 60), {int((late > 60).sum())} over 60"
-    )
+    session.runs.event_received.connect(events.append)
+    session.runs.finished.connect(ended.append)
+    delays = Delays()
+    stretch = delays.begin()
+    page.start()
+    live_until(lambda: bool(ended), _PATIENCE_S)
+    _let_live(0.5)  # the end is drawn, too
+    delays.end()
+    n_batches = sum(isinstance(event, BatchFinished) for event in events)
+    print(f"{preset}: {ended[0].outcome}, {n_batches} batches of {len(events)} events shown")
+    print(stretch.describe())
     window.close()
 
 
-def _spin(app: object, seconds: float) -> None:
+def _let_live(seconds: float) -> None:
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        app.processEvents()  # type: ignore[attr-defined]
-        time.sleep(0.001)
+    live_until(lambda: time.monotonic() > end, seconds + 1)
 
 
 if __name__ == "__main__":

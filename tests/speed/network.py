@@ -18,7 +18,7 @@ from engine.hardware import Runtime, apply_runtime, autocast, resolve_runtime
 from engine.models.registry import build_network
 from tests.speed.machine import describe_machine
 
-_TRAIN_BATCH, _INFER_BATCH, _ROUNDS = 16, 32, 5
+_TRAIN_BATCH, _INFER_BATCH, _ROUNDS = 16, 32, 8
 
 
 def main() -> None:

@@ -1,0 +1,57 @@
+"""Where an exported classifier goes, what it is called, and what is said when it is there."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+from PySide6.QtCore import QCoreApplication, QLocale
+
+from engine.contract.events import JobFinished
+from engine.contract.records import RunSummary
+from gui.itemmodels.run_words import preset_name
+from gui.session import Session
+from gui.widgets.counts import images_text
+
+__all__ = ["bundle_name", "bundles_folder", "verified_text"]
+
+
+def bundles_folder(session: Session) -> Path | None:
+    """Return where the project keeps its bundles, made if need be; None without a project."""
+    if session.folder is None:
+        return None
+    folder = session.folder / "bundles"
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError:
+        return session.folder.parent  # a read-only project
+    return folder
+
+
+def bundle_name(session: Session, run: RunSummary | None) -> str:
+    """Return a name for a run's bundle that every system accepts for a folder."""
+    day = time.strftime("%Y-%m-%d", time.localtime(run.created if run else None))
+    preset = preset_name(run.preset) if run else ""
+    name = " ".join(part for part in (session.name, preset, day) if part)
+    return re.sub(r'[<>:"/\\|?*\x00-\x1f]', "-", name).strip(" .")
+
+
+def verified_text(finished: JobFinished) -> str:
+    """Return on how many images a bundle was checked, and how far it is from its run."""
+    n_images = images_text(int(finished.result.get("n_verified") or 0))
+    largest = float(finished.result.get("max_difference") or 0.0)
+    if largest == 0.0:
+        text = _tr(
+            "Exported and verified: on {0} the bundle's probabilities are identical to the run's."
+        )
+        return text.format(n_images)
+    text = _tr(
+        "Exported and verified: on {0} the bundle's probabilities differ by at most {1} from the "
+        "run's."
+    )
+    return text.format(n_images, QLocale().toString(largest, "g", 2))
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("EvaluateExport", text)
