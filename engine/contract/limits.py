@@ -67,7 +67,7 @@ def check_limits(config: Any, *, path: str = "") -> None:
     Raises:
         ConfigError: Naming the first field outside its limits as ``stage.field``.
     """
-    limits = limits_of(type(config))
+    limits = limits_of(type(config))  # type: ignore[arg-type]  # any class can be hashed
     for field in fields(config):
         value, name = getattr(config, field.name), f"{path}{field.name}"
         if is_dataclass(value):

@@ -19,7 +19,11 @@ import pydicom
 import pytest
 from PIL import Image
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import (
+    DigitalXRayImageStorageForPresentation,
+    ExplicitVRLittleEndian,
+    generate_uid,
+)
 
 from engine.__main__ import main
 from engine.bundle.read import read_facts
@@ -809,7 +813,9 @@ def _write_dicom(path: Path, patient: int, k: int) -> None:
     data = pydicom.Dataset()
     data.file_meta = FileMetaDataset()
     data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = (
+        DigitalXRayImageStorageForPresentation
+    )
     data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = generate_uid()
     data.StudyInstanceUID, data.Modality = generate_uid(), "DX"
     data.PatientName, data.PatientID = f"{_NAME}{patient}", f"{_ID}{patient}"
@@ -874,7 +880,7 @@ def test_processes_killed_at_random_moments_leave_a_sound_project(
     project, run = trained
     source = write_images(tmp_path / "s", n_patients=200)
     random = np.random.default_rng(seed)
-    commands = [
+    commands: list[list[str | Path]] = [
         ["scan", source, "--project", tmp_path / "new"],
         ["train", "--project", project],
         ["evaluate", "--project", project, "--run", run],
