@@ -32,6 +32,7 @@ from engine.trainer.history import EpochRow
 
 _TENSORS: Final = "state.safetensors"
 _FACTS: Final = "state.json"
+_WHOLE_SCALER_FACTS: Final = ("growth_interval", "_growth_tracker")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -185,6 +186,27 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor
                 # The fused kernel goes through memory in order: a slot that lies there in another
                 # order than its parameter (channels-last) would meet the wrong weights.
                 slots[name] = torch.empty_like(parameter, requires_grad=False).copy_(value)
+
+
+def pack_scaler(scaler: torch.amp.GradScaler) -> dict[str, Tensor]:
+    """Return the gradient scaler's state as named tensors; nothing while it is switched off."""
+    return {
+        f"scaler.{name}": torch.tensor(value, dtype=torch.float64)
+        for name, value in scaler.state_dict().items()
+    }
+
+
+def unpack_scaler(scaler: torch.amp.GradScaler, tensors: dict[str, Tensor]) -> None:
+    """Put a packed state back into a scaler that is switched on."""
+    state = {
+        name.removeprefix("scaler."): tensor.item()
+        for name, tensor in tensors.items()
+        if name.startswith("scaler.")
+    }
+    if state:
+        scaler.load_state_dict(
+            {**state, **{name: int(state[name]) for name in _WHOLE_SCALER_FACTS}}
+        )
 
 
 def _load_sound(folder: Path) -> tuple[TrainingState, dict[str, Tensor]] | None:

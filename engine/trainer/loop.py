@@ -33,9 +33,11 @@ from engine.trainer.checkpoint import (
     TrainingState,
     load_state,
     pack_optimizer,
+    pack_scaler,
     save_best,
     save_state,
     unpack_optimizer,
+    unpack_scaler,
 )
 from engine.trainer.full_disk import when_there_is_room
 from engine.trainer.history import EpochRow, comment_on, write_history
@@ -86,6 +88,9 @@ class Trainer:
         self._criterion = classification_loss(
             self._weights, label_smoothing=settings.label_smoothing, device=self.runtime.device
         )
+        self._scaler = torch.amp.GradScaler(
+            self.runtime.device, enabled=self.runtime.precision == "fp16"
+        )
         self._augment = Augment(self.config.augmentation, padding=self.config.image.padding)
         self._state = TrainingState(
             config_digest=self.config_digest, split_digest=self.split_digest
@@ -128,6 +133,7 @@ class Trainer:
         if self._average is not None:
             _load(self._average, tensors, "average.")
         unpack_optimizer(self._optimizer, tensors)
+        unpack_scaler(self._scaler, tensors)
         self._state = state
         self._stopping.best_epoch = state.best_epoch
         self._stopping.best_auroc = state.best_auroc
@@ -197,6 +203,7 @@ class Trainer:
             labels,
             criterion=self._criterion,
             optimizer=self._optimizer,
+            scaler=self._scaler,
             runtime=self.runtime,
             gradient_clip=settings.gradient_clip,
         )
@@ -255,7 +262,7 @@ class Trainer:
         if self._average is not None:
             state = self._average.state_dict()
             tensors |= {f"average.{n}": t.detach().cpu() for n, t in state.items()}
-        tensors |= pack_optimizer(self._optimizer)
+        tensors |= pack_optimizer(self._optimizer) | pack_scaler(self._scaler)
         self._retrying(lambda: save_state(self._checkpoints, self._state, tensors))
 
     def _retrying(self, write: Callable[[], None]) -> None:

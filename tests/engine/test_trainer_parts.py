@@ -9,17 +9,20 @@ import pytest
 import torch
 
 from engine.contract.errors import RunError
+from engine.hardware import Runtime
 from engine.trainer.checkpoint import (
     TrainingState,
     has_state,
     load_state,
     pack_optimizer,
+    pack_scaler,
     save_state,
     unpack_optimizer,
+    unpack_scaler,
 )
 from engine.trainer.history import EpochRow, comment_on, write_history
 from engine.trainer.optimizer import lr_share
-from engine.trainer.steps import log_loss
+from engine.trainer.steps import log_loss, train_step
 from engine.trainer.stopping import EarlyStopping
 
 
@@ -157,3 +160,41 @@ def test_the_loss_is_the_mean_negative_log_likelihood() -> None:
     labels = random.integers(0, 3, 50)
     expected = reference(labels, probabilities, labels=[0, 1, 2])
     assert log_loss(probabilities, labels, None) == pytest.approx(expected)
+
+
+def _trained_with(scaler: torch.amp.GradScaler) -> torch.Tensor:
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(6, 2)
+    optimizer = torch.optim.AdamW(layer.parameters(), lr=0.1)
+    for step in range(3):
+        images = torch.rand(8, 6, generator=torch.Generator().manual_seed(step))
+        train_step(
+            layer,
+            images,
+            torch.arange(8) % 2,
+            criterion=torch.nn.CrossEntropyLoss(),
+            optimizer=optimizer,
+            scaler=scaler,
+            runtime=Runtime(),
+            gradient_clip=1.0,
+        )
+    return layer.weight.detach()
+
+
+def test_scaling_gradients_changes_no_update() -> None:
+    plain = _trained_with(torch.amp.GradScaler("cpu", enabled=False))
+    scaled = _trained_with(torch.amp.GradScaler("cpu", init_scale=2.0**10))
+    torch.testing.assert_close(scaled, plain)
+
+
+def test_the_scalers_state_survives_the_disk(tmp_path: Path) -> None:
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+    _trained_with(scaler)
+    save_state(tmp_path, TrainingState(), pack_scaler(scaler))
+    restored = torch.amp.GradScaler("cpu")
+    unpack_scaler(restored, load_state(tmp_path)[1])
+    assert restored.state_dict() == scaler.state_dict()
+
+
+def test_a_scaler_that_is_switched_off_leaves_nothing_to_keep() -> None:
+    assert pack_scaler(torch.amp.GradScaler("cpu", enabled=False)) == {}
