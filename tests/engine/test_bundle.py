@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -249,3 +250,13 @@ def test_prediction_of_nothing_is_an_error(
     for source in (tmp_path / "empty", tmp_path / "missing"):
         failure(Predict(bundle=str(exported[0]), source=str(source), out=str(tmp_path / "t.csv")))
     assert not (tmp_path / "t.csv").exists()
+
+
+def test_averaged_views_travel_with_the_bundle(study: Path, tmp_path: Path) -> None:
+    config = small_config("linear_probe")
+    config = replace(config, evaluation=replace(config.evaluation, test_time_views=4))
+    finished, _ = train(study, config)
+    result = export(study, finished.run, tmp_path / "bundle")
+    assert result["max_difference"] < 1e-6
+    facts = json.loads((tmp_path / "bundle" / "bundle.json").read_text(encoding="utf-8"))
+    assert facts["test_time_views"] == 4
