@@ -15,7 +15,6 @@ from PySide6.QtWidgets import QToolButton
 from gui.plots.learning_curves import LearningCurves
 from gui.plots.metric_curve import MetricCurve
 from gui.plots.plot_card import PlotCard
-from gui.plots.reliability_plot import ReliabilityBin, ReliabilityPlot
 from gui.plots.roc_plot import OperatingPoint, RocCurve, RocPlot
 from gui.plots.series import GrowingSeries, peak_decimate
 from gui.theme import ThemeChoice, theme
@@ -214,17 +213,6 @@ def test_a_curve_with_unequal_lists_is_refused(qtbot):
     qtbot.addWidget(plot)
     with pytest.raises(ValueError, match="differ in length"):
         plot.set_curves([RocCurve("x", (0.0, 1.0), (0.0,))])
-
-
-def test_reliability_shows_each_bin_with_its_interval(qtbot):
-    plot = ReliabilityPlot()
-    qtbot.addWidget(plot)
-    plot.set_bins([ReliabilityBin(0.7, 0.75, 0.6, 0.9, 20), ReliabilityBin(0.1, 0.2, 0.1, 0.3, 9)])
-    assert plot.stops() == [0.1, 0.7]
-    assert plot.read_out(0.7) == "stated 0.70 · observed 0.75 · n = 20"
-    x, y = plot._bars.getData()
-    assert list(x) == [0.1, 0.1, 0.7, 0.7]
-    assert list(y) == [0.1, 0.3, 0.6, 0.9]
 
 
 def test_a_card_switches_log_and_smooth(qtbot):

@@ -1,4 +1,4 @@
-"""The confusion matrix and the intervals, which are painted without pyqtgraph."""
+"""The confusion matrix, which is painted without pyqtgraph."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from PySide6.QtCore import QPoint, Qt
 
 from gui.plots.confusion_view import ConfusionView
-from gui.plots.interval_rows import IntervalRow, IntervalRows
 from gui.theme import ThemeChoice, theme
 from gui.tokens import contrast_ratio
 
@@ -85,23 +84,3 @@ def test_the_counts_are_saved_as_a_table(matrix):
         ["Normal", "51", "11"],
         ["Opacity", "16", "55"],
     ]
-
-
-def test_intervals_are_told_and_saved(qtbot):
-    rows = IntervalRows("AUROC")
-    qtbot.addWidget(rows)
-    rows.set_rows([IntervalRow('Age "40+"', 58, 0.84, 0.74, 0.92)])
-    assert rows.accessibleDescription() == 'Age "40+", n = 58: 0.84 (0.74 – 0.92)'
-    table = list(csv.DictReader(io.StringIO(rows.to_csv())))
-    assert table == [
-        {"group": 'Age "40+"', "n": "58", "value": "0.84", "low": "0.74", "high": "0.92"}
-    ]
-
-
-def test_the_scale_grows_to_hold_every_interval(qtbot):
-    rows = IntervalRows("AUROC", low=0.5, high=1.0)
-    qtbot.addWidget(rows)
-    rows.set_rows([IntervalRow("Small", 5, 0.6, 0.3, 0.9)])
-    assert rows._scale == (0.3, 1.0)
-    rows.resize(300, rows.sizeHint().height())
-    rows.grab()
