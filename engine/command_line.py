@@ -9,14 +9,19 @@ from typing import Any, Final
 from engine.contract.catalog import BACKBONES, METHODS
 from engine.contract.commands import (
     AddWeights,
+    Audit,
     Command,
+    Deidentify,
     Doctor,
     Evaluate,
     Export,
-    Inspect,
+    ExportLabels,
+    InspectFile,
     MakeSample,
     MakeSplit,
     Predict,
+    Preview,
+    Relabel,
     Resume,
     RunAll,
     Scan,
@@ -24,7 +29,13 @@ from engine.contract.commands import (
 )
 from engine.contract.config import PRESETS, preset_config
 from engine.contract.errors import ConfigError
-from engine.contract.records import ColumnMapping, PatientRule
+from engine.contract.records import (
+    ColumnMapping,
+    FramePolicy,
+    LabelRule,
+    PatientRule,
+    SheetFormat,
+)
 from engine.version import VERSION
 
 _DESCRIPTION: Final = (
@@ -74,26 +85,101 @@ def _add_data_jobs(commands: Any, common: argparse.ArgumentParser) -> None:
     sample.add_argument("--images", type=int, default=360)
     sample.add_argument("--seed", type=int, default=0)
 
-    inspect = commands.add_parser("inspect", parents=[common], help="look without importing")
-    inspect.add_argument("source", metavar="SOURCE")
-    inspect.add_argument("--labels")
-    inspect.add_argument("--patient-pattern")
+    inspect = commands.add_parser("inspect", parents=[common], help="what one file is and holds")
+    inspect.add_argument("file", metavar="FILE")
+    inspect.add_argument("--frame", type=int, help="frame from 0; else the middle one")
+    inspect.add_argument("--png", metavar="OUT", help="write what a reader sees")
+
+    preview = commands.add_parser("preview", parents=[common], help="look without importing")
+    preview.add_argument("source", metavar="SOURCE")
+    preview.add_argument("--labels", help="label sheet (CSV or Excel)")
+    preview.add_argument("--patient-pattern", metavar="REGEX")
+    _add_sheet_format(preview)
 
     scan = commands.add_parser("scan", parents=[common], help="import images into a project")
-    scan.add_argument("source", metavar="SOURCE")
+    scan.add_argument("source", metavar="SOURCE", help="folder, DICOMDIR, label sheet or one file")
     scan.add_argument("--project", required=True)
-    scan.add_argument("--labels", help="label sheet (CSV)")
-    for column in ("path", "label", "patient", "split"):
-        scan.add_argument(f"--{column}-column", metavar="NAME")
+    scan.add_argument("--labels", help="label sheet (CSV or Excel)")
     scan.add_argument("--positive", metavar="CLASS", help="positive class of two")
     scan.add_argument(
         "--patient-pattern", metavar="REGEX", help="patient id searched in the file name"
     )
+    scan.add_argument(
+        "--frames",
+        default="middle",
+        metavar="WHICH",
+        help="of files with several: middle, all, or every:N",
+    )
+    scan.add_argument(
+        "--axis", choices=("axial", "coronal", "sagittal"), default="axial", help="of volumes"
+    )
+    _add_sheet_format(scan)
+    _add_columns(scan)
+
+    relabel = commands.add_parser("relabel", parents=[common], help="change labels from a sheet")
+    relabel.add_argument("--project", required=True)
+    relabel.add_argument("--labels", required=True, help="label sheet (CSV or Excel)")
+    _add_sheet_format(relabel)
+    _add_columns(relabel)
+
+    export = commands.add_parser("export-labels", parents=[common], help="write the label sheet")
+    export.add_argument("--project", required=True)
+    export.add_argument("--out", required=True, metavar="CSV")
+
+    audit = commands.add_parser("audit", parents=[common], help="look for what ruins classifiers")
+    audit.add_argument("--project", required=True)
+
+    deidentify = commands.add_parser(
+        "deidentify", parents=[common], help="copy DICOM originals without identifiers"
+    )
+    deidentify.add_argument("--project", required=True)
+    deidentify.add_argument("--out", required=True, metavar="DIR")
+    deidentify.add_argument("--records", metavar="IDS", help="like 3,17,18; else all in use")
 
     split = commands.add_parser("split", parents=[common], help="divide the patients")
     split.add_argument("--project", required=True)
     split.add_argument("--fractions", default="0.7,0.15,0.15", metavar="TRAIN,VAL,TEST")
     split.add_argument("--seed", type=int, default=0)
+
+
+def _add_sheet_format(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--separator", metavar="CHARACTER", help="between the cells of the sheet")
+    parser.add_argument("--encoding", help="of the sheet, such as utf-8 or gb18030")
+    parser.add_argument("--worksheet", metavar="NAME", help="of a workbook")
+    parser.add_argument(
+        "--header-row", type=int, metavar="N", help="row of the column names, from 1; 0: none"
+    )
+
+
+_COLUMNS: Final = "path label patient split study date site scanner sex age view".split()
+
+
+def _add_columns(parser: argparse.ArgumentParser) -> None:
+    for column in _COLUMNS:
+        parser.add_argument(f"--{column}-column", metavar="NAME")
+    parser.add_argument(
+        "--label-columns", metavar="A,B,…", help="a column of 0 and 1 for each class"
+    )
+    parser.add_argument(
+        "--join",
+        choices=("auto", "path", "sop_uid", "patient_date"),
+        default="auto",
+        help="what a row is matched by",
+    )
+    parser.add_argument(
+        "--task",
+        choices=("auto", "single", "multi", "ordinal"),
+        default="auto",
+        help="one class, several findings, or a grade for each image",
+    )
+    parser.add_argument("--finding-separator", default="|", help="between findings of one cell")
+    parser.add_argument(
+        "--uncertain",
+        choices=("ignore", "negative", "positive"),
+        default="ignore",
+        help="what uncertain findings count as",
+    )
+    parser.add_argument("--grades", metavar="LOW,…,HIGH", help="order of the grades")
 
 
 def _add_run_jobs(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -147,13 +233,34 @@ def command_from(arguments: argparse.Namespace) -> Command:
         case "sample":
             return MakeSample(out=_path(a.out), n_images=a.images, seed=a.seed)
         case "inspect":
-            return Inspect(
+            return InspectFile(
+                file=_path(a.file), frame=a.frame, png=_path(a.png) if a.png else None
+            )
+        case "preview":
+            return Preview(
                 source=_path(a.source),
                 labels=_path(a.labels) if a.labels else None,
                 patient_pattern=a.patient_pattern,
+                sheet=_sheet(a),
             )
         case "scan":
             return _scan(a)
+        case "relabel":
+            return Relabel(
+                project=_path(a.project),
+                labels=_path(a.labels),
+                sheet=_sheet(a),
+                columns=_columns(a),
+                label_rule=_label_rule(a),
+            )
+        case "export-labels":
+            return ExportLabels(project=_path(a.project), out=_path(a.out))
+        case "audit":
+            return Audit(project=_path(a.project))
+        case "deidentify":
+            return Deidentify(
+                project=_path(a.project), out=_path(a.out), records=_records(a.records)
+            )
         case "split":
             return MakeSplit(
                 project=_path(a.project), fractions=_fractions(a.fractions), seed=a.seed
@@ -186,12 +293,63 @@ def _scan(a: argparse.Namespace) -> Scan:
         source=_path(a.source),
         project=_path(a.project),
         labels=_path(a.labels) if a.labels else None,
-        columns=ColumnMapping(
-            path=a.path_column, label=a.label_column, patient=a.patient_column, split=a.split_column
-        ),
+        sheet=_sheet(a),
+        columns=_columns(a),
+        label_rule=_label_rule(a),
+        frames=_frames(a.frames, a.axis),
         patient_rule=rule,
         positive=a.positive,
     )
+
+
+def _sheet(a: argparse.Namespace) -> SheetFormat:
+    return SheetFormat(
+        separator={"\\t": "\t", "tab": "\t"}.get(a.separator, a.separator),
+        encoding=a.encoding,
+        worksheet=a.worksheet,
+        header_row=a.header_row,
+    )
+
+
+def _columns(a: argparse.Namespace) -> ColumnMapping:
+    return ColumnMapping(
+        labels=_names(a.label_columns),
+        join=a.join,
+        **{column: getattr(a, f"{column}_column") for column in _COLUMNS},
+    )
+
+
+def _label_rule(a: argparse.Namespace) -> LabelRule:
+    return LabelRule(
+        task=a.task,
+        separator=a.finding_separator,
+        uncertain=a.uncertain,
+        order=_names(a.grades),
+    )
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip()) if text else ()
+
+
+def _frames(text: str, axis: str) -> FramePolicy:
+    which, _, step = text.partition(":")
+    if which not in ("middle", "every", "all") or (step and not step.isdecimal()):
+        raise ConfigError(
+            f"The frames {text!r} can't be used.", remedy="Write middle, all, or every:10."
+        )
+    return FramePolicy(frames=which, step=int(step or FramePolicy().step), axis=axis)
+
+
+def _records(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(
+            f"The records {text!r} are not whole numbers.", remedy="Write them like 3,17,18."
+        ) from error
 
 
 def _path(text: str) -> str:

@@ -12,7 +12,13 @@ from typing import Annotated, Final
 from engine.contract.config import ExperimentConfig
 from engine.contract.errors import ConfigError
 from engine.contract.limits import Between, check_limits
-from engine.contract.records import ColumnMapping, PatientRule
+from engine.contract.records import (
+    ColumnMapping,
+    FramePolicy,
+    LabelRule,
+    PatientRule,
+    SheetFormat,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,15 +31,33 @@ class MakeSample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Inspect:
+class Preview:
     """Look at a source before importing it: a folder, or a label sheet. Nothing is written.
 
     Result: see ``engine.contract.records.SourcePreview``.
+
+    Attributes:
+        sheet: How the sheet is to be read.
     """
 
     source: str
     labels: str | None = None
     patient_pattern: str | None = None
+    sheet: SheetFormat = field(default_factory=SheetFormat)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectFile:
+    """Say what one file is and, if it is an image, what it holds. Result: ``FileReport``.
+
+    Attributes:
+        frame: Frame from 0; None takes the middle one.
+        png: Where to write what a reader sees; None writes nothing.
+    """
+
+    file: str
+    frame: int | None = None
+    png: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +67,71 @@ class Scan:
     Attributes:
         source: A folder (or one file) of images.
         labels: A CSV with labels; None looks for one in the folder, else uses class folders.
+        sheet: How the sheet is to be read.
         columns: Columns of the sheet; empty fields are found by name.
+        label_rule: What the label columns mean.
+        frames: Which frames of files with several are imported.
         positive: Positive class of two; None chooses by name.
     """
 
     source: str
     project: str
     labels: str | None = None
+    sheet: SheetFormat = field(default_factory=SheetFormat)
     columns: ColumnMapping = field(default_factory=ColumnMapping)
+    label_rule: LabelRule = field(default_factory=LabelRule)
+    frames: FramePolicy = field(default_factory=FramePolicy)
     patient_rule: PatientRule = field(default_factory=PatientRule)
     positive: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relabel:
+    """Change the labels of images from a sheet that names them. Result: ``RelabelResult``.
+
+    Labels alone are touched: no image is read, added or removed.
+
+    Attributes:
+        labels: A sheet as ``Scan`` takes it.
+    """
+
+    project: str
+    labels: str
+    sheet: SheetFormat = field(default_factory=SheetFormat)
+    columns: ColumnMapping = field(default_factory=ColumnMapping)
+    label_rule: LabelRule = field(default_factory=LabelRule)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportLabels:
+    """Write the project's labels as a sheet. Result: ``out``, ``n_images``.
+
+    The sheet has the columns that ``Scan`` finds by name, so that it can be imported again.
+    """
+
+    project: str
+    out: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """Look for what ruins classifiers before they are trained. Result: ``AuditReport``."""
+
+    project: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deidentify:
+    """Write de-identified copies of DICOM originals. Result: ``DeidentifyResult``.
+
+    Attributes:
+        out: Folder to make; refused if it holds anything.
+        records: Images to copy; None copies all that aren't excluded.
+    """
+
+    project: str
+    out: str
+    records: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,8 +243,13 @@ class Doctor:
 
 Command = (
     MakeSample
-    | Inspect
+    | Preview
+    | InspectFile
     | Scan
+    | Relabel
+    | ExportLabels
+    | Audit
+    | Deidentify
     | MakeSplit
     | Train
     | Resume
@@ -180,8 +264,13 @@ Command = (
 
 COMMAND_KINDS: Final[dict[str, type[Command]]] = {
     "sample": MakeSample,
-    "inspect": Inspect,
+    "preview": Preview,
+    "inspect": InspectFile,
     "scan": Scan,
+    "relabel": Relabel,
+    "export_labels": ExportLabels,
+    "audit": Audit,
+    "deidentify": Deidentify,
     "split": MakeSplit,
     "train": Train,
     "resume": Resume,
@@ -194,7 +283,19 @@ COMMAND_KINDS: Final[dict[str, type[Command]]] = {
     "doctor": Doctor,
 }
 KIND_OF: Final = {command: kind for kind, command in COMMAND_KINDS.items()}
-DATA_KINDS: Final = frozenset({"sample", "inspect", "scan", "split", "view"})
+DATA_KINDS: Final = frozenset(
+    {
+        "sample",
+        "preview",
+        "inspect",
+        "scan",
+        "relabel",
+        "export_labels",
+        "deidentify",
+        "split",
+        "view",
+    }
+)
 """Kinds that need no torch: they go to the data worker, all others to the run worker."""
 RUN_KINDS: Final = frozenset({"train", "resume"})
 """Kinds that answer with the events of a run."""

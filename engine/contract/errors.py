@@ -33,6 +33,10 @@ class UnreadableImageError(DatasetError):
     """One file can't be read as an image; the others are not affected."""
 
 
+class NotAnImageError(UnreadableImageError):
+    """A sound file that holds no image, such as a structured report: nothing is wrong with it."""
+
+
 class ProjectError(EngineError):
     """A project folder can't be made, opened, locked or written."""
 

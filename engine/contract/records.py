@@ -5,19 +5,100 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
-from engine.contract.limits import OneOf
+from engine.contract.limits import Between, OneOf, check_limits
 
 SPLITS: Final = ("train", "val", "test")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SheetFormat:
+    """How a label sheet is read; None means "find out".
+
+    Attributes:
+        separator: One character between the cells of a text file.
+        encoding: A codec name such as ``utf-8`` or ``gb18030``.
+        worksheet: Name of a worksheet of a workbook.
+        header_row: Row of the column names, from 1; 0 for a sheet without names, whose columns are
+            called "Column 1", "Column 2"…
+    """
+
+    separator: str | None = None
+    encoding: str | None = None
+    worksheet: str | None = None
+    header_row: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnMapping:
-    """Columns of a label sheet; None means "find it by its name"."""
+    """Columns of a label sheet; None means "find it by its name".
+
+    Attributes:
+        path: Names the file: a path, a file name, or a SOP Instance UID.
+        label: Holds the class, several findings in a cell, or a grade.
+        labels: One column per class with 0 and 1 (or no and yes), instead of ``label``.
+        date: Study date; together with ``patient`` it can stand for the file.
+        join: What a row is matched by: ``path`` is a path or a file name, ``sop_uid`` a SOP
+            Instance UID, ``patient_date`` patient and study date; ``auto`` finds out.
+    """
 
     path: str | None = None
     label: str | None = None
+    labels: tuple[str, ...] = ()
     patient: str | None = None
     split: str | None = None
+    study: str | None = None
+    date: str | None = None
+    site: str | None = None
+    scanner: str | None = None
+    sex: str | None = None
+    age: str | None = None
+    view: str | None = None
+    join: Annotated[str, OneOf("auto", "path", "sop_uid", "patient_date")] = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelRule:
+    """What the label column or columns of a sheet mean.
+
+    Attributes:
+        task: ``single``: one class an image. ``multi``: any number of findings an image.
+            ``ordinal``: one grade an image, the grades in order. ``auto``: ``multi`` where cells
+            hold several findings or several of the 0/1 columns are 1 in one row, else ``single``.
+        separator: Between the findings of one cell.
+        uncertain: What a value such as -1, "uncertain" or "unknown" counts as: ``ignore`` leaves
+            that finding of that image out of training and measuring.
+        order: Grades from lowest to highest; empty sorts them.
+    """
+
+    task: Annotated[str, OneOf("auto", "single", "multi", "ordinal")] = "auto"
+    separator: str = "|"
+    uncertain: Annotated[str, OneOf("ignore", "negative", "positive")] = "ignore"
+    order: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FramePolicy:
+    """Which frames of a multi-frame file, or slices of a volume, become images.
+
+    All frames of a file are of one patient, and so always in one split.
+
+    Attributes:
+        frames: ``middle`` alone, ``every`` n-th, or ``all``.
+        step: The n of ``every``.
+        axis: Plane of the slices of a volume (NIfTI).
+    """
+
+    frames: Annotated[str, OneOf("middle", "every", "all")] = "middle"
+    step: Annotated[int, Between(1, 10_000)] = 10
+    axis: Annotated[str, OneOf("axial", "coronal", "sagittal")] = "axial"
+
+    def __post_init__(self) -> None:
+        """Check the limits.
+
+        Raises:
+            ConfigError: If a field is outside.
+        """
+        check_limits(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +118,17 @@ class PatientRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkippedFile:
-    """A file that was left out, and why."""
+    """A file that was left out, and why.
+
+    Attributes:
+        kind: ``unreadable``; ``not_image`` for a sound file that holds none, such as a DICOM
+            report or an RT plan; ``unmatched`` for a row of a sheet whose file isn't there, and
+            for a file without a row or class folder.
+    """
 
     path: str
     reason: str
+    kind: Annotated[str, OneOf("unreadable", "not_image", "unmatched")] = "unreadable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +165,11 @@ class ImageRecord:
         excluded: Reason why the user left it out, or None.
         window_center: Centre of the window used at import, in the file's rescaled units.
         dicom: Whitelisted header fields for the side panel, by readable name.
+        findings: Classes of a multi-label project and their values: 1 present, 0 absent, None
+            unknown. Empty in other projects.
+        study: Hash of the study; equal for the images of one.
+        site: Pseudonym such as ``Site 1``.
+        acquired: Day of acquisition, counted from a day that only the project knows.
     """
 
     id: int
@@ -96,6 +189,10 @@ class ImageRecord:
     window_center: float | None = None
     window_width: float | None = None
     dicom: dict[str, str] = field(default_factory=dict)
+    findings: dict[int, int | None] = field(default_factory=dict)
+    study: str | None = None
+    site: str | None = None
+    acquired: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +206,9 @@ class SourcePreview:
         columns: Column names of the chosen sheet.
         rows: The first rows of the sheet, as text.
         guess: Columns found by name.
+        format: How the sheet was read.
+        worksheets: Names of the worksheets, of a workbook.
+        n_matched: How many of the sheet's first 1,000 rows name a file of the source by ``guess``.
         patients: File names (not paths) and the patient id that the pattern gives, first few.
     """
 
@@ -120,6 +220,9 @@ class SourcePreview:
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
     guess: ColumnMapping = field(default_factory=ColumnMapping)
+    format: SheetFormat = field(default_factory=SheetFormat)
+    worksheets: tuple[str, ...] = ()
+    n_matched: int | None = None
     patients: tuple[tuple[str, str], ...] = ()
 
 
@@ -134,6 +237,10 @@ class ScanResult:
         positive: Positive class when there are two.
         split: The adopted split, when the sheet had one.
         patient_source: Where patient ids came from, as in ``PatientRule.source``.
+        matched: Rows of the sheet whose file was found; None, like the next three, without one.
+        rows_without_file: Rows of the sheet whose file isn't in the source.
+        files_without_row: Images of the source that the sheet doesn't name.
+        conflicts: Files whose rows disagree on the label; they stay unlabelled.
         notes: Sentences the user should read.
     """
 
@@ -145,6 +252,139 @@ class ScanResult:
     positive: str | None
     split: SplitSummary | None
     patient_source: str
+    matched: int | None = None
+    rows_without_file: int | None = None
+    files_without_row: int | None = None
+    conflicts: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelabelResult:
+    """What a sheet changed.
+
+    Attributes:
+        n_changed: Images whose label is now another one.
+        n_same: Images whose label was that already.
+    """
+
+    n_changed: int
+    n_same: int
+    matched: int
+    rows_without_file: int
+    files_without_row: int
+    conflicts: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileReport:
+    """What one file is.
+
+    Attributes:
+        kind: ``image``, ``not_image`` (a sound file that holds none) or ``unreadable``.
+        reason: Why it is no image; empty for an image.
+        format: ``DICOM``, ``PNG``, ``JPEG``, ``TIFF``, ``BMP``, ``NIfTI`` or ``NPZ``.
+        rows: Height in pixels of the stored image.
+        frames: Frames, pages, slices or array items.
+        photometric: DICOM photometric interpretation, or Pillow's mode.
+        transfer_syntax: UID; empty for other formats and where the file doesn't say.
+        stored_min: Smallest decoded value of the whole file, before any LUT or rescale.
+        stored_mean: Mean of all decoded values.
+        value_min: Smallest value of ``frame`` after the modality LUT or rescale.
+        window_center: Of the window that ``frame`` is shown with.
+        frame: The frame that ``value_*`` and the picture belong to.
+        display_png: Where the picture was written, if it was asked for.
+        notes: What was assumed, such as a missing transfer syntax.
+    """
+
+    kind: str
+    reason: str = ""
+    format: str = ""
+    rows: int | None = None
+    columns: int | None = None
+    frames: int | None = None
+    photometric: str = ""
+    transfer_syntax: str = ""
+    stored_min: float | None = None
+    stored_max: float | None = None
+    stored_mean: float | None = None
+    value_min: float | None = None
+    value_max: float | None = None
+    window_center: float | None = None
+    window_width: float | None = None
+    frame: int | None = None
+    display_png: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+SEVERITIES: Final = ("high", "medium", "low", "info")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that the audit found.
+
+    Attributes:
+        id: Row id in the project; 0 before it is stored.
+        kind: What was found, such as ``exact_duplicates`` or ``shortcut``.
+        key: Tells this finding from others of its kind from one audit to the next, so that what
+            the user accepted stays accepted.
+        severity: ``high``: results would be wrong; ``medium``: they may be; ``low``: worth a look;
+            ``info``: good to know.
+        n: Images concerned.
+        sentence: The finding in plain words, with its figures.
+        advice: What to do about it, one sentence.
+        records: Images concerned.
+        pairs: Pairs of images to be seen side by side, the most alike first.
+        figures: Numbers of the sentence by name, such as ``auroc``, ``auroc_low``.
+        remedy: Key of the change that one click makes; empty where there is none.
+        remedy_records: Images that the remedy changes.
+        note: Why the user accepted it; None while it is open.
+    """
+
+    id: int = 0
+    kind: str
+    key: str
+    severity: Annotated[str, OneOf(*SEVERITIES)]
+    n: int
+    sentence: str
+    advice: str = ""
+    records: tuple[int, ...] = ()
+    pairs: tuple[tuple[int, int], ...] = ()
+    figures: dict[str, float] = field(default_factory=dict)
+    remedy: str = ""
+    remedy_records: tuple[int, ...] = ()
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditReport:
+    """What an audit found, the worst first.
+
+    Attributes:
+        checks: Names of the checks that were made, with the reason why one could not be.
+        data_digest: Of the data that was looked at.
+    """
+
+    findings: tuple[Finding, ...]
+    n_images: int
+    checks: dict[str, str]
+    data_digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeidentifyResult:
+    """What was copied without identifiers.
+
+    Attributes:
+        skipped: Originals that aren't DICOM or couldn't be read, with the reason.
+    """
+
+    out: str
+    n_images: int
+    n_skipped: int
+    skipped: tuple[SkippedFile, ...]
     notes: tuple[str, ...] = ()
 
 

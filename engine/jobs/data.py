@@ -6,10 +6,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engine.contract.commands import Inspect, MakeSample, MakeSplit, Scan, ViewImage
+from engine.contract.commands import (
+    Deidentify,
+    ExportLabels,
+    InspectFile,
+    MakeSample,
+    MakeSplit,
+    Preview,
+    Relabel,
+    Scan,
+    ViewImage,
+)
 from engine.contract.control import Control
 from engine.contract.events import Event, JobProgressed
-from engine.contract.records import ScanResult, SourcePreview, SplitSummary
+from engine.contract.records import (
+    DeidentifyResult,
+    FileReport,
+    RelabelResult,
+    ScanResult,
+    SourcePreview,
+    SplitSummary,
+)
 from engine.project.access import open_alone
 from engine.project.store import Project
 
@@ -31,11 +48,11 @@ def make_sample(command: MakeSample, emit: Emit, control: Control) -> dict[str, 
     return {"out": command.out, "n_images": len(paths), "n_patients": n_patients}
 
 
-def inspect_source(command: Inspect, emit: Emit, control: Control) -> SourcePreview:
+def preview_source(command: Preview, emit: Emit, control: Control) -> SourcePreview:
     """Look at a source before importing it."""
-    from engine.data.preview import inspect
+    from engine.data.preview import preview
 
-    return inspect(command, emit, control)
+    return preview(command, emit, control)
 
 
 def scan_source(command: Scan, emit: Emit, control: Control) -> ScanResult:
@@ -48,6 +65,34 @@ def scan_source(command: Scan, emit: Emit, control: Control) -> ScanResult:
         return outcome.result
     with open_alone(Path(command.project), owner="an import") as project:
         return adopt_split(project, outcome)
+
+
+def inspect_one_file(command: InspectFile, emit: Emit, control: Control) -> FileReport:
+    """Say what one file is and holds."""
+    from engine.data.inspect_file import inspect_file
+
+    return inspect_file(command, emit, control)
+
+
+def relabel(command: Relabel, emit: Emit, control: Control) -> RelabelResult:
+    """Change labels from a sheet."""
+    from engine.data.relabel import relabel_from_sheet
+
+    return relabel_from_sheet(command, emit, control)
+
+
+def write_label_sheet(command: ExportLabels, emit: Emit, control: Control) -> dict[str, Any]:
+    """Write the labels as a sheet."""
+    from engine.data.relabel import export_labels
+
+    return export_labels(command, emit, control)
+
+
+def copy_without_identifiers(command: Deidentify, emit: Emit, control: Control) -> DeidentifyResult:
+    """Copy DICOM originals without identifiers."""
+    from engine.data.deidentify import deidentify
+
+    return deidentify(command, emit, control)
 
 
 def make_split(command: MakeSplit, emit: Emit, control: Control) -> SplitSummary:

@@ -6,16 +6,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.contract.commands import AddWeights, Doctor, Evaluate, Export, Predict
+from engine.contract.commands import AddWeights, Audit, Doctor, Evaluate, Export, Predict
 from engine.contract.control import Control
 from engine.contract.events import Event
-from engine.contract.records import EvaluationResult, PredictionResult
+from engine.contract.records import AuditReport, EvaluationResult, PredictionResult
 from engine.project.access import open_alone
 
 if TYPE_CHECKING:
     from engine.export.write import Exported
 
 Emit = Callable[[Event], None]
+
+
+def audit_data(command: Audit, emit: Emit, control: Control) -> AuditReport:
+    """Look for what ruins classifiers."""
+    from engine.jobs.audit import audit_project
+
+    return audit_project(command, emit, control)
 
 
 def evaluate_run(command: Evaluate, emit: Emit, control: Control) -> EvaluationResult:

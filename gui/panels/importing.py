@@ -14,7 +14,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from engine.contract.commands import Inspect, Scan
+from engine.contract.commands import Preview, Scan
 from engine.contract.config_io import from_plain
 from engine.contract.events import COMPLETED, Event, JobFinished, JobProgressed
 from engine.contract.records import ScanResult, SourcePreview
@@ -108,7 +108,7 @@ class ImportPanel(Panel):
         self._inspect(None)
 
     def _inspect(self, sheet: str | None) -> None:
-        command = Inspect(source=str(self._source), labels=sheet, patient_pattern=FIRST_PATTERN)
+        command = Preview(source=str(self._source), labels=sheet, patient_pattern=FIRST_PATTERN)
         self._sheet = sheet
         self.header.set_subtitle(self._source.name)
         self._progress.begin(self.tr("Looking at the folder"))

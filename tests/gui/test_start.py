@@ -98,7 +98,7 @@ def scans_into_project(engine, **changes):
 
 def look_at(qtbot, window, engine, source, preview):
     plain = {**to_plain(preview), "source": str(source)}
-    engine.completes("inspect", **plain)
+    engine.completes("preview", **plain)
     window.open_paths([source])
     page = window._import_page
     qtbot.waitUntil(lambda: page._stack.currentWidget() is page._form)
@@ -212,7 +212,7 @@ def test_project_inside_the_source_is_refused(qtbot, window, engine, source, mon
 
 
 def test_empty_folder_says_what_to_choose(qtbot, window, engine, source):
-    engine.completes("inspect", **to_plain(SourcePreview(source=str(source), n_files=0)))
+    engine.completes("preview", **to_plain(SourcePreview(source=str(source), n_files=0)))
     window.open_paths([source])
     page = window._import_page
     qtbot.waitUntil(lambda: page._stack.currentWidget() is page._trouble)

@@ -1,8 +1,8 @@
 """Whether the Train page keeps up with 20 events a second for ten minutes without slowing.
 
 ``python -m tests.speed.plots [--minutes 10]``: a scripted engine streams batches into the real
-window; printed are the delays of its event loop and the cost of a redraw in the first and in the
-last minute, and how much memory grew between them.
+window; printed are the delays of its event loop and the cost of a redraw in every minute, and how
+much memory grew after the first.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _BATCHES_PER_EPOCH = 200
 
 
 def main() -> None:
-    """Print the first and the last minute."""
+    """Print every minute, and the last one against the first."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=int, default=10)
     minutes = max(2, parser.parse_args().minutes)
@@ -97,10 +97,9 @@ def _measure(engine: ScriptedEngine, folder: Path, minutes: int) -> None:
         minutes_seen.append((stretch, list(redraws), len(events) - n_before))
         memory.append(psutil.Process().memory_info().rss / 2**20)
     delays.end()
-    for name, place in (("first", 0), ("last", -1)):
-        stretch, took, n_events = minutes_seen[place]
+    for minute, (stretch, took, n_events) in enumerate(minutes_seen, start=1):
         print(
-            f"{name} minute: {n_events / 60:.1f} events/s; {len(took)} redraws of the loss, "
+            f"minute {minute}: {n_events / 60:.1f} events/s; {len(took)} redraws of the loss, "
             f"median {statistics.median(took):.1f} ms, max {max(took):.1f}\n  {stretch.describe()}"
         )
     ratio = statistics.median(minutes_seen[-1][1]) / statistics.median(minutes_seen[0][1])
