@@ -144,7 +144,52 @@ _VERSION_1: Final = (
     "CREATE INDEX segments_by_kind ON segments (kind)",
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_VERSION_1,)
+_VERSION_2: Final = (
+    "ALTER TABLE sources ADD COLUMN frames TEXT NOT NULL DEFAULT '{}'",
+    "ALTER TABLE skipped ADD COLUMN kind TEXT NOT NULL DEFAULT 'unreadable'",
+    "ALTER TABLE records ADD COLUMN site TEXT",
+    "ALTER TABLE records ADD COLUMN acquired INTEGER",
+    "ALTER TABLE records ADD COLUMN pixel_hash TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE records ADD COLUMN burned_in TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE records ADD COLUMN numbers TEXT NOT NULL DEFAULT '{}'",
+    # Findings of a multi-label project: 1 present, 0 absent, NULL unknown.
+    """
+    CREATE TABLE record_findings (
+        record_id INTEGER NOT NULL REFERENCES records (id),
+        class_id INTEGER NOT NULL REFERENCES classes (id),
+        value INTEGER CHECK (value IN (0, 1)),
+        PRIMARY KEY (record_id, class_id)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX record_findings_by_class ON record_findings (class_id, value)",
+    "ALTER TABLE classes ADD COLUMN position INTEGER",
+    # Patients that a split keeps together though their ids differ.
+    """
+    CREATE TABLE patient_links (
+        patient_id INTEGER PRIMARY KEY REFERENCES patients (id),
+        with_patient INTEGER NOT NULL REFERENCES patients (id)
+    )
+    """,
+    """
+    CREATE TABLE audits (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        at REAL NOT NULL,
+        data_digest TEXT NOT NULL,
+        report TEXT NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE accepted_findings (
+        kind TEXT NOT NULL,
+        key TEXT NOT NULL,
+        at REAL NOT NULL,
+        note TEXT NOT NULL,
+        PRIMARY KEY (kind, key)
+    ) WITHOUT ROWID
+    """,
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_VERSION_1, _VERSION_2)
 """Statements that lead from version i to version i + 1."""
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 

@@ -15,7 +15,7 @@ import pytest
 from engine.contract.config import ImageContract
 from engine.contract.errors import ProjectError, StorageError
 from engine.files import long_path
-from engine.project import disk
+from engine.project import disk, labels
 from engine.project.database import check_name_length
 from engine.project.store import Project, has_project
 
@@ -259,3 +259,32 @@ def test_opening_a_project_loads_neither_torch_nor_pandas_nor_qt():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8", check=True
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_a_project_of_the_first_version_is_brought_up_to_date_with_all_that_it_held(tmp_path):
+    # Written by the program when it still made projects of that version.
+    script = (Path(__file__).parent / "project_version_1.sql").read_text(encoding="utf-8")
+    folder = tmp_path / "old.radtune"
+    for part in ("cache", "runs"):
+        (folder / part).mkdir(parents=True)
+    connection = sqlite3.connect(folder / "project.db")
+    connection.executescript(script)
+    connection.execute(f"PRAGMA application_id = {0x52544E45}")
+    connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    with Project.open(folder) as project:
+        names = {c.id: c.name for c in project.classes()}
+        records = project.records()
+        assert [names[r.class_id] for r in records] == [
+            "effusion",
+            "effusion",
+            "normal",
+            "effusion",
+        ]
+        assert [r.patient for r in records] == ["P0001", "P0001", "P0002", "P0002"]
+        assert [r.excluded for r in records] == [None, None, None, "blurred"]
+        assert [(r.site, r.acquired, r.findings) for r in records] == [(None, None, {})] * 4
+        assert labels.undo(project)  # the history came along
+        assert [r.excluded for r in project.records()] == [None] * 4
+    with Project.open(folder, read_only=True) as project:
+        assert project.db.value("PRAGMA foreign_key_check") is None

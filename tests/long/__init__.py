@@ -1,0 +1,1 @@
+"""Tests that run for minutes or hours, each started by hand; not part of the default suite."""

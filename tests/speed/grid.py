@@ -1,0 +1,153 @@
+"""Whether the data browser stays smooth with 100,000 images.
+
+``python -m tests.speed.grid [--images 100000] [--project P]``: the real window on a project of that
+many records with thumbnails (made first if none is given). Printed are the time to open it, the
+cost of a frame while the grid scrolls slowly, fast and by jumps, and how long filters and orders
+take from the click to the painted grid.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PySide6.QtCore import QSettings
+from PySide6.QtWidgets import QApplication
+
+from engine.project.records import NewRecord
+from engine.project.store import Project
+from engine.project.thumbnails import THUMBNAIL_PX, ThumbnailWriter
+from gui.app import make_application
+from gui.itemmodels.image_query import ImageQuery, SortBy
+from gui.main_window import MainWindow
+from gui.panels.data import DataPanel
+from gui.preferences import Preferences
+from gui.stages import Stage
+from gui.worker.engine_client import EngineClient
+from tests.speed.delays import live_until
+from tests.speed.machine import describe_machine
+
+_FRAME_MS = 1000 / 60
+_N_FRAMES = 300
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=100_000)
+    parser.add_argument("--project", type=Path, help="a project with thumbnails")
+    arguments = parser.parse_args()
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    print(describe_machine())
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        project = arguments.project or _make_project(folder / "large.radtune", arguments.images)
+        _measure(project.absolute(), folder)
+
+
+def _make_project(folder: Path, n_images: int) -> Path:
+    random = np.random.default_rng(0)
+    shades = random.integers(0, 255, (64, THUMBNAIL_PX, THUMBNAIL_PX), dtype=np.uint8)
+    with Project.create(folder) as project:
+        source = project.add_source(folder.parent / "images", "folder")
+        classes = [project.add_class(name) for name in ("Normal", "Pneumonia", "Effusion")]
+        with project.transaction():
+            patients = [project.patient(f"patient {k}") for k in range(n_images // 3 + 1)]
+        project.add_records(
+            [
+                NewRecord(
+                    source_id=source,
+                    path=f"series {row % 97}/image {row:06d}.dcm",
+                    row=row,
+                    class_id=classes[row // 3 % 3],
+                    patient_id=patients[row // 3],
+                    format="DICOM",
+                    modality=("DX", "CR")[row % 2],
+                    width=2048,
+                    height=2048,
+                    bits=12,
+                    dicom={"Modality": "DX", "View": "PA", "Manufacturer": "Simulated"},
+                )
+                for row in range(n_images)
+            ]
+        )
+        with ThumbnailWriter(project) as thumbnails:
+            for row in range(n_images):
+                thumbnails.append(row, shades[row % len(shades)])
+    return folder
+
+
+def _measure(project: Path, folder: Path) -> None:
+    make_application()
+    settings = QSettings(str(folder / "preferences.ini"), QSettings.Format.IniFormat)
+    window = MainWindow(EngineClient(), Preferences(settings))
+    window.resize(1366, 768)
+    window.show()
+    window.warm_up()
+    end = time.monotonic() + 4  # pages are built meanwhile, as they are for a user
+    live_until(lambda: time.monotonic() > end, 5)
+    begin = time.perf_counter()
+    window.open_project(project)
+    live_until(lambda: bool(window.session.snapshot.records), 60)
+    window.show_stage(Stage.DATA)
+    page = window.page(Stage.DATA)
+    assert isinstance(page, DataPanel)
+    page.grid.viewport().repaint()
+    n_records = len(window.session.snapshot.records)
+    print(f"{n_records:,} images: open and painted after {time.perf_counter() - begin:.2f} s")
+    _scroll(page)
+    _query(page)
+    window.close()
+
+
+def _scroll(page: DataPanel) -> None:
+    bar = page.grid.verticalScrollBar()
+    furthest = bar.maximum()
+    ways: dict[str, Callable[[int], int]] = {
+        "slowly (20 px a frame)": lambda k: 20 * k,
+        "fast (a page a frame)": lambda k: 600 * k,
+        "by jumps": lambda k: k * 7919 * 40,
+    }
+    for name, way in ways.items():
+        took = []
+        for frame in range(_N_FRAMES):
+            begin = time.perf_counter()
+            bar.setValue(way(frame) % max(1, furthest))
+            QApplication.processEvents()
+            page.grid.viewport().repaint()
+            took.append((time.perf_counter() - begin) * 1e3)
+        late = sum(ms > _FRAME_MS for ms in took)
+        print(
+            f"scrolling {name}: a frame takes median {statistics.median(took):.1f} ms, p99 "
+            f"{np.percentile(took, 99):.1f}, max {max(took):.1f}; {late} of {len(took)} later than "
+            f"{_FRAME_MS:.1f} ms"
+        )
+
+
+def _query(page: DataPanel) -> None:
+    some_class = page.session.snapshot.classes[0].id
+    for name, query in (
+        ("class", ImageQuery(class_id=some_class)),
+        ("words", ImageQuery(text="pneu 0123")),
+        ("by class", ImageQuery(sort_by=SortBy.CLASS)),
+        ("by patient", ImageQuery(sort_by=SortBy.PATIENT)),
+        ("everything by name", ImageQuery()),
+    ):
+        took = []
+        for _ in range(5):
+            begin = time.perf_counter()
+            page.filters.query_changed.emit(query)
+            QApplication.processEvents()
+            page.grid.viewport().repaint()
+            took.append((time.perf_counter() - begin) * 1e3)
+        print(f"{name}: painted after median {statistics.median(took):.0f} ms, max {max(took):.0f}")
+
+
+if __name__ == "__main__":
+    main()
