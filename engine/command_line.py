@@ -62,7 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_run_jobs(commands, common)
     _add_bundle_jobs(commands, common)
     worker = commands.add_parser("worker", help="serve the window (used by it alone)")
-    worker.add_argument("--role", choices=("data", "run"), required=True)
+    worker.add_argument("--role", choices=("data", "run", "decode"), required=True)
     return parser
 
 

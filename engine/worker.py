@@ -15,7 +15,7 @@ import queue
 import sys
 import threading
 from collections.abc import Iterable
-from typing import Final, TextIO
+from typing import Final, NoReturn, TextIO
 
 from engine.contract.commands import Command
 from engine.contract.control import Control
@@ -24,8 +24,9 @@ from engine.contract.events import Event
 from engine.contract.protocol import Request, decode_message, encode_event
 from engine.logs import log_folder
 
-ROLES: Final = ("data", "run")
+ROLES: Final = ("data", "run", "decode")
 _NICENESS: Final = 5
+_MAX_LOG_BYTES: Final = 1_000_000
 
 
 class _Inbox:
@@ -65,10 +66,14 @@ def main(role: str) -> int:
     """Serve commands until standard input ends.
 
     Args:
-        role: ``data`` loads no torch and starts at once; ``run`` loads torch while it waits.
+        role: ``data`` loads no torch and starts at once; ``run`` loads torch while it waits;
+            ``decode`` serves a data worker and speaks another language, see
+            ``engine.data.decode_messages``.
     """
     stream = claim_stdout()
     _keep_crashes(role)
+    if role == "decode":
+        _decode(stream)
     inbox = _Inbox()
     threading.Thread(target=_listen, args=(inbox,), daemon=True).start()
     _be_nice()
@@ -88,6 +93,14 @@ def main(role: str) -> int:
         execute(command, emit, control)
 
 
+def _decode(stream: TextIO) -> NoReturn:
+    """Serve a decode pool until standard input ends."""
+    _be_nice()
+    from engine.data.decode_child import serve
+
+    serve(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(stream.fileno()), "wb", buffering=0))
+
+
 def _listen(inbox: _Inbox) -> None:
     # Raw descriptor: the window's death must end the process even while it computes.
     with open(0, encoding="utf-8", closefd=False) as stream:
@@ -100,7 +113,10 @@ def _keep_crashes(role: str) -> None:
     with contextlib.suppress(OSError):
         folder = log_folder()
         folder.mkdir(parents=True, exist_ok=True)
-        faulthandler.enable((folder / f"crash-{role}.log").open("w", encoding="utf-8"))
+        path = folder / f"crash-{role}.log"
+        # Several decode processes share theirs, and one that crashed is replaced at once.
+        is_shared = role == "decode" and path.exists() and path.stat().st_size < _MAX_LOG_BYTES
+        faulthandler.enable(path.open("a" if is_shared else "w", encoding="utf-8"))
 
 
 def _be_nice() -> None:

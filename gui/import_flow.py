@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
@@ -57,6 +58,7 @@ class ImportFlow(QObject):
         self._session = session
         self._plan: ImportPlan | None = None
         self._thread: EngineThread | None = None
+        self._finished: JobFinished | None = None
         self._result: ScanResult | None = None
         self._is_new = False
         self._is_sample = False
@@ -79,7 +81,7 @@ class ImportFlow(QObject):
         """
         if self._plan is not None:
             raise ValueError("an import is under way")
-        self._plan, self._result = plan, None
+        self._plan, self._finished, self._result = plan, None, None
         if self._session.folder != plan.project:
             self._session.close_project()
         self._is_sample = plan.sample is not None
@@ -108,12 +110,18 @@ class ImportFlow(QObject):
         elif finished.kind == "sample":
             self._run(plan.scan)
         elif finished.kind == "scan":
-            self._on_scanned(plan, finished)
+            # The list of files that were left out may be long.
+            self._finished = finished
+            self._session.in_background(
+                partial(from_plain, ScanResult, finished.result), self._on_scanned
+            )
         else:
             self._end(finished)
 
-    def _on_scanned(self, plan: ImportPlan, finished: JobFinished) -> None:
-        result: ScanResult = from_plain(ScanResult, finished.result)
+    def _on_scanned(self, result: ScanResult) -> None:
+        plan, finished = self._plan, self._finished
+        if plan is None or finished is None:
+            return
         self._result = result
         try:
             self._session.open_project(plan.project)

@@ -20,6 +20,7 @@ def _title(text: str) -> Callable[[], str]:
 
 RAIL_TITLES: Final[dict[Stage, Callable[[], str]]] = {
     Stage.DATA: _title("Data"),
+    Stage.AUDIT: _title("Audit"),
     Stage.SPLIT: _title("Split"),
     Stage.MODEL: _title("Model"),
     Stage.TRAIN: _title("Train"),
@@ -35,6 +36,10 @@ def make_page(stage: Stage, session: Session) -> Panel:
             from gui.panels.data import DataPanel
 
             return DataPanel(session)
+        case Stage.AUDIT:
+            from gui.panels.audit import AuditPanel
+
+            return AuditPanel(session)
         case Stage.SPLIT:
             from gui.panels.split import SplitPanel
 

@@ -21,6 +21,7 @@ _MODULES: Final = (
     "engine.project.store",
     "gui.panels.importing",
     "gui.panels.data",
+    "gui.panels.audit",
     "gui.panels.split",
     "pyqtgraph",  # the slow one: a third of a second, for the plots
     "gui.panels.model",

@@ -209,12 +209,12 @@ class JobController(QObject):
             The thread, for requests such as ``cancel``.
         """
         job = _Job(EngineThread(self._client, command), on_finished, on_event, parent=self)
+        self._jobs.append(job)  # before it is told: who hears it may ask what runs
         if not is_quiet:
             job.progressed.connect(self.progressed)
             job.ended.connect(self.ended)
             self.started.emit(KIND_OF[type(command)])
         job.thread_ended.connect(self._forget)
-        self._jobs.append(job)
         job.engine_thread.start()
         return job.engine_thread
 

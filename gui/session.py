@@ -18,6 +18,7 @@ from engine.contract.config import ExperimentConfig, preset_config
 from engine.contract.errors import EngineError
 from engine.contract.events import COMPLETED, FAILED, STOPPED, JobFinished, RunFinished
 from engine.contract.records import (
+    AuditReport,
     ClassSummary,
     EvaluationResult,
     ImageRecord,
@@ -39,10 +40,27 @@ if TYPE_CHECKING:
     from engine.project.thumbnails import Thumbnails
 
 _FINISHED: Final = (COMPLETED, STOPPED)
-_CHANGING_JOBS: Final = frozenset({"scan", "split", "evaluate"})
+_CHANGING_JOBS: Final = frozenset({"scan", "audit", "split", "evaluate"})
 """Jobs after which a project holds something else."""
 _RECORD_EDITS: Final = frozenset({"set_labels", "exclude", "include"})
 """Edits whose first argument names the only records that change."""
+_NOTE_EDITS: Final = frozenset({"accept_finding", "reopen_finding"})
+"""Edits after which only the notes of the audit differ."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownImages:
+    """Images that the Data page was asked to show, and no others.
+
+    Attributes:
+        title: What they are, in a few words.
+        ids: The images.
+        current: The one to select, or None for the first.
+    """
+
+    title: str
+    ids: tuple[int, ...]
+    current: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +68,8 @@ class Snapshot:
     """What a project held when it was last read; pages draw from it, never from the database.
 
     Attributes:
+        audit: What the newest audit found, with the notes of what was accepted since.
+        is_audit_stale: Whether the data have changed since.
         can_undo, can_redo: Whether there is a change of labels or classes to take back or repeat.
         patient_sources: Where they came from, in the words of ``PatientRule``; empty if unknown.
         patient_units: What patient ids really tell apart: ``patient``, ``study`` or ``file``.
@@ -61,6 +81,8 @@ class Snapshot:
     skipped: tuple[SkippedFile, ...] = ()
     split: SplitSummary | None = None
     is_split_stale: bool = False
+    audit: AuditReport | None = None
+    is_audit_stale: bool = False
     runs: tuple[RunSummary, ...] = ()
     n_patients: int = 0
     can_undo: bool = False
@@ -89,23 +111,31 @@ def read_snapshot(folder: Path) -> Snapshot:
     from engine.project.store import Project
 
     with Project.open(folder, read_only=True) as project:
-        return _snapshot(project, folder, tuple(project.records()))
+        return _snapshot(project, folder, tuple(project.records()), project.audit())
 
 
 def read_changes(before: Snapshot, folder: Path, changed: Sequence[int]) -> Snapshot:
     """Read a project after some records changed; the others are taken from ``before``.
 
-    Reading 100,000 records takes most of a second, too long for a label key.
+    Reading 100,000 records takes most of a second, too long for a label key. No records at all
+    means that a finding of the audit was accepted or opened again.
     """
     from engine.project.store import Project
 
     with Project.open(folder, read_only=True) as project:
+        if not changed:
+            return _snapshot(project, folder, before.records, project.audit())
         fresh = {record.id: record for record in project.records(changed)}
         records = tuple(fresh.get(record.id, record) for record in before.records)
-        return _snapshot(project, folder, records)
+        return _snapshot(project, folder, records, before.audit)
 
 
-def _snapshot(project: Project, folder: Path, records: tuple[ImageRecord, ...]) -> Snapshot:
+def _snapshot(
+    project: Project,
+    folder: Path,
+    records: tuple[ImageRecord, ...],
+    audit: AuditReport | None,
+) -> Snapshot:
     from engine.project.labels import can_redo, can_undo
 
     units = project.db.all("SELECT origin, count(*) FROM patients GROUP BY origin")
@@ -116,6 +146,8 @@ def _snapshot(project: Project, folder: Path, records: tuple[ImageRecord, ...]) 
         skipped=tuple(project.skipped()),
         split=project.split_summary(),
         is_split_stale=project.split_is_stale(),
+        audit=audit,
+        is_audit_stale=project.audit_is_stale(),
         runs=project.runs(),
         n_patients=len({record.patient_id for record in records}),
         can_undo=can_undo(project),
@@ -131,6 +163,7 @@ class Session(QObject):
 
     Attributes:
         config: Choices for the next run.
+        shown_images: Images that the Data page was asked to show, or None.
         shown_run: Run that the Evaluate page was asked to show, or empty.
         exported_bundle: Folder of the bundle written last, which Apply offers first, or empty.
 
@@ -157,6 +190,7 @@ class Session(QObject):
         self.device: dict[str, Any] = {}
         self.config: ExperimentConfig = preset_config("quick")
         self.is_model_chosen = False
+        self.shown_images: ShownImages | None = None
         self.shown_run = ""
         self.exported_bundle = ""
         self._folder: Path | None = None
@@ -239,6 +273,7 @@ class Session(QObject):
         self._folder, self._project, self._lock = folder, project, lock
         self._thumbnails = Thumbnails(project)
         self.is_model_chosen = False
+        self.shown_images = None
         self.shown_run = self.exported_bundle = ""
         self.project_changed.emit()
         self.reload()
@@ -269,7 +304,7 @@ class Session(QObject):
             self.in_background(lambda: self._read(folder), self._take_snapshot)
 
     def change(self, edit: Callable[..., Any], *arguments: Any) -> None:
-        """Apply one of ``engine.project.labels``'s edits off the window's thread, then reload.
+        """Apply an edit such as ``engine.project.labels``'s off the window's thread, then reload.
 
         Args:
             edit: Takes the project and the arguments.
@@ -280,7 +315,9 @@ class Session(QObject):
         if self._folder is None:
             return
         folder = self._folder
-        changed = arguments[0] if edit.__name__ in _RECORD_EDITS else None
+        changed: Sequence[int] | None = () if edit.__name__ in _NOTE_EDITS else None
+        if edit.__name__ in _RECORD_EDITS:
+            changed = arguments[0]
 
         def apply() -> Snapshot:
             with Project.open(folder) as project:
@@ -339,10 +376,15 @@ class Session(QObject):
         """Return what the stage rules look at."""
         shown = self.snapshot
         finished = shown.finished_runs
+        findings = shown.audit.findings if shown.audit is not None else ()
         return ProjectFacts(
             has_project=self._project is not None,
             n_images=len(shown.records),
             n_classes=sum(1 for c in shown.classes_in_use if c.n_images),
+            has_audit=shown.audit is not None,
+            is_audit_stale=shown.is_audit_stale,
+            n_serious=sum(1 for f in findings if f.severity == "high" and f.note is None),
+            is_auditing=self.jobs.is_busy_with("audit"),
             has_split=shown.split is not None,
             is_split_stale=shown.is_split_stale,
             is_importing=self.jobs.is_busy_with("scan"),

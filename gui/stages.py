@@ -13,6 +13,7 @@ class Stage(Enum):
     """A page of the window, in the order of the job."""
 
     DATA = "data"
+    AUDIT = "audit"
     SPLIT = "split"
     MODEL = "model"
     TRAIN = "train"
@@ -29,12 +30,18 @@ class ProjectFacts:
 
     Attributes:
         n_classes: Classes in use that hold images.
+        is_audit_stale: Whether the data have changed since the newest audit.
+        n_serious: Open findings of the audit that would make results wrong.
         is_run_stale: Whether data or split have changed since the newest finished run.
     """
 
     has_project: bool = False
     n_images: int = 0
     n_classes: int = 0
+    has_audit: bool = False
+    is_audit_stale: bool = False
+    n_serious: int = 0
+    is_auditing: bool = False
     has_split: bool = False
     is_split_stale: bool = False
     is_importing: bool = False
@@ -56,6 +63,8 @@ def stage_state(stage: Stage, facts: ProjectFacts) -> StageState:
             if is_data_ready:
                 return StageState.DONE
             return StageState.READY if facts.has_project else StageState.EMPTY
+        case Stage.AUDIT:
+            return _of_audit(facts)
         case Stage.SPLIT:
             if not is_data_ready:
                 return StageState.EMPTY
@@ -74,6 +83,18 @@ def stage_state(stage: Stage, facts: ProjectFacts) -> StageState:
             return _of_results(facts.has_finished_run, facts.has_evaluation, facts.is_run_stale)
         case Stage.APPLY:
             return StageState.READY if facts.has_finished_run else StageState.EMPTY
+
+
+def _of_audit(facts: ProjectFacts) -> StageState:
+    if facts.is_auditing:
+        return StageState.ACTIVE
+    if facts.n_images == 0:
+        return StageState.EMPTY
+    if not facts.has_audit:
+        return StageState.READY
+    if facts.is_audit_stale:
+        return StageState.STALE
+    return StageState.ALERT if facts.n_serious else StageState.DONE
 
 
 def _of_results(is_ready: bool, is_done: bool, is_stale: bool) -> StageState:

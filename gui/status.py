@@ -25,6 +25,10 @@ __all__ = ["StatusPresenter"]
 _STAGE_OF_JOB = {
     "sample": Stage.DATA,
     "scan": Stage.DATA,
+    "relabel": Stage.DATA,
+    "export_labels": Stage.DATA,
+    "deidentify": Stage.DATA,
+    "audit": Stage.AUDIT,
     "split": Stage.SPLIT,
     "evaluate": Stage.EVALUATE,
     "export": Stage.APPLY,

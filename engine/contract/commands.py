@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 from engine.contract.config import ExperimentConfig
 from engine.contract.errors import ConfigError
-from engine.contract.limits import Between, check_limits
+from engine.contract.limits import Between, OneOf, check_limits
 from engine.contract.records import (
     ColumnMapping,
     FramePolicy,
@@ -38,12 +38,16 @@ class Preview:
 
     Attributes:
         sheet: How the sheet is to be read.
+        columns: Columns of the sheet; empty fields are found.
+        label_rule: What the label columns mean.
     """
 
     source: str
     labels: str | None = None
     patient_pattern: str | None = None
     sheet: SheetFormat = field(default_factory=SheetFormat)
+    columns: ColumnMapping = field(default_factory=ColumnMapping)
+    label_rule: LabelRule = field(default_factory=LabelRule)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +72,9 @@ class Scan:
         source: A folder (or one file) of images.
         labels: A CSV with labels; None looks for one in the folder, else uses class folders.
         sheet: How the sheet is to be read.
+        labels_from: Where the classes come from. ``auto``: a sheet that has them, else class
+            folders. ``sheet``: a sheet alone. ``folders``: class folders alone; a sheet that is
+            named gives patients and the like.
         columns: Columns of the sheet; empty fields are found by name.
         label_rule: What the label columns mean.
         frames: Which frames of files with several are imported.
@@ -77,6 +84,7 @@ class Scan:
     source: str
     project: str
     labels: str | None = None
+    labels_from: Annotated[str, OneOf("auto", "sheet", "folders")] = "auto"
     sheet: SheetFormat = field(default_factory=SheetFormat)
     columns: ColumnMapping = field(default_factory=ColumnMapping)
     label_rule: LabelRule = field(default_factory=LabelRule)

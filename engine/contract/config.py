@@ -27,7 +27,9 @@ class ImageContract:
         padding: Where letterboxed borders get their value: ``black`` is 0, ``edge_mean`` the mean
             of the image's outer frame.
         window: ``file`` uses the window stored in a DICOM file where there is one and robust
-            percentiles otherwise; ``robust`` always uses the percentiles; ``full`` the full range.
+            percentiles otherwise; ``name:LUNG`` the window that the file calls so, where it has
+            several, and otherwise the same as ``file``; ``robust`` always uses the percentiles;
+            ``full`` the full range.
         channels: 1 for grey images (repeated for three-channel backbones), 3 for colour.
         depth_bits: Depth of the cached pixels, after windowing.
     """
@@ -35,7 +37,7 @@ class ImageContract:
     size_px: Annotated[int, Between(32, 1024)] = 224
     fit: Annotated[str, OneOf("letterbox", "center_crop")] = "letterbox"
     padding: Annotated[str, OneOf("black", "edge_mean")] = "black"
-    window: Annotated[str, OneOf("file", "robust", "full")] = "file"
+    window: Annotated[str, OneOf("file", "robust", "full", named="name:")] = "file"
     channels: Annotated[int, Between(1, 3)] = 1
     depth_bits: Annotated[int, Between(8, 16)] = 8
 

@@ -6,6 +6,7 @@ import json
 import math
 import types
 from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from engine.contract.config import SCHEMA_VERSION, ExperimentConfig
@@ -84,9 +85,8 @@ def _from_union(target: Any, value: Any, path: str) -> Any:
 
 def _from_mapping(target: type, value: Any, path: str) -> Any:
     _expect(isinstance(value, dict), path, "a mapping", value)
-    hints = get_type_hints(target, include_extras=True)
-    names = {f.name for f in fields(target) if f.init}
-    if unknown := sorted(set(value) - names):
+    hints = _fields_of(target)
+    if unknown := sorted(set(value) - set(hints)):
         raise ConfigError(
             f"The setting {_join(path, unknown[0])} is not known to this version.",
             remedy="Remove it, or open the file with the version of RadTune that wrote it.",
@@ -98,6 +98,12 @@ def _from_mapping(target: type, value: Any, path: str) -> Any:
         raise ConfigError(
             f"{path or target.__name__} is incomplete: {error}.", remedy="Add the missing values."
         ) from error
+
+
+@cache  # resolving type hints takes longer than everything else
+def _fields_of(target: type) -> dict[str, Any]:
+    hints = get_type_hints(target, include_extras=True)
+    return {f.name: hints[f.name] for f in fields(target) if f.init}
 
 
 def _from_sequence(target: Any, value: Any, path: str) -> tuple[Any, ...]:

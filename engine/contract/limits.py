@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from engine.contract.errors import ConfigError
+
+_LONGEST_NAME: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +35,31 @@ def _plain(value: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """One of a few named choices."""
+    """One of a few named choices.
+
+    Attributes:
+        choices: The choices.
+        named: Beginning of a further choice that the user's own data name, such as ``name:``,
+            which must go on with 1 to 64 printable letters; empty if there is none.
+    """
 
     choices: tuple[str, ...]
+    named: str = ""
 
-    def __init__(self, *choices: str) -> None:
+    def __init__(self, *choices: str, named: str = "") -> None:
         object.__setattr__(self, "choices", choices)
+        object.__setattr__(self, "named", named)
 
     def problem(self, value: Any) -> str | None:
         """Return what is wrong with ``value``, or None."""
         if value in self.choices:
             return None
-        return f"must be one of {', '.join(self.choices)}, not {value!r}"
+        if self.named and isinstance(value, str) and value.startswith(self.named):
+            name = value.removeprefix(self.named)
+            if name.strip() and name.isprintable() and len(name) <= _LONGEST_NAME:
+                return None
+        choices = [*self.choices, *([f"{self.named}…"] if self.named else [])]
+        return f"must be one of {', '.join(choices)}, not {value!r}"
 
 
 Limit = Between | OneOf

@@ -37,6 +37,7 @@ class ColumnMapping:
         label: Holds the class, several findings in a cell, or a grade.
         labels: One column per class with 0 and 1 (or no and yes), instead of ``label``.
         date: Study date; together with ``patient`` it can stand for the file.
+        frame: Frame, page or slice that the row is about, from 0, of files with several.
         join: What a row is matched by: ``path`` is a path or a file name, ``sop_uid`` a SOP
             Instance UID, ``patient_date`` patient and study date; ``auto`` finds out.
     """
@@ -53,6 +54,7 @@ class ColumnMapping:
     sex: str | None = None
     age: str | None = None
     view: str | None = None
+    frame: str | None = None
     join: Annotated[str, OneOf("auto", "path", "sop_uid", "patient_date")] = "auto"
 
 
@@ -67,12 +69,16 @@ class LabelRule:
         separator: Between the findings of one cell.
         uncertain: What a value such as -1, "uncertain" or "unknown" counts as: ``ignore`` leaves
             that finding of that image out of training and measuring.
+        blank: What a blank 0/1 cell counts as, in a row with other values. ``auto``: absent in
+            columns where blanks are more common than zeros (marks alone, or findings that were
+            not mentioned), unknown in others.
         order: Grades from lowest to highest; empty sorts them.
     """
 
     task: Annotated[str, OneOf("auto", "single", "multi", "ordinal")] = "auto"
     separator: str = "|"
     uncertain: Annotated[str, OneOf("ignore", "negative", "positive")] = "ignore"
+    blank: Annotated[str, OneOf("auto", "absent", "unknown")] = "auto"
     order: tuple[str, ...] = ()
 
 
@@ -170,6 +176,7 @@ class ImageRecord:
         study: Hash of the study; equal for the images of one.
         site: Pseudonym such as ``Site 1``.
         acquired: Day of acquisition, counted from a day that only the project knows.
+        age: In years.
     """
 
     id: int
@@ -193,6 +200,9 @@ class ImageRecord:
     study: str | None = None
     site: str | None = None
     acquired: int | None = None
+    view: str | None = None
+    sex: str | None = None
+    age: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,10 +215,17 @@ class SourcePreview:
         tables: Label sheets found in the folder, relative paths.
         columns: Column names of the chosen sheet.
         rows: The first rows of the sheet, as text.
-        guess: Columns found by name.
+        guess: Columns that the user named, else found; its ``join`` is what rows were matched by.
         format: How the sheet was read.
         worksheets: Names of the worksheets, of a workbook.
-        n_matched: How many of the sheet's first 1,000 rows name a file of the source by ``guess``.
+        n_checked: How many rows of the sheet were tried, the first 1,000 at most.
+        n_matched: How many of them belong to a file of the source by ``guess``; None without a
+            sheet, or where nothing says what a row is about.
+        task: What the label columns give: ``single``, ``multi`` or ``ordinal``; empty without.
+        classes: Classes or findings of the tried rows, with the number of rows that have each.
+        numbers: Numeric columns without a role that will be kept for the audit.
+        withheld: Numeric columns that look like an identifier, a date or a phone number.
+        notes: Sentences on the sheet that the user should read.
         patients: File names (not paths) and the patient id that the pattern gives, first few.
     """
 
@@ -222,7 +239,13 @@ class SourcePreview:
     guess: ColumnMapping = field(default_factory=ColumnMapping)
     format: SheetFormat = field(default_factory=SheetFormat)
     worksheets: tuple[str, ...] = ()
+    n_checked: int = 0
     n_matched: int | None = None
+    task: str = ""
+    classes: tuple[tuple[str, int], ...] = ()
+    numbers: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     patients: tuple[tuple[str, str], ...] = ()
 
 

@@ -10,6 +10,7 @@ References:
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Final
 
 _J2K_START: Final = b"\xff\x4f\xff\x51"  # start of codestream, then the image size marker
@@ -17,18 +18,38 @@ _J2K_SEARCHED_BYTES: Final = 4096  # a JP2 wrapper may come first, though DICOM 
 _MOST_TILES: Final = 4096
 _MOST_LEVELS: Final = 32
 _LOSSLESS_FRAMES: Final = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
+_DCT_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
+"""Baseline, extended and progressive, with Huffman or arithmetic coding; not hierarchical."""
+_PLAIN_LOSSLESS_FRAME: Final = 0xC3
 _JPEG_LS_FRAME: Final = 0xF7
 # Start of frame of every JPEG process, and of JPEG-LS; not the tables between them.
 _FRAMES: Final = (frozenset(range(0xC0, 0xD0)) | {_JPEG_LS_FRAME}) - {0xC4, 0xC8, 0xCC}
 _HUFFMAN, _SCAN = 0xC4, 0xDA
 # Tables, restart interval, JPEG-LS parameters, application data and comments.
-_SKIPPED: Final = frozenset({0xDB, 0xDD, 0xF8, 0xFE, *range(0xE0, 0xF0)})
+_SKIPPED: Final = frozenset({0xCC, 0xDB, 0xDD, 0xF8, 0xFE, *range(0xE0, 0xF0)})
 _AFTER_SCAN: Final = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")
 """The next marker in coded data, other than stuffing and restarts."""
 _MAY_FOLLOW: Final = frozenset({0xD9, _HUFFMAN, _SCAN, *_SKIPPED})
 
 
-def check_stream(stream: bytes, rows: int, columns: int, samples: int, bits: int) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamFacts:
+    """What a compressed frame says about itself.
+
+    Attributes:
+        process: ``dct`` (baseline, extended or progressive JPEG), ``lossless`` (JPEG), ``jpeg_ls``
+            or ``jpeg_2000`` (also High-Throughput).
+        bits: Bits per sample.
+    """
+
+    process: str
+    rows: int
+    columns: int
+    samples: int
+    bits: int
+
+
+def check_stream(stream: bytes, rows: int, columns: int, samples: int, bits: int) -> StreamFacts:
     """Check that a JPEG, JPEG-LS or JPEG 2000 stream holds such an image and is well-formed.
 
     Args:
@@ -36,21 +57,28 @@ def check_stream(stream: bytes, rows: int, columns: int, samples: int, bits: int
         rows: As in the data set.
         columns: Likewise.
         samples: Samples per pixel.
-        bits: Bits allocated per sample.
+        bits: Most bits per sample that there is room for.
+
+    Returns:
+        What the stream says, which decides the codec: a transfer syntax can be wrong.
 
     Raises:
         ValueError: If it doesn't, or is no such stream.
     """
     start = stream.find(_J2K_START, 0, _J2K_SEARCHED_BYTES)
     if start >= 0:
-        height, width = _jpeg_2000_size(stream, start + 4)
+        facts = _jpeg_2000_facts(stream, start + 4)
     else:
-        height, width = _jpeg_size(stream, samples, bits)
-    if (height, width) != (rows, columns):
-        raise ValueError(f"the stream holds {height} x {width} pixels, not {rows} x {columns}")
+        facts = _jpeg_facts(stream, samples, bits)
+    if (facts.rows, facts.columns) != (rows, columns):
+        size = f"{facts.rows} x {facts.columns}"
+        raise ValueError(f"the stream holds {size} pixels, not {rows} x {columns}")
+    if facts.samples != samples:
+        raise ValueError(f"the stream holds {facts.samples} components, not {samples}")
+    return facts
 
 
-def _jpeg_2000_size(stream: bytes, at: int) -> tuple[int, int]:
+def _jpeg_2000_facts(stream: bytes, at: int) -> StreamFacts:
     """Read the SIZ marker: extent, offset, tile size and tile offset of the reference grid."""
     fields = [_number(stream, at + 4 + 4 * i, 4) for i in range(8)]
     right, bottom, left, top, tile_width, tile_height, tile_left, tile_top = fields
@@ -63,12 +91,19 @@ def _jpeg_2000_size(stream: bytes, at: int) -> tuple[int, int]:
     coding = stream.find(b"\xff\x52", at, at + 4096)  # COD
     if coding >= 0 and _number(stream, coding + 9, 1) > _MOST_LEVELS:
         raise ValueError("too many decomposition levels")
-    return height, width
+    depth = _number(stream, at + 38, 1)  # the highest bit says whether it is signed
+    return StreamFacts(
+        process="jpeg_2000",
+        rows=height,
+        columns=width,
+        samples=_number(stream, at + 36, 2),
+        bits=(depth & 127) + 1,
+    )
 
 
-def _jpeg_size(stream: bytes, samples: int, bits: int) -> tuple[int, int]:
-    """Walk the marker segments to the first scan and return the size in the frame header."""
-    at, frame, size = 2, 0, (0, 0)
+def _jpeg_facts(stream: bytes, samples: int, bits: int) -> StreamFacts:
+    """Walk the marker segments to the first scan and return what the frame header says."""
+    at, frame, size, depth = 2, 0, (0, 0), 0
     if not stream.startswith(b"\xff\xd8"):
         raise ValueError("no JPEG stream")
     while True:
@@ -82,7 +117,7 @@ def _jpeg_size(stream: bytes, samples: int, bits: int) -> tuple[int, int]:
         if marker == _SCAN:
             break
         if marker in _FRAMES and not frame:
-            frame, size = marker, _frame_size(body, samples, bits)
+            frame, size, depth = marker, _frame_size(body, samples, bits), body[0]
         elif marker == _HUFFMAN:
             _check_huffman(body)
         elif marker not in _SKIPPED:
@@ -91,7 +126,19 @@ def _jpeg_size(stream: bytes, samples: int, bits: int) -> tuple[int, int]:
     _check_scan(body, frame, samples)
     if frame != _JPEG_LS_FRAME:  # stuffed in another way
         _check_coded(stream, at + 4 + len(body))
-    return size
+    return StreamFacts(
+        process=_process(frame), rows=size[0], columns=size[1], samples=samples, bits=depth
+    )
+
+
+def _process(frame: int) -> str:
+    if frame in _DCT_FRAMES:
+        return "dct"
+    if frame == _PLAIN_LOSSLESS_FRAME:
+        return "lossless"
+    if frame == _JPEG_LS_FRAME:
+        return "jpeg_ls"
+    raise ValueError("a process that no codec here knows")
 
 
 def _frame_size(body: bytes, samples: int, bits: int) -> tuple[int, int]:

@@ -1,166 +1,182 @@
-"""Keeps what an import read: pixels as they come, the records all at once at the end.
+"""Keeps what an import read as it comes, so that it can be cut off and continued at any time.
 
-Until :meth:`ImportWriter.keep`, no record exists; an import that is canceled, fails, or is cut off
-leaves the project's images as they were.
+Pixels and thumbnails go into segments, facts into the project's staging tables; both become part of
+the project at the end, all at once. What was read in the last second or two, or the last fiftieth
+of the time, is what a power cut costs.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from pathlib import Path
+import contextlib
+import datetime
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 from types import TracebackType
-from typing import Any, Self
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Final, Self
 
 from engine.contract.config import ImageContract
+from engine.contract.errors import EngineError
 from engine.contract.records import SkippedFile
-from engine.data.decoded import DecodedImage
+from engine.data.decode_messages import DecodedFrame, ImageFacts
 from engine.data.pixels import pixel_kind, pixel_shape, pixel_type
-from engine.data.sheet import Item
 from engine.project.records import NewRecord
-from engine.project.segments import SegmentWriter
+from engine.project.segments import FullSegment, SegmentWriter
+from engine.project.staging import StagedImage, Staging
 from engine.project.store import Project
-from engine.project.thumbnails import COLOUR_KIND, GREY_KIND, ThumbnailWriter
+from engine.project.thumbnails import ThumbnailWriter
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadFile:
-    """One file, read and made small.
-
-    Attributes:
-        image: Its facts; the full-size values have been let go.
-        pixels: As the project's contract wants them.
-        thumbnail: uint8, ``(128, 128)`` or ``(128, 128, 3)``.
-    """
-
-    item: Item
-    facts: DecodedImage
-    pixels: NDArray[Any]
-    thumbnail: NDArray[np.uint8]
-    window: tuple[float, float]
-    status: os.stat_result
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    record: NewRecord
-    label: str | None
-    patient: str | None
-    study_uid: str | None
+_MOST_ROWS: Final = 2048
+_LEAST_S: Final = 1.0
+_SHARE_OF_TIME: Final = 0.02
+_FEW: Final = 4096
+Stamp = tuple[int, int]
 
 
 class ImportWriter:
-    """Writes one import into a project; a context manager that discards what wasn't kept."""
+    """Writes one import; a context manager that keeps what was written, however it ends."""
 
-    def __init__(self, project: Project, contract: ImageContract) -> None:
-        """Prepare; nothing is written before the first file."""
+    def __init__(self, project: Project, staging: Staging, contract: ImageContract) -> None:
+        """Prepare; nothing is written before the first image."""
         self._project = project
-        self._contract = contract
-        self._first_row = self._next_row = project.next_row()
-        self._pending: list[_Pending] = []
-        self._texts: dict[str, str] = {}
-        self._is_kept = False
-        self._kind = pixel_kind(contract)
+        self._staging = staging
+        self._next_row = project.next_row()
         self._pixels = SegmentWriter(
-            project, self._kind, pixel_shape(contract), pixel_type(contract)
+            project,
+            pixel_kind(contract),
+            pixel_shape(contract),
+            pixel_type(contract),
+            import_id=staging.id,
         )
-        self._thumbnails = ThumbnailWriter(project)
+        self._thumbnails = ThumbnailWriter(project, import_id=staging.id)
+        self._images: list[StagedImage] = []
+        self._skipped: list[tuple[SkippedFile, Stamp | None]] = []
+        self._began = self._sealed_at = time.monotonic()
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="seal")
+        self._seal: _Seal | None = None
+        self._hashed = lru_cache(_FEW)(project.hashed)
+        self._study = lru_cache(_FEW)(project.study)
+        self._site = lru_cache(_FEW)(project.site)
+        self._day = lru_cache(_FEW)(project.day)
 
-    def add(self, file: ReadFile, *, patient: str | None, allows_study: bool) -> None:
-        """Write the pixels of a file and remember its facts.
+    def add(self, path: str, frame: DecodedFrame) -> None:
+        """Write an image and remember its facts.
 
         Args:
-            file: What was read.
-            patient: Raw patient id, kept in memory until it is hashed.
-            allows_study: Whether the study may stand in for an unknown patient.
+            path: The file, relative to the source.
+            frame: With pixels and thumbnail.
 
         Raises:
             StorageError: If the disk is full or read-only.
         """
+        assert frame.pixels is not None
+        assert frame.thumbnail is not None
         row = self._next_row
-        self._pixels.append(file.pixels, [row])
-        self._thumbnails.append(row, file.thumbnail)
-        study_uid = file.facts.study_uid if patient is not None or allows_study else None
-        self._pending.append(_Pending(self._record(file, row), file.item.label, patient, study_uid))
         self._next_row += 1
+        try:
+            self._pixels.append(frame.pixels, [row])
+            self._thumbnails.append(row, frame.thumbnail)
+        except EngineError:
+            self._images = []  # what wasn't on the disk yet went with the segment
+            raise
+        facts = frame.facts
+        patient = self._hashed(facts.patient_id) if facts.patient_id else None
+        record = self._record(path, row, facts)
+        self._images.append(StagedImage(record, patient, facts.is_color, facts.notes))
 
-    def _record(self, file: ReadFile, row: int) -> NewRecord:
-        facts, found = file.facts, file.facts.covariates
+    def skip(self, file: SkippedFile, stamp: Stamp | None, *, has_images: bool) -> None:
+        """Remember that a file can't be read.
+
+        Args:
+            file: The file and the reason.
+            stamp: Its size and time of change, where known.
+            has_images: Whether images of it came before, which are to be forgotten.
+        """
+        if has_images:
+            if self._seal is not None:
+                self._enter_seal()
+            self._images = [image for image in self._images if image.record.path != file.path]
+            self._staging.drop([file.path])
+        self._skipped.append((file, stamp))
+
+    def _record(self, path: str, row: int, facts: ImageFacts) -> NewRecord:
+        found = facts.covariates
+        date = None if facts.acquired is None else datetime.date.fromordinal(facts.acquired)
         return NewRecord(
-            source_id=0,  # entered together with the records
-            path=file.item.path,
+            source_id=0,  # decided at the end, like class and patient
+            path=path,
             row=row,
             frame=facts.frame,
+            n_frames=facts.n_frames,
+            study=self._study(facts.study_uid),
+            site=self._site(facts.site),
+            acquired=self._day(date),
             format=facts.format,
             modality=facts.modality,
             photometric=facts.photometric,
             width=facts.width,
             height=facts.height,
             bits=facts.bits,
-            window_center=file.window[0],
-            window_width=file.window[1],
+            window_center=facts.window[0],
+            window_width=facts.window[1],
             view=found.get("view"),
             sex=found.get("sex"),
             age=float(found["age"]) if "age" in found else None,
             device=found.get("device"),
-            # Most values are the same in thousands of files.
-            dicom={name: self._texts.setdefault(t, t) for name, t in facts.dicom.items()},
-            n_bytes=file.status.st_size,
-            mtime_ns=file.status.st_mtime_ns,
-            sha256=file.sha256,
+            dicom=facts.dicom,
+            burned_in=facts.burned_in,
+            pixel_hash=facts.pixel_hash,
+            n_bytes=facts.n_bytes,
+            mtime_ns=facts.mtime_ns,
+            sha256=facts.sha256,
         )
 
-    def labels(self) -> list[str]:
-        """Return the classes of the files read so far, in alphabetical order."""
-        found = {p.label.casefold(): p.label for p in reversed(self._pending) if p.label}
-        return [found[key] for key in sorted(found)]
+    def between_files(self) -> None:
+        """Put what was read since the last time out of reach of a power cut, if it is time.
 
-    def keep(self, root: Path, kind: str, skipped: Iterable[SkippedFile]) -> dict[str, int]:
-        """Make everything count, in one transaction, and return record ids by path.
-
-        Args:
-            root: The source folder.
-            kind: Where its labels come from.
-            skipped: Files that were left out.
+        The disk is waited for in another thread, while files go on being read.
 
         Raises:
             StorageError: If the disk is full or read-only.
         """
-        self._pixels.commit()
-        self._thumbnails.commit()
-        project = self._project
-        with project.transaction():
-            source_id = project.add_source(root, kind)
-            project.image_contract = self._contract
-            records = self._entered(source_id)
-            ids = project.add_records(records)
-            project.add_skipped(source_id, skipped)
-        self._is_kept = True
-        return {record.path: id_ for record, id_ in zip(records, ids, strict=True)}
+        if self._seal is not None:
+            if not self._seal.is_on_disk:
+                return
+            self._enter_seal()
+        now = time.monotonic()
+        wanted_s = max(_LEAST_S, (now - self._began) * _SHARE_OF_TIME)
+        if now - self._sealed_at >= wanted_s or len(self._images) >= _MOST_ROWS:
+            self._begin_seal()
+            self._sealed_at = now
 
-    def _entered(self, source_id: int) -> list[NewRecord]:
-        """Return the records with the ids of their source, classes and patients."""
-        project = self._project
-        classes = {name.casefold(): project.add_class(name) for name in self.labels()}
-        patients: dict[str, int] = {}
-        records = []
-        for pending in self._pending:
-            raw, label = pending.patient, pending.label
-            if raw is not None and raw not in patients:
-                patients[raw] = project.patient(raw)
-            changes: dict[str, Any] = {
-                "source_id": source_id,
-                "class_id": None if label is None else classes[label.casefold()],
-                "patient_id": None if raw is None else patients[raw],
-                "study": project.study(pending.study_uid),
-            }
-            records.append(replace(pending.record, **changes))
-        return records
+    def finish(self) -> None:
+        """Put everything that was read out of reach of a power cut.
+
+        Raises:
+            StorageError: If the disk is full or read-only.
+        """
+        if self._seal is not None:
+            self._enter_seal()
+        self._begin_seal()
+        self._enter_seal()
+
+    def _begin_seal(self) -> None:
+        pixels = self._pixels.rotate()
+        segments = [*([] if pixels is None else [pixels]), *self._thumbnails.rotate()]
+        self._seal = _Seal(segments, self._images, self._skipped, self._disk)
+        self._images, self._skipped = [], []
+
+    def _enter_seal(self) -> None:
+        """Let what is safely on the disk count: first the segments, then what refers to them."""
+        assert self._seal is not None
+        seal, self._seal = self._seal, None
+        seal.wait()
+        with self._project.transaction():
+            for segment in seal.segments:
+                segment.enter()
+        self._staging.add(seal.images)
+        self._staging.add_skipped(seal.skipped)
 
     def __enter__(self) -> Self:
         return self
@@ -171,12 +187,38 @@ class ImportWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._is_kept:
-            return
-        self._pixels.abort()
-        self._thumbnails.abort()
-        with self._project.transaction():
-            self._project.db.execute(
-                "DELETE FROM segments WHERE first_row >= ? AND kind IN (?, ?, ?)",
-                (self._first_row, self._kind, GREY_KIND, COLOUR_KIND),
-            )
+        try:
+            with contextlib.suppress(*([] if kind is None else [EngineError])):
+                self.finish()
+        finally:
+            self._disk.shutdown(wait=True)
+            self._pixels.abort()
+            self._thumbnails.abort()
+
+
+class _Seal:
+    """Segments on their way to the disk, and what refers to them."""
+
+    def __init__(
+        self,
+        segments: Sequence[FullSegment],
+        images: Sequence[StagedImage],
+        skipped: Sequence[tuple[SkippedFile, Stamp | None]],
+        disk: ThreadPoolExecutor,
+    ) -> None:
+        self.segments, self.images, self.skipped = segments, images, skipped
+        self._syncs: list[Future[None]] = [disk.submit(segment.sync) for segment in segments]
+
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether there is nothing to wait for."""
+        return all(sync.done() for sync in self._syncs)
+
+    def wait(self) -> None:
+        """Wait for the disk.
+
+        Raises:
+            StorageError: If it is full or read-only.
+        """
+        for sync in self._syncs:
+            sync.result()

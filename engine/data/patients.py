@@ -1,19 +1,19 @@
-"""Where the patient id of an image comes from. Raw ids stay in memory."""
+"""Where the patient id of an image comes from. Raw ids are hashed as soon as they are found."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from engine.contract.errors import ConfigError, DatasetError
 from engine.contract.records import PatientRule
-from engine.data.decoded import DecodedImage
 from engine.data.sheet import Item, count_of
 
 
 class PatientFinder:
-    """Finds raw patient ids by a rule and remembers which sources gave them."""
+    """Finds patients by a rule and remembers which sources gave their ids."""
 
     def __init__(self, rule: PatientRule, *, has_column: bool) -> None:
         """Prepare.
@@ -36,22 +36,30 @@ class PatientFinder:
         self._counts: Counter[str] = Counter()
         self._ids: set[str] = set()
 
-    def find(self, item: Item, image: DecodedImage) -> str | None:
-        """Return the raw id of an image's patient; None where the file is all that is known."""
-        raw, source = self._look(item, image)
-        self._counts[source] += 1
-        if raw is not None:
-            self._ids.add(raw)
-        return raw
+    def find(self, item: Item, in_header: str | None, hashed: Callable[[str], str]) -> str | None:
+        """Return the hash of an image's patient; None where the file is all that is known.
 
-    def _look(self, item: Item, image: DecodedImage) -> tuple[str | None, str]:
+        Args:
+            item: What the sheet and the file's name say.
+            in_header: Hash of the id in the file's header, if it has one.
+            hashed: Makes the project's hash of a raw id.
+        """
+        found, source = self._look(item, in_header, hashed)
+        self._counts[source] += 1
+        if found is not None:
+            self._ids.add(found)
+        return found
+
+    def _look(
+        self, item: Item, in_header: str | None, hashed: Callable[[str], str]
+    ) -> tuple[str | None, str]:
         wanted = self._rule.source
         if wanted in ("auto", "column") and item.patient:
-            return item.patient, "column"
-        if wanted in ("auto", "dicom") and image.patient_id:
-            return image.patient_id, "dicom"
+            return hashed(item.patient), "column"
+        if wanted in ("auto", "dicom") and in_header:
+            return in_header, "dicom"
         if self._pattern is not None and (raw := match_pattern(self._pattern, item.path)):
-            return raw, "pattern"
+            return hashed(raw), "pattern"
         return None, "file"
 
     @property

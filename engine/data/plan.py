@@ -1,86 +1,30 @@
-"""What an import is going to do: which files, with which labels, before anything is read or kept.
-
-Labels come from the sheet that was given, else from a sheet at the top of the folder whose columns
-fit, else from the names of the folders that the images lie in.
-"""
+"""What an import will do: which files, with which labels, patients and splits."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Final
 
 from engine.contract.commands import Scan
 from engine.contract.errors import DatasetError
 from engine.contract.records import ColumnMapping, SkippedFile
+from engine.data.array_files import ARRAY_SUFFIX, plan_from_arrays
+from engine.data.class_folders import class_level, plan_from_folders
+from engine.data.dicomdir import is_dicomdir, obey_dicomdirs
+from engine.data.import_plan import Draft, ImportPlan, join_counts
+from engine.data.joins import PATH, FolderImages
 from engine.data.listing import Listing, list_files
-from engine.data.sheet import FileIndex, Item, count_of, match_sheet, require_columns, verb
-from engine.data.tables import (
-    TABLE_SUFFIXES,
-    Table,
-    complete_mapping,
-    guess_columns,
-    list_columns,
-    read_table,
-)
+from engine.data.mapping import complete_mapping, require_columns
+from engine.data.phrases import count_of, verb
+from engine.data.sheet import Item, Matched, match_sheet
+from engine.data.tables import TABLE_SUFFIXES, Table, read_table
 
-SPLIT_WORDS: Final = frozenset(
-    [
-        "train",
-        "training",
-        "trn",
-        "val",
-        "valid",
-        "validation",
-        "dev",
-        "test",
-        "testing",
-        "tst",
-        "holdout",
-    ]
-)
+__all__ = ["ImportPlan", "class_level", "draft_of", "open_source", "plan_import"]
+
 Tick = Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportPlan:
-    """What will be imported.
-
-    Attributes:
-        root: Source folder.
-        kind: ``table`` or ``folder``: where the labels come from.
-        items: Files and their labels, in the order of the folder.
-        skipped: What is left out already, with the reason.
-        notes: Sentences for the user.
-        has_patients: Whether the sheet has a patient column with values.
-        has_split: Whether the sheet has a split column with values.
-    """
-
-    root: Path
-    kind: str
-    items: tuple[Item, ...]
-    skipped: tuple[SkippedFile, ...]
-    notes: tuple[str, ...]
-    has_patients: bool = False
-    has_split: bool = False
-
-    def class_names(self) -> list[str]:
-        """Return the classes, each in its first spelling, in order of first appearance."""
-        found: dict[str, str] = {}
-        for item in self.items:
-            if item.label is not None:
-                found.setdefault(item.label.casefold(), item.label)
-        return list(found.values())
-
-
-@dataclass
-class _Draft:
-    listing: Listing
-    images: list[str]
-    skipped: list[SkippedFile] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+TABLE: Final = "table"
+_NO_ROW: Final = "Not in the sheet."
 
 
 def plan_import(command: Scan, tick: Tick) -> ImportPlan:
@@ -95,25 +39,29 @@ def plan_import(command: Scan, tick: Tick) -> ImportPlan:
     """
     listing, labels = open_source(Path(command.source), command.labels, tick)
     if labels is not None:
-        table = read_table(labels)
-        mapping = complete_mapping(table, command.columns)
-        require_columns(table.columns, mapping)
-        return _from_sheet(_draft(listing, tick), labels, table, mapping, tick, is_given=True)
-    draft = _draft(listing, tick)
-    if (found := _find_sheet(listing, command.columns, draft.notes)) is not None:
-        plan = _from_sheet(draft, *found, tick, is_given=False)
-        if plan.items:
-            return plan
-        draft.notes.append(
-            f"The sheet {found[0].name} was not used: none of its files are in the folder."
-        )
-    return _from_folders(draft)
+        table = read_table(labels, command.sheet)
+        draft = draft_of(listing, tick)
+        return _from_named_sheet(draft, labels, table, command, tick)
+    draft = draft_of(listing, tick)
+    if command.labels_from != "folders":
+        found = _find_sheet(draft, command)
+        if found is not None:
+            plan = _from_found_sheet(draft, *found, command, tick)
+            if plan is not None:
+                return plan
+        if command.labels_from == "sheet":
+            raise DatasetError(
+                "No label sheet in the folder names its files and their classes.",
+                remedy="Name the sheet with --labels, and its columns if need be.",
+            )
+    return _without_sheet(draft, command)
 
 
 def open_source(source: Path, labels: str | None, tick: Tick) -> tuple[Listing, Path | None]:
     """Return what lies in a source, and the label sheet that was named.
 
-    A source that is a label sheet stands for its folder; one that is an image, for itself alone.
+    A source that is a label sheet or a DICOMDIR stands for its folder; one that is an image, for
+    itself alone.
 
     Raises:
         DatasetError: If the source doesn't exist.
@@ -124,175 +72,163 @@ def open_source(source: Path, labels: str | None, tick: Tick) -> tuple[Listing, 
         return list_files(source, tick), sheet
     if sheet is None and source.suffix.lower() in TABLE_SUFFIXES:
         return list_files(source.parent, tick), source
+    if is_dicomdir(source.name):
+        return list_files(source.parent, tick), sheet
     return Listing(source.parent, [source.name]), sheet
 
 
-def _draft(listing: Listing, tick: Tick) -> _Draft:
-    return _Draft(listing, listing.images(tick), list(listing.skipped))
+def draft_of(listing: Listing, tick: Tick) -> Draft:
+    """Return a source with the images that it means: where there is a DICOMDIR, those it names."""
+    media = obey_dicomdirs(listing, listing.images(tick), tick)
+    return Draft(listing, media.names, [*listing.skipped, *media.skipped], media.notes)
 
 
-def _find_sheet(
-    listing: Listing, wanted: ColumnMapping, notes: list[str]
-) -> tuple[Path, Table, ColumnMapping] | None:
-    """Return the first sheet of the folder that says where the files and classes are."""
-    fitting = []
-    for name in listing.tables():
+# --- sheets --------------------------------------------------------------------------------------
+
+
+def _from_named_sheet(
+    draft: Draft, sheet: Path, table: Table, command: Scan, tick: Tick
+) -> ImportPlan:
+    """Return the plan for a sheet that the user named: what is wrong with it is an error."""
+    is_file = draft.index(sheet).find
+    mapping = complete_mapping(table, command.columns, lambda cell: is_file(cell) is not None)
+    if command.labels_from == "folders":
+        matched = _match(draft, sheet, table, mapping, command, tick, with_labels=False)
+        _require_matches(draft, sheet, table, mapping, matched)
+        return plan_from_folders(draft, command.label_rule, matched)
+    require_columns(table.columns, mapping)
+    matched = _match(draft, sheet, table, mapping, command, tick)
+    _require_matches(draft, sheet, table, mapping, matched)
+    return _from_sheet(draft, matched)
+
+
+def _from_found_sheet(
+    draft: Draft, sheet: Path, table: Table, mapping: ColumnMapping, command: Scan, tick: Tick
+) -> ImportPlan | None:
+    """Return the plan for a sheet that lies in the folder; None if none of its rows fits."""
+    with_labels = mapping.label is not None or bool(mapping.labels)
+    matched = _match(draft, sheet, table, mapping, command, tick, with_labels=with_labels)
+    if not matched.items:
+        draft.notes.append(
+            f"The sheet {sheet.name} was not used: none of its files are in the folder."
+        )
+        return None
+    if with_labels:
+        return _from_sheet(draft, matched)
+    draft.notes.append(f"The classes are those of the folders; {sheet.name} has none.")
+    return plan_from_folders(draft, command.label_rule, matched)
+
+
+def _find_sheet(draft: Draft, command: Scan) -> tuple[Path, Table, ColumnMapping] | None:
+    """Return the first sheet of the folder that says where the files and classes are.
+
+    Else, where class folders give the classes, the first that says anything else about files.
+    """
+    labelled, others = [], []
+    for name in draft.listing.tables():
+        path = draft.listing.path(name)
         try:
-            table = read_table(listing.path(name))
-            mapping = complete_mapping(table, wanted)
+            table = read_table(path, command.sheet)
+            mapping = complete_mapping(table, command.columns)
         except DatasetError:
             continue  # nobody asked for this sheet
-        if mapping.path is not None and mapping.label is not None and table.rows:
-            fitting.append((listing.path(name), table, mapping))
-    if len(fitting) > 1:
-        notes.append(
-            f"{len(fitting)} label sheets lie in the folder; {fitting[0][0].name} was used."
+        if not table.rows or (mapping.path is None and mapping.patient is None):
+            continue
+        if mapping.label is not None or mapping.labels:
+            labelled.append((path, table, mapping))
+        elif mapping.path is not None and mapping.patient is not None:
+            others.append((path, table, mapping))
+    if len(labelled) > 1:
+        draft.notes.append(
+            f"{len(labelled)} label sheets lie in the folder; {labelled[0][0].name} was used."
         )
-    return fitting[0] if fitting else None
+    if labelled:
+        return labelled[0]
+    has_folders = any("/" in name for name in draft.images)
+    return others[0] if others and has_folders and command.labels_from == "auto" else None
 
 
-def _from_sheet(
-    draft: _Draft,
+def _match(
+    draft: Draft,
     sheet: Path,
     table: Table,
     mapping: ColumnMapping,
+    command: Scan,
     tick: Tick,
     *,
-    is_given: bool,
-) -> ImportPlan:
-    listing = draft.listing
-    index = FileIndex(listing.root, sheet.parent, listing.files)
-    matched = match_sheet(table, mapping, index, on_row=tick)
-    if is_given and not matched.items:
-        _require_images(draft)
-        if not matched.n_rows:
-            raise DatasetError(
-                f"The label sheet {sheet.name} has a header and no rows.",
-                remedy="Choose a sheet with one row per image.",
-            )
+    with_labels: bool = True,
+) -> Matched:
+    images = FolderImages(draft.listing, draft.images, draft.index(sheet), tick)
+    return match_sheet(
+        table,
+        mapping,
+        images,
+        command.label_rule,
+        on_row=tick,
+        insists_on_split=command.columns.split is not None,
+        with_labels=with_labels,
+    )
+
+
+def _require_matches(
+    draft: Draft, sheet: Path, table: Table, mapping: ColumnMapping, matched: Matched
+) -> None:
+    if matched.items:
+        return
+    draft.require_images()
+    if not table.rows:
         raise DatasetError(
-            f"None of the {count_of(matched.n_rows, 'row')} of the label sheet {sheet.name} names "
-            f"a file of the folder (its column “{mapping.path}” was taken for the file).",
+            f"The label sheet {sheet.name} has a header and no rows.",
+            remedy="Choose a sheet with one row per image.",
+        )
+    rows = count_of(len(table.rows), "row")
+    if matched.join.kind == PATH:
+        raise DatasetError(
+            f"None of the {rows} of the label sheet {sheet.name} names a file of the folder (its "
+            f"column “{mapping.path}” was taken for the file).",
             remedy="Choose the folder that the sheet's paths start from, or another path column.",
         )
-    named = {item.path for item in matched.items}
-    notes = [*draft.notes, *matched.notes]
-    if n_other := sum(name not in named for name in draft.images):
-        notes.append(
-            f"{count_of(n_other, 'image')} of the folder {verb(n_other, 'is')} not in the sheet: "
-            "left out."
-        )
-    order = {name: position for position, name in enumerate(listing.files)}
-    return ImportPlan(
-        root=listing.root,
-        kind="table",
-        items=tuple(sorted(matched.items, key=lambda item: order[item.path])),
-        skipped=(*draft.skipped, *matched.skipped),
-        notes=tuple(notes),
-        has_patients=any(item.patient is not None for item in matched.items),
-        has_split=any(item.split is not None for item in matched.items),
-    )
-
-
-def _require_images(draft: _Draft) -> None:
-    if draft.images:
-        return
-    n_files = len(draft.listing.files)
+    key = "UID" if mapping.join == "sop_uid" else "patient and date"
     raise DatasetError(
-        "The folder is empty."
-        if n_files == 0
-        else f"The folder holds no images ({count_of(n_files, 'other file')}).",
-        remedy="Choose a folder with DICOM, PNG, JPEG, TIFF or BMP images.",
+        f"None of the {rows} of the label sheet {sheet.name} fits the {key} of an image of the "
+        "folder.",
+        remedy="Choose other columns, or a column that holds the file.",
     )
 
 
-def _from_folders(draft: _Draft) -> ImportPlan:
-    _require_images(draft)
-    level = class_level(draft.images)
-    items, n_outside = [], 0
-    for name in draft.images:
-        if (label := level.label(name)) is not None:
-            items.append(Item(path=name, label=label))
-        else:
-            n_outside += 1
-            draft.skipped.append(
-                SkippedFile(path=name, reason="Lies outside the class folders: class unknown.")
-            )
-    if not items:
-        raise _no_labels(draft)
-    if n_outside:
-        draft.notes.append(
-            f"{count_of(n_outside, 'image', 'lies')} outside the class folders: left out."
-        )
-    if level.is_top:
-        draft.notes.append("The classes are the names of the topmost folders.")
-    if words := sorted(level.split_words):
-        draft.notes.append(
-            f"The folders {', '.join(words)} were not taken as a split; to use them, give a label "
-            "sheet with a split column."
+def _from_sheet(draft: Draft, matched: Matched) -> ImportPlan:
+    named = {item.path for item in matched.items}
+    others = [name for name in draft.images if name not in named]
+    notes = [*draft.notes, *matched.notes]
+    if n := len(others):
+        notes.append(
+            f"{count_of(n, 'image')} of the folder {verb(n, 'is')} not in the sheet: left out."
         )
     return ImportPlan(
         root=draft.listing.root,
-        kind="folder",
-        items=tuple(items),
-        skipped=tuple(draft.skipped),
-        notes=tuple(draft.notes),
+        kind=TABLE,
+        items=_in_order(matched.items, draft.listing),
+        skipped=(
+            *draft.skipped,
+            *matched.skipped,
+            *(SkippedFile(path=name, reason=_NO_ROW, kind="unmatched") for name in others),
+        ),
+        notes=tuple(notes),
+        has_patients=any(item.patient is not None for item in matched.items),
+        has_split=any(item.split is not None for item in matched.items),
+        task=matched.labels.task,
+        classes=matched.labels.classes,
+        join=join_counts(matched, len(others)),
     )
 
 
-def _no_labels(draft: _Draft) -> DatasetError:
-    message = (
-        f"Nothing says which classes the {count_of(len(draft.images), 'image')} of the folder "
-        "belong to: there are no class folders and no label sheet."
-    )
-    for name in draft.listing.tables():
-        try:
-            columns = read_table(draft.listing.path(name)).columns
-        except DatasetError:
-            continue
-        if guess_columns(columns).path is not None or len(columns) > 1:
-            message = (
-                f"Nothing says which classes the images belong to: the sheet {name} has no "
-                f"columns named for the file and the class, but {list_columns(columns)}."
-            )
-            break
-    return DatasetError(
-        message,
-        remedy="Put the images of each class into a folder of their own, or give a label sheet "
-        "(--labels, with --path-column and --label-column if need be).",
-    )
+def _in_order(items: Iterable[Item], listing: Listing) -> tuple[Item, ...]:
+    order = {name: position for position, name in enumerate(listing.files)}
+    return tuple(sorted(items, key=lambda item: (order[item.path], item.frame or 0)))
 
 
-@dataclass(frozen=True, slots=True)
-class ClassLevel:
-    """Which part of a path names the class.
-
-    Attributes:
-        is_top: The topmost folder, instead of the one that the image lies in.
-        split_words: Names of folders above that look like a split.
-    """
-
-    is_top: bool
-    split_words: frozenset[str] = frozenset()
-
-    def label(self, name: str) -> str | None:
-        """Return the class of a file, or None where it lies at the top of the source."""
-        folders = PurePosixPath(name).parent.parts
-        if not folders:
-            return None
-        return folders[0 if self.is_top else -1]
-
-
-def class_level(names: list[str]) -> ClassLevel:
-    """Find out whether images lie in class folders, or class folders hold a folder per patient.
-
-    The folder that an image lies in names its class, unless those are many and small while a few
-    topmost folders hold them.
-    """
-    folders = [PurePosixPath(name).parent.parts for name in names]
-    inner = Counter(parts[-1] for parts in folders if parts)
-    top = Counter(parts[0] for parts in folders if parts)
-    nested = any(len(parts) > 1 for parts in folders)
-    words = frozenset(name for name in top if nested and name.casefold() in SPLIT_WORDS)
-    is_top = not words and len(top) >= 2 and len(inner) > 2 * len(top) and nested
-    return ClassLevel(is_top, words if len(words) > 1 else frozenset())
+def _without_sheet(draft: Draft, command: Scan) -> ImportPlan:
+    draft.require_images()
+    if all(name.lower().endswith(ARRAY_SUFFIX) for name in draft.images):
+        return plan_from_arrays(draft, command.label_rule)
+    return plan_from_folders(draft, command.label_rule)

@@ -1,260 +1,348 @@
-"""A label sheet matched with the files of a folder: which row belongs to which file."""
+"""A label sheet matched with images: what is said about each image outside its file."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
 from typing import Final
 
 from engine.contract.errors import DatasetError
-from engine.contract.records import ColumnMapping, SkippedFile
-from engine.data.tables import Table, list_columns
+from engine.contract.records import ColumnMapping, LabelRule, SkippedFile
+from engine.data.covariates import read_age, read_sex, read_view
+from engine.data.dates import date_readers
+from engine.data.flags import cell_value, plain_number
+from engine.data.joins import Images, Join, join_rows
+from engine.data.label_values import RowLabel, SheetLabels, read_labels
+from engine.data.mapping import used_columns
+from engine.data.numeric_columns import NumericColumns, numeric_columns
+from engine.data.phrases import count_of, file_names, quoted, verb
+from engine.data.tables import Table
 
-_NO_VALUE: Final = frozenset({"", "nan", "na", "n/a", "#n/a", "null", "?"})
-NOT_FOUND: Final = "In the sheet but not found."
-_FEW: Final = 5
+__all__ = ["Item", "JoinCounts", "Matched", "count_of", "match_sheet", "verb"]
+
+_LONGEST_FRAME: Final = 6
+_TEXTS: Final = ("patient", "split", "study", "site", "scanner")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A file to import and what is said about it outside the file.
+    """An image to import and what is said about it outside its file.
 
     Attributes:
-        path: Relative to the source, with forward slashes.
-        label: Class name; None while unlabelled.
+        path: File, relative to the source, with forward slashes.
+        frame: Frame, page or slice from 0; None leaves the choice to the frame policy.
+        label: Class name or grade; None while unlabelled.
+        findings: Values by finding, of a source with several findings an image: 1 present, 0
+            absent, None unknown. Empty where nothing is said. Items may share one: don't change it.
         patient: Raw patient id; memory only.
         split: The sheet's word for its split.
+        study: Raw id of the study; memory only.
+        site: Name of the institution; memory only.
+        scanner: Device as the sheet names it.
+        sex: ``M``, ``F`` or ``O``.
+        age: In years, at most 90.
+        view: Such as ``PA``.
+        acquired: Day of the study; memory only.
+        numbers: Numeric columns without a role, by name.
     """
 
     path: str
+    frame: int | None = None
     label: str | None = None
-    patient: str | None = None
+    findings: Mapping[str, int | None] = field(default_factory=dict)
+    patient: str | None = field(default=None, repr=False)
     split: str | None = None
+    study: str | None = field(default=None, repr=False)
+    site: str | None = field(default=None, repr=False)
+    scanner: str | None = None
+    sex: str | None = None
+    age: float | None = None
+    view: str | None = None
+    acquired: datetime.date | None = field(default=None, repr=False)
+    numbers: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinCounts:
+    """How well a sheet fits the images, as in ``ScanResult``."""
+
+    matched: int
+    rows_without_file: int
+    files_without_row: int
+    conflicts: int
 
 
 @dataclass
 class Matched:
-    """What a sheet gives for a folder."""
+    """What a sheet gives for images.
+
+    Attributes:
+        items: One for each image, or for each of its frames that the sheet names.
+        join: How the rows were matched.
+        labels: What the label columns say.
+        n_conflicts: Images whose rows disagree on the label.
+        skipped: Rows without an image, with the reason.
+        notes: Sentences for the user.
+    """
 
     items: list[Item]
+    join: Join
+    labels: SheetLabels
+    n_conflicts: int = 0
     skipped: list[SkippedFile] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    n_rows: int = 0
-
-
-class FileIndex:
-    """Finds files by how people write their paths."""
-
-    def __init__(self, root: Path, sheet_folder: Path, files: Sequence[str]) -> None:
-        """Index the files.
-
-        Args:
-            root: The source folder.
-            sheet_folder: Folder of the sheet, which its paths may be relative to.
-            files: Relative to ``root``, with forward slashes.
-        """
-        self._root = PurePosixPath(root.as_posix())
-        self._sheet_folder = PurePosixPath(sheet_folder.as_posix())
-        self._exact = set(files)
-        self._by_key: dict[str, list[str]] = defaultdict(list)
-        self._by_name: dict[str, list[str]] = defaultdict(list)
-        self._by_stem: dict[str, list[str]] = defaultdict(list)
-        for file in files:
-            key = _key(file)
-            name = key.rpartition("/")[2]
-            self._by_key[key].append(file)
-            self._by_name[name].append(file)
-            self._by_stem[name.rpartition(".")[0] or name].append(file)
-
-    def find(self, written: str) -> str | None:
-        """Return the file that a cell of the sheet means, or None.
-
-        Tried in this order: the path relative to the sheet, relative to the source, both without
-        regard to case and to how accents are written; then its last part, if only one file has
-        that name; then the same without a suffix.
-        """
-        for candidate in self._relative(written):
-            if candidate in self._exact:
-                return candidate
-            if len(found := self._by_key.get(_key(candidate), [])) == 1:
-                return found[0]
-        name = _key(written.replace("\\", "/")).rstrip("/").rpartition("/")[2]
-        for index in (self._by_name, self._by_stem):
-            if len(found := index.get(name, [])) == 1:
-                return found[0]
-        return None
-
-    def _relative(self, written: str) -> list[str]:
-        """Return what a path may be relative to the source."""
-        text = written.strip().strip('"').replace("\\", "/")
-        candidates = []
-        for base in (self._sheet_folder, self._root):
-            whole = _normal(text if _is_absolute(text) else f"{base}/{text}")
-            root = _normal(str(self._root))
-            prefix = root if root.endswith("/") else root + "/"
-            if whole.startswith(prefix):
-                candidates.append(whole[len(prefix) :])
-        return candidates
-
-
-def _is_absolute(text: str) -> bool:
-    return text.startswith("/") or re.match(r"[A-Za-z]:/", text) is not None
-
-
-def _normal(path: str) -> str:
-    """Resolve ``.`` and ``..`` without looking at the disk."""
-    parts: list[str] = []
-    for part in path.split("/"):
-        if part == "..":
-            if parts and parts[-1] not in ("", ".."):
-                parts.pop()
-        elif part != "." and (part or not parts):
-            parts.append(part)
-    return "/".join(parts) or "/"
-
-
-def _key(path: str) -> str:
-    return unicodedata.normalize("NFC", path).casefold()
-
-
-def require_columns(columns: Sequence[str], mapping: ColumnMapping) -> None:
-    """Check that a sheet says where the files and where the classes are.
-
-    Raises:
-        DatasetError: Naming the columns there are and how to choose one.
-    """
-    missing = [
-        (role, what)
-        for role, what in (("path", "the image file"), ("label", "the class"))
-        if getattr(mapping, role) is None
-    ]
-    if missing:
-        what = " and ".join(text for _, text in missing)
-        options = " and ".join(f"--{role}-column" for role, _ in missing)
-        raise DatasetError(
-            f"The label sheet has no column whose name says that it holds {what}; its columns "
-            f"are: {list_columns(columns)}.",
-            remedy=f"Choose the column where the sheet is shown, or name it with {options}.",
-        )
 
 
 def match_sheet(
     table: Table,
     mapping: ColumnMapping,
-    index: FileIndex,
+    images: Images,
+    rule: LabelRule | None = None,
     *,
     on_row: Callable[[], None] | None = None,
+    insists_on_split: bool = False,
+    with_labels: bool = True,
 ) -> Matched:
-    """Give every row its file, and every file one label, patient and split.
+    """Give every row its images, and every image one label, patient and split.
 
-    Rows that repeat a file are merged. Where they disagree on the class the file stays unlabelled;
-    files in two splits are refused, since no split could be taken from such a sheet.
+    Rows that repeat an image are merged. Where they disagree on the class it stays unlabelled;
+    where they disagree on one of several findings, that one is unknown. An image in two splits at
+    once belongs to none, since either would let the other leak.
+
+    Args:
+        table: The sheet.
+        mapping: Its columns.
+        images: What rows may be about.
+        rule: What the label columns mean.
+        on_row: Called again and again; may raise to give up.
+        insists_on_split: Whether the user chose the split column: then an image in two splits is
+            an error.
+        with_labels: Whether the labels are wanted, not only what else the sheet says.
 
     Raises:
-        DatasetError: If a file is in two splits.
+        DatasetError: If the columns don't hold what they should, or as said above.
     """
-    columns = {name: position for position, name in enumerate(table.columns)}
-    at = {role: columns.get(getattr(mapping, role) or "") for role in _ROLES}
-    result = Matched([], n_rows=len(table.rows))
-    rows_of: dict[str, list[_Row]] = {}
-    n_without_path = 0
-    for number, cells in enumerate(table.rows, start=2):  # as a spreadsheet counts, from 1
-        if on_row is not None:
-            on_row()
-        row = _Row(number, *(_value(cells, at[role]) for role in _ROLES))
-        if row.path is None:
-            n_without_path += 1
-        elif (file := index.find(row.path)) is None:
-            result.skipped.append(SkippedFile(path=row.path, reason=NOT_FOUND))
-        else:
-            rows_of.setdefault(file, []).append(row)
-    if n_without_path:
-        result.notes.append(
-            f"{count_of(n_without_path, 'row')} of the sheet "
-            f"{verb(n_without_path, 'names')} no file."
-        )
-    _merge(rows_of, result)
+    tick = on_row or (lambda: None)
+    labels = (
+        read_labels(table, mapping, rule or LabelRule())
+        if with_labels
+        else SheetLabels("single", (), [RowLabel()] * len(table.rows))
+    )
+    join = join_rows(table, mapping, images, tick)
+    result = Matched([], join, labels, skipped=list(join.skipped))
+    result.notes += [*join.notes, *labels.notes]
+    numbers = _numbers(table, mapping, result.notes)
+    rows = _Rows(table, mapping, numbers)
+    groups = _rows_by_image(join, rows, table, result)
+    _Merge(rows, labels, result, insists_on_split).all(groups)
     return result
 
 
-_ROLES: Final = ("path", "label", "patient", "split")
+def _numbers(table: Table, mapping: ColumnMapping, notes: list[str]) -> NumericColumns:
+    identifiers = [c for c in (mapping.path, mapping.patient, mapping.study) if c is not None]
+    numbers = numeric_columns(table, used_columns(mapping), identifiers)
+    if n := len(numbers.withheld):
+        notes.append(
+            f"{count_of(n, 'column', 'looks')} like an identifier, a date or a phone number and "
+            f"{verb(n, 'was')} not kept: {quoted(numbers.withheld)}."
+        )
+    return numbers
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    number: int
-    path: str | None
-    label: str | None
-    patient: str | None
-    split: str | None
+def _rows_by_image(
+    join: Join, rows: _Rows, table: Table, result: Matched
+) -> dict[tuple[str, int | None], list[int]]:
+    """Return the rows of every image; where rows name frames, of every frame that is named."""
+    groups: dict[tuple[str, int | None], list[int]] = {}
+    with_frames: set[str] = set()
+    for row, keys in enumerate(join.keys):
+        frame = rows.frame(row)
+        for key in keys:
+            groups.setdefault((key, frame), []).append(row)
+            if frame is not None:
+                with_frames.add(key)
+    for key in with_frames:
+        for row in groups.pop((key, None), []):
+            name = f"row {table.numbers[row]}"
+            reason = "The row names no frame, unlike others of this file."
+            result.skipped.append(SkippedFile(path=name, reason=reason, kind="unmatched"))
+            join.keys[row] = ()
+    return groups
 
 
-def _value(cells: Sequence[str], position: int | None) -> str | None:
-    if position is None:
-        return None
-    text = " ".join(cells[position].split())
-    return None if text.casefold() in _NO_VALUE else text
+class _Rows:
+    """Values of rows by their role."""
+
+    def __init__(self, table: Table, mapping: ColumnMapping, numbers: NumericColumns) -> None:
+        positions = {name: position for position, name in enumerate(table.columns)}
+        self._rows = table.rows
+        self._numbers = numbers
+        self._at = {
+            role: positions[column]
+            for role in (*_TEXTS, "frame", "sex", "age", "view", "date")
+            if (column := getattr(mapping, role)) is not None
+        }
+        dates = table.values(mapping.date) if mapping.date is not None else []
+        self._read_date = date_readers(dates)[0]
+
+    def text(self, row: int, role: str) -> str | None:
+        """Return a value without what whole numbers get from a column of floats."""
+        if role not in self._at:
+            return None
+        value = cell_value(self._rows[row][self._at[role]])
+        return None if value is None or value == "?" else plain_number(value)
+
+    def frame(self, row: int) -> int | None:
+        """Return the frame that a row names."""
+        text = self.text(row, "frame")
+        is_number = text is not None and text.isdecimal() and len(text) <= _LONGEST_FRAME
+        return int(text) if text is not None and is_number else None
+
+    def facts(self, row: int) -> dict[str, object]:
+        """Return what a row says besides its label, as fields of :class:`Item`."""
+        found: dict[str, object] = {role: self.text(row, role) for role in _TEXTS}
+        for role, field_name, read in (
+            ("sex", "sex", read_sex),
+            ("age", "age", read_age),
+            ("view", "view", read_view),
+            ("date", "acquired", self._read_date),
+        ):
+            text = self.text(row, role)
+            found[field_name] = None if text is None else read(text)
+        found["numbers"] = self._numbers.of_row(row)
+        return found
 
 
-def _merge(rows_of: dict[str, list[_Row]], result: Matched) -> None:
-    repeated: list[str] = []
-    conflicting: list[str] = []
-    two_patients: list[str] = []
-    two_splits: list[int] = []
-    for file, rows in rows_of.items():
-        labels = _distinct(row.label for row in rows)
-        patients = _distinct(row.patient for row in rows)
-        splits = _distinct(row.split for row in rows)
-        repeated += [file] * (len(rows) > 1 and len(labels) <= 1)
-        conflicting += [file] * (len(labels) > 1)
-        two_patients += [file] * (len(patients) > 1)
-        two_splits += [rows[-1].number] * (len(splits) > 1)
-        result.items.append(
-            Item(
-                path=file,
-                label=labels[0] if len(labels) == 1 else None,
-                patient=patients[0] if patients else None,
-                split=splits[0] if splits else None,
+class _Merge:
+    """Makes one item of all rows of an image, and counts where they disagree."""
+
+    def __init__(
+        self, rows: _Rows, labels: SheetLabels, result: Matched, insists_on_split: bool
+    ) -> None:
+        self._rows, self._labels, self._result = rows, labels, result
+        self._insists_on_split = insists_on_split
+        self._repeated: list[str] = []
+        self._conflicting: list[str] = []
+        self._two_patients: list[str] = []
+        self._two_splits: list[str] = []
+        self._shared: dict[tuple[tuple[str, int | None], ...], Mapping[str, int | None]] = {}
+
+    def all(self, groups: Mapping[tuple[str, int | None], Sequence[int]]) -> None:
+        """Fill in the result."""
+        for (path, frame), rows in groups.items():
+            self._result.items.append(self._item(path, frame, rows))
+        self._result.n_conflicts = len(self._conflicting)
+        if self._two_splits and self._insists_on_split:
+            raise DatasetError(
+                f"The label sheet puts {count_of(len(self._two_splits), 'image')} into two splits "
+                f"at once, for example {file_names(self._two_splits[:1])}.",
+                remedy="Correct the split column, or choose none and let RadTune divide the "
+                "patients.",
             )
-        )
-    if two_splits:
-        raise DatasetError(
-            f"The label sheet puts {count_of(len(two_splits), 'file')} into two splits at once, "
-            f"for example in row {two_splits[0]}.",
-            remedy="Correct the split column, or remove it to let RadTune divide the patients.",
-        )
-    result.notes += _notes_on_repeats(repeated, conflicting, two_patients)
-    n_unlabelled = sum(item.label is None for item in result.items) - len(conflicting)
-    if n_unlabelled:
-        result.notes.append(
-            f"{count_of(n_unlabelled, 'image', 'has')} no label in the sheet "
-            f"and {verb(n_unlabelled, 'stays')} unlabelled."
+        self._result.notes += self._notes()
+
+    def _item(self, path: str, frame: int | None, rows: Sequence[int]) -> Item:
+        facts = self._rows.facts(rows[0])
+        if len(rows) > 1:
+            for row in rows[1:]:
+                for name, value in self._rows.facts(row).items():
+                    if not facts[name]:
+                        facts[name] = value
+            self._compare(path, rows, facts)
+        label, findings = self._label(path, rows)
+        return Item(path=path, frame=frame, label=label, findings=findings, **facts)  # type: ignore[arg-type]
+
+    def _compare(self, path: str, rows: Sequence[int], facts: dict[str, object]) -> None:
+        patients = _distinct(self._rows.text(row, "patient") for row in rows)
+        splits = _distinct(self._rows.text(row, "split") for row in rows)
+        self._two_patients += [path] * (len(patients) > 1)
+        if len(splits) > 1:
+            self._two_splits.append(path)
+            facts["split"] = None
+
+    def _label(self, path: str, rows: Sequence[int]) -> tuple[str | None, Mapping[str, int | None]]:
+        said = [self._labels.rows[row] for row in rows]
+        said = [label for label in said if not label.is_blank]
+        if any(label.is_contradictory for label in said):
+            self._conflicting.append(path)
+            return None, {}
+        if len(rows) == 1 and said:
+            return said[0].label, said[0].findings
+        names = _distinct(label.label for label in said)
+        findings = self._united(said) if any(label.findings for label in said) else {}
+        disagrees = len(names) > 1 or self._disagree(said)
+        (self._conflicting if disagrees else self._repeated).extend([path] * (len(rows) > 1))
+        return (names[0] if len(names) == 1 else None), findings
+
+    def _disagree(self, said: Sequence[RowLabel]) -> bool:
+        """Return whether two rows say the opposite; rows that each name some findings don't."""
+        values = [set(label.findings.values()) for label in said if label.findings]
+        if self._labels.unites_rows:
+            says_none = [not (found - {0}) for found in values]
+            return any(says_none) and not all(says_none)
+        return any(
+            {label.findings.get(name) for label in said if label.findings} >= {0, 1}
+            for name in self._labels.classes
         )
 
+    def _united(self, said: Sequence[RowLabel]) -> Mapping[str, int | None]:
+        """Return the findings of several rows together.
 
-def _notes_on_repeats(
-    repeated: list[str], conflicting: list[str], two_patients: list[str]
-) -> list[str]:
-    notes = []
-    if n := len(repeated):
-        notes.append(
-            f"{count_of(n, 'file', 'stands')} more than once in the sheet; each was imported once."
+        Rows that each name some findings unite: a finding is present if one of them names it. Of
+        rows that say everything, those that are opposed leave a finding unknown.
+        """
+        united: dict[str, int | None] = {}
+        for name in self._labels.classes:
+            values = {label.findings.get(name) for label in said if label.findings}
+            if self._labels.unites_rows:
+                united[name] = 1 if 1 in values else None if None in values else 0
+            else:
+                known = values - {None}
+                united[name] = known.pop() if len(known) == 1 else None
+        return self._shared.setdefault(tuple(united.items()), united)
+
+    def _notes(self) -> list[str]:
+        notes = []
+        if n := len(self._repeated):
+            notes.append(
+                f"{count_of(n, 'image', 'stands')} more than once in the sheet; each was imported "
+                "once."
+            )
+        if n := len(self._conflicting):
+            notes.append(self._conflict_note(n))
+        if n := len(self._two_patients):
+            notes.append(
+                f"{count_of(n, 'image', 'has')} different patients in different rows; the "
+                f"first was taken: {file_names(self._two_patients)}."
+            )
+        if n := len(self._two_splits):
+            notes.append(
+                f"{count_of(n, 'image', 'is')} in two splits at once and {verb(n, 'belongs')} to "
+                f"none, so that nothing leaks: {file_names(self._two_splits)}."
+            )
+        items = self._result.items
+        n = sum(item.label is None and not item.findings for item in items) - self._n_unlabelled()
+        if n and (self._labels.classes or self._labels.notes):
+            notes.append(
+                f"{count_of(n, 'image', 'has')} no label in the sheet and {verb(n, 'stays')} "
+                "unlabelled."
+            )
+        return notes
+
+    def _n_unlabelled(self) -> int:
+        """Return how many images are unlabelled since their rows disagree."""
+        return 0 if self._labels.task == "multi" else len(self._conflicting)
+
+    def _conflict_note(self, n: int) -> str:
+        names = file_names(self._conflicting)
+        if self._labels.task == "multi":
+            return f"{count_of(n, 'image', 'has')} rows that contradict one another: {names}."
+        return (
+            f"{count_of(n, 'image', 'has')} different labels in different rows and "
+            f"{verb(n, 'stays')} unlabelled: {names}. If an image may have several findings, "
+            "import them as such."
         )
-    if n := len(conflicting):
-        notes.append(
-            f"{count_of(n, 'file', 'has')} different labels in different rows and "
-            f"{verb(n, 'stays')} unlabelled: {_names(conflicting)}."
-        )
-    if n := len(two_patients):
-        notes.append(
-            f"{count_of(n, 'file', 'has')} different patients in different rows; the "
-            f"first was taken: {_names(two_patients)}."
-        )
-    return notes
 
 
 def _distinct(values: Iterable[str | None]) -> list[str]:
@@ -264,27 +352,3 @@ def _distinct(values: Iterable[str | None]) -> list[str]:
         if value is not None:
             found.setdefault(value.casefold(), value)
     return list(found.values())
-
-
-def _names(files: Sequence[str]) -> str:
-    names = ", ".join(file.rpartition("/")[2] for file in files[:_FEW])
-    return f"{names} and {len(files) - _FEW} more" if len(files) > _FEW else names
-
-
-def count_of(n: int, noun: str, does: str = "") -> str:
-    """Return a number with its noun and verb: ``1 image has``, ``1,200 images have``.
-
-    Args:
-        n: The number.
-        noun: In the singular.
-        does: The verb in the form for one; may be left out.
-    """
-    counted = f"{n:,} {noun}{'' if n == 1 else 's'}"
-    return f"{counted} {verb(n, does)}" if does else counted
-
-
-def verb(n: int, does: str) -> str:
-    """Return a verb that agrees with a number, given its form for one."""
-    if n == 1:
-        return does
-    return {"has": "have", "is": "are", "was": "were"}.get(does, does.removesuffix("s"))

@@ -3,52 +3,29 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
-import unicodedata
-import zipfile
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from engine.contract.errors import DatasetError
-from engine.contract.records import ColumnMapping
+from engine.contract.records import SheetFormat
+from engine.data.column_names import columns_by_role, unique_names
+from engine.data.sheet_text import decode_text, split_rows
+from engine.data.workbooks import BOOK_ERRORS, Workbook
 from engine.files import long_path
 
 TABLE_SUFFIXES: Final = frozenset({".csv", ".tsv", ".txt", ".xlsx", ".xlsm"})
-_EXCEL_SUFFIXES: Final = frozenset({".xlsx", ".xlsm"})
+_EXCEL_SUFFIXES: Final = frozenset({".xlsx", ".xlsm", ".xls"})
+_ZIP_MAGIC: Final = b"PK\x03\x04"
+_OLD_OFFICE_MAGIC: Final = b"\xd0\xcf\x11\xe0"
 MAX_TABLE_BYTES: Final = 256 << 20
-_SEPARATORS: Final = (",", ";", "\t", "|")
-_SNIFFED_CHARACTERS: Final = 1 << 16
-
-# First the names that can mean nothing else; English and Chinese.
-_PATH_NAMES: Final = (
-    "path file_path filepath image_path img_path dicom_path filename file_name "
-    "image_filename image_file image_name img_name file image_index image image_id img "
-    "img_id dicom dicom_id image_uid sop_instance_uid "
-    "路径 文件路径 图像路径 影像路径 文件名 图像文件 影像文件 文件 图像 影像 图片"
-)
-_LABEL_NAMES: Final = (
-    "label labels class class_name classname category diagnosis diagnoses finding findings "
-    "finding_labels finding_label target ground_truth groundtruth gt y disease pathology "
-    "outcome 标签 类别 分类 诊断 诊断结果 结论 病变 疾病 标注"
-)
-_PATIENT_NAMES: Final = (
-    "patient_id patientid patient pid subject_id subjectid subject patient_number "
-    "patient_no patient_key case_id caseid case mrn person_id participant_id 患者 患者id 患者_id "
-    "患者编号 患者号 病人 病人id 病人编号 受试者 受试者编号 病例号 病历号"
-)
-_SPLIT_NAMES: Final = (
-    "split data_split dataset_split partition subset set dataset fold phase usage 划分 数据集 "
-    "数据划分 集合 子集"
-)
-NAMES: Final[dict[str, str]] = {
-    "path": _PATH_NAMES,
-    "label": _LABEL_NAMES,
-    "patient": _PATIENT_NAMES,
-    "split": _SPLIT_NAMES,
-}
+_HEADER_SEARCH: Final = 30
+"""A header lies within the first rows that hold anything."""
+_MANY_CELLS: Final = 0.5
+"""Titles and remarks above a table fill less than this share of its width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,36 +35,67 @@ class Table:
     Attributes:
         columns: Names in the order of the sheet; none is empty, none occurs twice.
         rows: One tuple per row, as long as ``columns``; blanks around a value are dropped.
+        numbers: Number of each row as a spreadsheet counts, from 1.
+        format: How the sheet was read; no field is None that matters for its kind.
+        worksheets: Names of a workbook's worksheets.
     """
 
     columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
+    numbers: Sequence[int] = ()
+    format: SheetFormat = field(default_factory=SheetFormat)
+    worksheets: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Number the rows below a header in the first row, unless the numbers are known."""
+        if len(self.numbers) != len(self.rows):
+            object.__setattr__(self, "numbers", list(range(2, len(self.rows) + 2)))
+
+    def values(self, column: str) -> list[str]:
+        """Return the cells of a column.
+
+        Raises:
+            ValueError: If there is no such column.
+        """
+        position = self.columns.index(column)
+        return [row[position] for row in self.rows]
 
 
-def read_table(path: Path) -> Table:
-    """Read a sheet whose first row names the columns.
+def read_table(path: Path, wanted: SheetFormat | None = None) -> Table:
+    """Read a sheet.
 
-    Text may be UTF-8, UTF-16, GB18030 or Windows-1252, separated by commas, semicolons, tabs or
-    bars. Of a workbook the first sheet with content counts.
+    What the user doesn't say is found out: the encoding (UTF-8, UTF-16, GB18030, Shift-JIS,
+    Windows-1252), the separator, the worksheet with the most known column names, and the row of
+    the column names, which titles may precede. Columns without a name and without a value are
+    left away.
+
+    Args:
+        path: A text file or a workbook; the content decides which.
+        wanted: How to read it.
 
     Raises:
         DatasetError: If the file can't be read, is empty, or is no table.
     """
+    wanted = wanted or SheetFormat()
+    data = _read_bytes(long_path(path))
+    is_book = data.startswith((_ZIP_MAGIC, _OLD_OFFICE_MAGIC))
     try:
-        data = _read_bytes(long_path(path))
-        is_excel = path.suffix.lower() in _EXCEL_SUFFIXES or data.startswith(b"PK\x03\x04")
-        rows = _excel_rows(data) if is_excel else _text_rows(data)
+        if is_book or (path.suffix.lower() in _EXCEL_SUFFIXES and not _is_text(data)):
+            cells, used, worksheets = _from_workbook(data, wanted)
+        else:
+            cells, used = _from_text(data, wanted)
+            worksheets = ()
     except csv.Error as error:
         raise DatasetError(
             f"The label sheet {path.name} is damaged: {error}.",
             remedy="Save it again as CSV (UTF-8) and try again.",
         ) from error
-    except _EXCEL_ERRORS as error:
+    except BOOK_ERRORS as error:
         raise DatasetError(
             f"The workbook {path.name} is damaged or protected.",
             remedy="Save it again, without a password, or as CSV.",
         ) from error
-    table = _table(rows)
+    table = _table(cells, used, worksheets)
     if table is None:
         raise DatasetError(
             f"The label sheet {path.name} is empty.",
@@ -96,7 +104,23 @@ def read_table(path: Path) -> Table:
     return table
 
 
-_EXCEL_ERRORS: Final = (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError)
+def list_worksheets(path: Path) -> tuple[str, ...]:
+    """Return the names of a workbook's worksheets; none for a text file.
+
+    Raises:
+        DatasetError: If the file can't be read.
+    """
+    data = _read_bytes(long_path(path))
+    if not data.startswith((_ZIP_MAGIC, _OLD_OFFICE_MAGIC)):
+        return ()
+    try:
+        with Workbook(data) as book:
+            return book.worksheets
+    except BOOK_ERRORS as error:
+        raise DatasetError(
+            f"The workbook {path.name} is damaged or protected.",
+            remedy="Save it again, without a password, or as CSV.",
+        ) from error
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -122,170 +146,89 @@ def _read_bytes(path: Path) -> bytes:
         ) from error
 
 
-def decode_text(data: bytes) -> str:
-    """Return a sheet's text, its encoding found from the bytes.
-
-    Byte order marks decide first. Then UTF-8, which other text almost never happens to be. Then
-    GB18030 if it yields Chinese characters, as Western text read so yields rare ones, else
-    Windows-1252.
-    """
-    for mark, encoding in (
-        (b"\xef\xbb\xbf", "utf-8-sig"),
-        (b"\xff\xfe", "utf-16"),
-        (b"\xfe\xff", "utf-16"),
-    ):
-        if data.startswith(mark):
-            return data.decode(encoding, errors="replace")
-    if (unmarked := _unmarked_utf16(data)) is not None:
-        return data.decode(unmarked, errors="replace")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        pass
-    try:
-        text = data.decode("gb18030")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", errors="replace")
-    return text if _is_plausible_chinese(text) else data.decode("cp1252", errors="replace")
+def _is_text(data: bytes) -> bool:
+    """Return whether a file named like a workbook is the text that some programs write so."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return True
+    return b"\t" in data[:4096] and b"\0" not in data[:4096]
 
 
-def _unmarked_utf16(data: bytes) -> str | None:
-    head = data[:2000]
-    if head.count(b"\0") * 20 < len(head):  # separators and digits alone give more
+def _from_text(data: bytes, wanted: SheetFormat) -> tuple[list[list[str]], SheetFormat]:
+    text, encoding = decode_text(data, wanted.encoding)
+    cells, separator = split_rows(text, wanted.separator)
+    used = replace(wanted, encoding=encoding, separator=separator, worksheet=None)
+    return [[cell.strip() for cell in row] for row in cells], used
+
+
+def _from_workbook(
+    data: bytes, wanted: SheetFormat
+) -> tuple[list[list[str]], SheetFormat, tuple[str, ...]]:
+    with Workbook(data) as book:
+        worksheet = wanted.worksheet or book.likely_worksheet()
+        used = replace(wanted, worksheet=worksheet, encoding=None, separator=None)
+        return book.rows(worksheet) if worksheet else [], used, book.worksheets
+
+
+def _table(cells: list[list[str]], used: SheetFormat, worksheets: tuple[str, ...]) -> Table | None:
+    """Return the table, or None where no cell holds anything."""
+    filled = [(number, row) for number, row in enumerate(cells, start=1) if any(row)]
+    if not filled:
         return None
-    return "utf-16-le" if head[1::2].count(0) > head[0::2].count(0) else "utf-16-be"
+    header = find_header(filled) if used.header_row is None else used.header_row
+    below = [(number, row) for number, row in filled if number > header]
+    names = cells[header - 1] if 0 < header <= len(cells) else []
+    kept = _kept_columns(names, [row for _, row in below])
+    padded = [names[i] if i < len(names) else "" for i in range(max(kept, default=-1) + 1)]
+    every_name = unique_names(padded)
+    return Table(
+        columns=tuple(every_name[i] for i in kept),
+        rows=[tuple(row[i] if i < len(row) else "" for i in kept) for _, row in below],
+        numbers=[number for number, _ in below],
+        format=replace(used, header_row=header),
+        worksheets=worksheets,
+    )
 
 
-def _is_plausible_chinese(text: str) -> bool:
-    """Tell GB18030 from accented Western text, which it often decodes without complaint.
+def _kept_columns(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    """Return the columns with a name, or with values in more rows than a stray remark has."""
+    named = {position for position, name in enumerate(names) if name}
+    first = list(zip_longest(*rows[:_HEADER_SEARCH], fillvalue=""))
+    filled = {position for position, values in enumerate(first) if sum(map(bool, values)) > 1}
+    if not named:
+        filled = {position for position, values in enumerate(first) if any(values)}
+    return sorted(named | filled)
 
-    An accented letter takes the ASCII one after it along, which gives characters outside GB2312,
-    the standard's common core (its bytes are both above A0).
+
+def find_header(filled: Sequence[tuple[int, Sequence[str]]]) -> int:
+    """Return the row of the column names, from 1; 0 if the sheet seems to have none.
+
+    It is the row with the most known names, if it has at least two. Else it is the first row that
+    fills at least half the width of the table, unless it holds what only data look like: a file
+    name, or nothing but numbers.
+
+    Args:
+        filled: Number and cells of each row that holds anything, in order.
     """
-    foreign = [letter for letter in text if ord(letter) >= 0x80]
-    return sum(map(_is_gb2312, foreign)) >= 0.8 * len(foreign)
+    searched = filled[:_HEADER_SEARCH]
+    n_known = [len(columns_by_role(row)) for _, row in searched]
+    if max(n_known) >= 2:
+        return searched[n_known.index(max(n_known))][0]
+    widths = [sum(map(bool, row)) for _, row in searched]
+    usual = sorted(widths)[len(widths) // 2]
+    for (number, row), width in zip(searched, widths, strict=True):
+        if width >= _MANY_CELLS * usual:
+            return 0 if _looks_like_data(row) and not columns_by_role(row) else number
+    return searched[0][0]
 
 
-def _is_gb2312(letter: str) -> bool:
-    try:
-        letter.encode("gb2312")
-    except UnicodeEncodeError:
-        return False
-    return True
+_FILE_NAME: Final = re.compile(
+    r".+\.(png|jpe?g|tiff?|bmp|dcm|dicom|ima|nii|gz|gif|webp)", flags=re.IGNORECASE
+)
+_NUMBER: Final = re.compile(r"[-+]?\d+([.,]\d+)*")
 
 
-def _text_rows(data: bytes) -> Iterable[Sequence[str]]:
-    text = decode_text(data).replace("\x00", "")
-    csv.field_size_limit(1 << 20)
-    if (hint := re.match(r"sep=(.)\r?\n?", text, flags=re.IGNORECASE)) is not None:  # Excel's
-        return csv.reader(io.StringIO(text[hint.end() :], newline=""), delimiter=hint[1])
-    return csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text))
-
-
-def _separator(text: str) -> str:
-    """Return the separator that splits the first rows into the most columns, alike in each."""
-    lines = [line for line in text[:_SNIFFED_CHARACTERS].splitlines() if line.strip()][:20]
-
-    def score(separator: str) -> tuple[int, int]:
-        widths = [len(row) for row in csv.reader(lines, delimiter=separator)]
-        header = widths[0] if widths else 0
-        return (header if header > 1 else 0, sum(width == header for width in widths))
-
-    return max(_SEPARATORS, key=score)
-
-
-def _excel_rows(data: bytes) -> Iterable[Sequence[str]]:
-    import openpyxl
-
-    book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-    for sheet in book.worksheets:
-        rows = [[_cell_text(cell) for cell in row] for row in sheet.iter_rows(values_only=True)]
-        if any(any(row) for row in rows):
-            return rows
-    return []
-
-
-def _cell_text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))  # Excel keeps every number as a float
-    return str(value)
-
-
-def _table(rows: Iterable[Sequence[str]]) -> Table | None:
-    filled = ([cell.strip() for cell in row] for row in rows)
-    filled_rows = [row for row in filled if any(row)]
-    if not filled_rows:
-        return None
-    header = filled_rows[0]
-    while header and not header[-1]:
-        header.pop()
-    columns = _unique([name or f"column {i + 1}" for i, name in enumerate(header)])
-    width = len(columns)
-    rows_ = [tuple((row + [""] * width)[:width]) for row in filled_rows[1:]]
-    return Table(columns, rows_)
-
-
-def _unique(names: list[str]) -> tuple[str, ...]:
-    seen: set[str] = set()
-    found = []
-    for name in names:
-        base, n = name, 2
-        while name in seen:
-            name, n = f"{base} ({n})", n + 1
-        seen.add(name)
-        found.append(name)
-    return tuple(found)
-
-
-def guess_columns(columns: Sequence[str]) -> ColumnMapping:
-    """Return which columns hold what, by their names; None where no name fits."""
-    by_key: dict[str, str] = {}
-    for name in columns:
-        by_key.setdefault(_key(name), name)
-    found: dict[str, str] = {}
-    for role, names in NAMES.items():
-        free = (by_key[key] for key in map(_key, names.split()) if key in by_key)
-        if (column := next((c for c in free if c not in found.values()), None)) is not None:
-            found[role] = column
-    return ColumnMapping(**found)
-
-
-def complete_mapping(table: Table, wanted: ColumnMapping) -> ColumnMapping:
-    """Return the columns to use: those the user named, else those found by name.
-
-    Raises:
-        DatasetError: If a named column doesn't exist.
-    """
-    guess = guess_columns(table.columns)
-    chosen = {role: _named(table, role, getattr(wanted, role)) for role in NAMES}
-    taken = {column for column in chosen.values() if column is not None}
-    for role, column in chosen.items():
-        if column is None and (guessed := getattr(guess, role)) not in taken:
-            chosen[role] = guessed
-    return ColumnMapping(**chosen)
-
-
-def _named(table: Table, role: str, name: str | None) -> str | None:
-    if not name:
-        return None
-    by_key = {_key(column): column for column in table.columns}
-    column = name if name in table.columns else by_key.get(_key(name))
-    if column is None:
-        raise DatasetError(
-            f"The label sheet has no column “{name}”; it has: {list_columns(table.columns)}.",
-            remedy=f"Name one of these as --{role}-column, or choose it where the sheet is shown.",
-        )
-    return column
-
-
-def list_columns(columns: Sequence[str]) -> str:
-    """Return column names for a sentence, the first dozen of them."""
-    shown = ", ".join(columns[:12])
-    return f"{shown} and {len(columns) - 12} more" if len(columns) > 12 else shown
-
-
-def _key(column: str) -> str:
-    text = unicodedata.normalize("NFKC", column).casefold().strip().strip("\ufeff")
-    return re.sub(r"[\s._\-/]+", "", text)
+def _looks_like_data(row: Sequence[str]) -> bool:
+    cells = [cell for cell in row if cell]
+    return any(_FILE_NAME.fullmatch(cell) for cell in cells) or all(
+        _NUMBER.fullmatch(cell) for cell in cells
+    )

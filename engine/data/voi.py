@@ -18,11 +18,18 @@ from engine.data.decoded import DecodedImage, VoiLut, Window
 
 PERCENTILES: Final = (0.5, 99.5)
 """Shown from black to white where nothing in the file says otherwise."""
+NAMED: Final = "name:"
+"""How the ``window`` of an image contract begins that asks for a window by its name."""
 _SAMPLE_PX: Final = 1_000_000
 """More pixels than this are thinned out evenly before their percentiles are taken."""
 _GLANCE_PX: Final = 16_384
 _TABLE_PX: Final = 1 << 16
 """From this many pixels on, a table over all 16-bit values costs less than the arithmetic."""
+_FRAME_SHARE: Final = 0.5
+"""One value in so much of the outermost pixels is no tissue, but what a device filled in."""
+_AIR_HU: Final = -950.0
+"""Below are air and what CT scanners fill in; the emptiest lung lies above."""
+_ENOUGH_SHARE: Final = 0.01
 
 
 def effective_window(image: DecodedImage, mode: str) -> Window | VoiLut:
@@ -32,54 +39,70 @@ def effective_window(image: DecodedImage, mode: str) -> Window | VoiLut:
         image: The image.
         mode: ``file``: the table or window of the file; without one, or if all of the image lies
             on one side of it, the full range of 8-bit and colour images and the percentiles of
-            all others. ``robust``: always the percentiles. ``full``: the full range that the file
-            could hold.
+            all others. ``name:LUNG``: the window or table that the file calls so, in any case of
+            letters; where it has none of that name, as ``file``. ``robust``: always the
+            percentiles. ``full``: the full range that the file could hold.
     """
     if mode == "full":
         return Window.between(*image.value_range)
-    if mode == "file":
+    if mode != "robust":
+        if (named := _named(image, mode)) is not None:
+            return named
         if image.voi_lut is not None:
             return image.voi_lut
-        if image.window is not None and _shows_something(image.window, image.values):
+        if image.window is not None and _shows_something(image.window, image):
             return image.window
         if image.is_color or image.bits <= 8:
             return Window.between(*image.value_range)
-    return percentile_window(image.values, image.padding)
+    return percentile_window(image)
 
 
-def _shows_something(window: Window, values: NDArray[Any]) -> bool:
+def _named(image: DecodedImage, mode: str) -> Window | VoiLut | None:
+    if not mode.startswith(NAMED):
+        return None
+    wanted = mode.removeprefix(NAMED).strip().casefold()
+    return next((view for view in image.named_views if view.name.casefold() == wanted), None)
+
+
+def _shows_something(window: Window, image: DecodedImage) -> bool:
     """Return whether a window doesn't turn the whole image black or white.
 
     Some devices write windows for values that a later conversion shifted.
     """
     if window.kind == "sigmoid":
         return True
-    step = max(1, int(np.sqrt(values.size / _GLANCE_PX)))
-    low, high = np.percentile(values[::step, ::step], PERCENTILES)
+    sample = _thinned(image.values, _GLANCE_PX).ravel()
+    low, high = np.percentile(_without(sample, image.padding), PERCENTILES)
     return bool(window.center - window.width / 2 < high and low < window.center + window.width / 2)
 
 
 def window_numbers(image: DecodedImage, mode: str) -> tuple[float, float]:
     """Return centre and width of the effective window; for a table, of the values it spans."""
-    window = effective_window(image, mode)
+    return numbers_of(effective_window(image, mode))
+
+
+def numbers_of(window: Window | VoiLut) -> tuple[float, float]:
+    """Return centre and width of a window; for a table, of the values it spans."""
     if isinstance(window, VoiLut):
         window = Window.between(window.first, window.first + len(window.levels) - 1)
     return float(window.center), float(window.width)
 
 
-def percentile_window(values: NDArray[Any], padding: tuple[float, float] | None = None) -> Window:
-    """Return the window between the 0.5th and 99.5th percentile of the values.
+def percentile_window(image: DecodedImage) -> Window:
+    """Return the window between the 0.5th and 99.5th percentile of the tissue.
 
-    Args:
-        values: Any shape. Large arrays are thinned out evenly, so that the result depends on
-            nothing but the values.
-        padding: Lowest and highest value that stands for "no image" and is left out.
+    What is left out, as long as something else is left: padding that the file names; one value
+    that fills at least half of the outermost pixels and is the lowest or highest of all (collimated
+    borders, the surroundings of a reconstruction); in CT, air.
+
+    The result depends on nothing but the values: large images are thinned out evenly.
     """
-    step = max(1, int(np.sqrt(values.size / _SAMPLE_PX)))
-    sample = values[::step, ::step].ravel() if values.ndim >= 2 else values
-    if padding is not None:
-        kept = sample[(sample < padding[0]) | (sample > padding[1])]
-        sample = kept if kept.size else sample
+    values = image.values
+    sample = _without(_thinned(values, _SAMPLE_PX).reshape(-1), image.padding)
+    if values.ndim == 2:
+        sample = _without(sample, _surroundings(values, sample))
+    if image.modality == "CT":
+        sample = _without(sample, (-np.inf, _AIR_HU))
     low, high = np.percentile(sample, PERCENTILES)
     if high <= low:
         low, high = float(sample.min()), float(sample.max())
@@ -88,6 +111,28 @@ def percentile_window(values: NDArray[Any], padding: tuple[float, float] | None 
         if high > low
         else Window(center=float(low), width=1.0)
     )
+
+
+def _thinned(values: NDArray[Any], n_pixels: int) -> NDArray[Any]:
+    step = max(1, int(np.sqrt(values.size / n_pixels)))
+    return values[::step, ::step]
+
+
+def _without(sample: NDArray[Any], values: tuple[float, float] | None) -> NDArray[Any]:
+    """Return a sample without a range of values, unless hardly anything would be left."""
+    if values is None:
+        return sample
+    kept = sample[(sample < values[0]) | (sample > values[1])]
+    return kept if kept.size > sample.size * _ENOUGH_SHARE else sample
+
+
+def _surroundings(values: NDArray[Any], sample: NDArray[Any]) -> tuple[float, float] | None:
+    """Return the value that surrounds the image, if one does."""
+    frame = np.concatenate((values[0], values[-1], values[1:-1, 0], values[1:-1, -1]))
+    for end in (sample.min(), sample.max()):
+        if np.count_nonzero(frame == end) >= frame.size * _FRAME_SHARE:
+            return float(end), float(end)
+    return None
 
 
 def apply_window(values: NDArray[Any], window: Window | VoiLut) -> NDArray[np.float32]:
@@ -118,7 +163,11 @@ def display_levels(image: DecodedImage, mode: str) -> NDArray[Any]:
         uint8 if the image is 8-bit and shown over its whole range, else float32 in [0, 1]; shape
         of ``image.values``.
     """
-    window = effective_window(image, mode)
+    return levels_through(image, effective_window(image, mode))
+
+
+def levels_through(image: DecodedImage, window: Window | VoiLut) -> NDArray[Any]:
+    """Return an image as it is shown through a window; see :func:`display_levels`."""
     values = image.values
     if values.dtype == np.uint8 and window == Window.between(0, 255):
         return np.bitwise_not(values) if image.is_inverted else values

@@ -1,28 +1,52 @@
 """What the user decides about images and classes; every step can be undone.
 
-Each function is one transaction and one step of the history. Steps name ids, never paths or
-patients.
+Each function is one transaction and one step of the history.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Sequence
-from itertools import groupby
-from operator import itemgetter
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from engine.contract.errors import DatasetError
-from engine.project.classes import ClassStore, clean_name
+from engine.project.classes import MULTI, ClassStore, clean_name
+from engine.project.history import (
+    NO_ROW,
+    LabelChange,
+    Step,
+    can_redo,
+    can_undo,
+    changes_of,
+    finding_field,
+    redo,
+    undo,
+)
 
-_TABLES: Final = {"record": "records", "class": "classes"}
-_FIELDS: Final = {
-    "record": frozenset({"class_id", "exclusion"}),
-    "class": frozenset({"name", "is_positive", "is_left_out", "merged_into"}),
-}
-_WHO: Final = "user"
+__all__ = [
+    "LabelChange",
+    "can_redo",
+    "can_undo",
+    "changes_of",
+    "clear_finding",
+    "exclude",
+    "include",
+    "leave_out",
+    "merge_classes",
+    "order_classes",
+    "redo",
+    "rename_class",
+    "set_finding",
+    "set_findings",
+    "set_labels",
+    "set_many_findings",
+    "set_many_labels",
+    "set_no_finding",
+    "set_positive",
+    "undo",
+]
+
 _NO_REASON: Final = "no reason given"
-_IDS_PER_QUERY: Final = 900  # below the 999 parameters that old SQLite builds allow
 
 
 def rename_class(project: ClassStore, class_id: int, name: str) -> None:
@@ -41,11 +65,14 @@ def rename_class(project: ClassStore, class_id: int, name: str) -> None:
                     f"There is a class named '{summary.name}' already.",
                     remedy="Choose another name, or merge the two classes.",
                 )
-        _Step(project).change("class", "name", [class_id], name)
+        Step(project).change("class", "name", [class_id], name)
 
 
 def merge_classes(project: ClassStore, class_ids: Sequence[int], into_id: int) -> None:
     """Give every image of some classes to one class; the others disappear.
+
+    Of a project with several findings an image, a merged finding is present where one of its parts
+    is, and absent where all that were read are absent.
 
     Args:
         project: The project.
@@ -58,11 +85,33 @@ def merge_classes(project: ClassStore, class_ids: Sequence[int], into_id: int) -
     others = [class_id for class_id in dict.fromkeys(class_ids) if class_id != into_id]
     with project.transaction():
         _require_classes(project, [*others, into_id])
-        step = _Step(project)
+        step = Step(project)
         for other in others:
-            rows = project.db.all("SELECT id FROM records WHERE class_id = ?", (other,))
-            step.change("record", "class_id", [row[0] for row in rows], into_id)
+            if project.task == MULTI:
+                _merge_findings(project, step, other, into_id)
+            else:
+                rows = project.db.all("SELECT id FROM records WHERE class_id = ?", (other,))
+                step.change("record", "class_id", (row[0] for row in rows), into_id)
         step.change("class", "merged_into", others, into_id)
+
+
+def _merge_findings(project: ClassStore, step: Step, other: int, into_id: int) -> None:
+    rows = project.db.all(
+        "SELECT record_id, class_id, value FROM record_findings WHERE class_id IN (?, ?)",
+        (other, into_id),
+    )
+    known: dict[int, set[int | None]] = defaultdict(set)
+    of_other = []
+    for record, class_id, value in rows:
+        known[record].add(value)
+        if class_id == other:
+            of_other.append(record)
+    merged = {
+        record: 1 if 1 in known[record] else None if None in known[record] else 0
+        for record in of_other
+    }
+    step.change_each("record", finding_field(into_id), merged)
+    step.change("record", finding_field(other), of_other, NO_ROW)
 
 
 def leave_out(project: ClassStore, class_id: int, flag: bool) -> None:
@@ -73,7 +122,7 @@ def leave_out(project: ClassStore, class_id: int, flag: bool) -> None:
     """
     with project.transaction():
         _require_classes(project, [class_id])
-        _Step(project).change("class", "is_left_out", [class_id], int(flag))
+        Step(project).change("class", "is_left_out", [class_id], int(flag))
 
 
 def set_positive(project: ClassStore, class_id: int) -> None:
@@ -85,21 +134,144 @@ def set_positive(project: ClassStore, class_id: int) -> None:
     with project.transaction():
         _require_classes(project, [class_id])
         others = [summary.id for summary in project.classes() if summary.id != class_id]
-        step = _Step(project)
+        step = Step(project)
         step.change("class", "is_positive", others, 0)
         step.change("class", "is_positive", [class_id], 1)
+
+
+def order_classes(project: ClassStore, class_ids: Sequence[int]) -> None:
+    """Put classes into an order, as grades have one; those not named follow.
+
+    Raises:
+        ValueError: If one of the classes doesn't exist.
+    """
+    with project.transaction():
+        _require_classes(project, class_ids)
+        Step(project).change_each("class", "position", _places(class_ids))
+
+
+def _places(class_ids: Sequence[int]) -> dict[int, int]:
+    return {class_id: place for place, class_id in enumerate(class_ids)}
 
 
 def set_labels(project: ClassStore, record_ids: Sequence[int], class_id: int | None) -> None:
     """Give images a class, or none.
 
     Raises:
-        ValueError: If the class or one of the images doesn't exist.
+        ValueError: If the class or one of the images doesn't exist, or the project has several
+            findings an image.
     """
+    set_many_labels(project, dict.fromkeys(record_ids, class_id))
+
+
+def set_many_labels(
+    project: ClassStore,
+    labels: Mapping[int, int | None],
+    *,
+    order: Sequence[int] = (),
+    who: str | None = None,
+) -> int:
+    """Give each image its class, or none, in one step, and return how many got another one.
+
+    Args:
+        project: The project.
+        labels: Classes by record id.
+        order: Classes in their new order; empty leaves it.
+        who: Who decided; None for the person at the computer.
+
+    Raises:
+        ValueError: As :func:`set_labels`.
+    """
+    _require_task(project, is_multi=False)
     with project.transaction():
-        if class_id is not None:
-            _require_classes(project, [class_id])
-        _Step(project).change("record", "class_id", record_ids, class_id)
+        _require_classes(
+            project, {class_id for class_id in labels.values() if class_id is not None}
+        )
+        step = Step(project, who)
+        step.change_each("class", "position", _places(order))
+        return len(step.change_each("record", "class_id", labels))
+
+
+def set_finding(
+    project: ClassStore, record_ids: Sequence[int], class_id: int, value: int | None
+) -> None:
+    """Say whether images show a finding.
+
+    Args:
+        project: The project.
+        record_ids: The images.
+        class_id: The finding.
+        value: 1 present, 0 absent, None unknown.
+
+    Raises:
+        ValueError: If the finding or one of the images doesn't exist, or the project has one class
+            an image.
+    """
+    set_findings(project, record_ids, {class_id: value})
+
+
+def set_findings(
+    project: ClassStore, record_ids: Sequence[int], values: Mapping[int, int | None]
+) -> None:
+    """Say of several findings at once whether images show them, in one step.
+
+    Raises:
+        ValueError: As :func:`set_finding`.
+    """
+    set_many_findings(project, dict.fromkeys(record_ids, values))
+
+
+def clear_finding(project: ClassStore, record_ids: Sequence[int], class_id: int) -> None:
+    """Take back what was said on a finding of images, as if nobody had looked.
+
+    Raises:
+        ValueError: As :func:`set_finding`.
+    """
+    _require_task(project, is_multi=True)
+    with project.transaction():
+        _require_classes(project, [class_id])
+        Step(project).change("record", finding_field(class_id), record_ids, NO_ROW)
+
+
+def set_no_finding(project: ClassStore, record_ids: Sequence[int]) -> None:
+    """Say that images show none of the findings.
+
+    Raises:
+        ValueError: As :func:`set_finding`.
+    """
+    set_findings(project, record_ids, {summary.id: 0 for summary in project.classes()})
+
+
+def set_many_findings(
+    project: ClassStore,
+    findings: Mapping[int, Mapping[int, int | None]],
+    *,
+    who: str | None = None,
+) -> int:
+    """Say of each image what it shows, in one step, and return how many images changed.
+
+    Args:
+        project: The project.
+        findings: By record id: 1 present, 0 absent, None unknown, by finding. What isn't named
+            stays.
+        who: Who decided; None for the person at the computer.
+
+    Raises:
+        ValueError: As :func:`set_finding`.
+    """
+    _require_task(project, is_multi=True)
+    by_class: dict[int, dict[int, Any]] = defaultdict(dict)
+    for record, values in findings.items():
+        for class_id, value in values.items():
+            if value not in (0, 1, None):
+                raise ValueError(f"a finding is 0, 1 or None, not {value!r}")
+            by_class[class_id][record] = value
+    with project.transaction():
+        _require_classes(project, by_class)
+        step, changed = Step(project, who), set[int]()
+        for class_id, values_of in by_class.items():
+            changed.update(step.change_each("record", finding_field(class_id), values_of))
+    return len(changed)
 
 
 def exclude(project: ClassStore, record_ids: Sequence[int], reason: str) -> None:
@@ -114,7 +286,7 @@ def exclude(project: ClassStore, record_ids: Sequence[int], reason: str) -> None
         ValueError: If one of the images doesn't exist.
     """
     with project.transaction():
-        _Step(project).change("record", "exclusion", record_ids, reason.strip() or _NO_REASON)
+        Step(project).change("record", "exclusion", record_ids, reason.strip() or _NO_REASON)
 
 
 def include(project: ClassStore, record_ids: Sequence[int]) -> None:
@@ -124,112 +296,15 @@ def include(project: ClassStore, record_ids: Sequence[int]) -> None:
         ValueError: If one of the images doesn't exist.
     """
     with project.transaction():
-        _Step(project).change("record", "exclusion", record_ids, None)
+        Step(project).change("record", "exclusion", record_ids, None)
 
 
-def can_undo(project: ClassStore) -> bool:
-    """Return whether there is a step to undo."""
-    return _next_batch(project, "done") is not None
-
-
-def can_redo(project: ClassStore) -> bool:
-    """Return whether there is an undone step, with no other step since."""
-    return _next_batch(project, "undone") is not None
-
-
-def undo(project: ClassStore) -> bool:
-    """Take the last step back, and return whether there was one."""
-    return _travel(project, "done", "undone", "old", "DESC")
-
-
-def redo(project: ClassStore) -> bool:
-    """Do the last undone step again, and return whether there was one."""
-    return _travel(project, "undone", "done", "new", "ASC")
-
-
-def _next_batch(project: ClassStore, state: str) -> int | None:
-    """Return the step to undo (the newest done) or to redo (the oldest undone)."""
-    which = "max" if state == "done" else "min"
-    batch: int | None = project.db.value(
-        f"SELECT {which}(batch) FROM label_history WHERE state = ?", (state,)
-    )
-    return batch
-
-
-def _travel(project: ClassStore, state: str, to_state: str, column: str, order: str) -> bool:
-    with project.transaction():
-        batch = _next_batch(project, state)
-        if batch is None:
-            return False
-        changes = project.db.all(
-            f"SELECT subject, field, {column}, subject_id FROM label_history "
-            f"WHERE batch = ? AND state = ? ORDER BY id {order}",
-            (batch, state),
-        )
-        for (subject, field), group in groupby(changes, key=itemgetter(0, 1)):
-            _write(project, subject, field, (change[2:] for change in group))
-        project.db.execute(
-            "UPDATE label_history SET state = ? WHERE batch = ? AND state = ?",
-            (to_state, batch, state),
-        )
-        project.note_data_change()
-    return True
-
-
-class _Step:
-    """One step of the history, inside the caller's transaction."""
-
-    def __init__(self, project: ClassStore) -> None:
-        self._project = project
-        self._batch = 1 + int(project.db.value("SELECT coalesce(max(batch), 0) FROM label_history"))
-        project.db.execute("UPDATE label_history SET state = 'dropped' WHERE state = 'undone'")
-
-    def change(self, subject: str, field: str, ids: Sequence[int], new: Any) -> None:
-        """Set a field of some records or classes and note what it was.
-
-        Raises:
-            ValueError: If one of them doesn't exist.
-        """
-        before = self._values(subject, field, [int(id_) for id_ in dict.fromkeys(ids)])
-        changed = [(id_, old) for id_, old in before if old != new]
-        at = time.time()
-        _write(self._project, subject, field, [(new, id_) for id_, _ in changed])
-        self._project.db.execute_many(
-            """
-            INSERT INTO label_history (batch, at, who, subject, subject_id, field, old, new)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-            """,
-            [(self._batch, at, _WHO, subject, id_, field, old, new) for id_, old in changed],
-        )
-        self._project.note_data_change()
-
-    def _values(self, subject: str, field: str, ids: list[int]) -> list[tuple[int, Any]]:
-        _check(subject, field)
-        found: list[tuple[int, Any]] = []
-        for start in range(0, len(ids), _IDS_PER_QUERY):
-            part = ids[start : start + _IDS_PER_QUERY]
-            marks = ",".join("?" * len(part))
-            found += self._project.db.all(
-                f"SELECT id, {field} FROM {_TABLES[subject]} WHERE id IN ({marks})", part
-            )
-        if len(found) != len(ids):
-            raise ValueError(f"there is no {subject} {(set(ids) - {id_ for id_, _ in found})}")
-        return found
-
-
-def _write(
-    project: ClassStore, subject: str, field: str, values: Iterable[tuple[Any, int]]
-) -> None:
-    _check(subject, field)
-    project.db.execute_many(f"UPDATE {_TABLES[subject]} SET {field} = ? WHERE id = ?", values)
-
-
-def _check(subject: str, field: str) -> None:
-    if field not in _FIELDS[subject]:  # names go into the statement as they are
-        raise ValueError(f"{field} of a {subject} has no history")
-
-
-def _require_classes(project: ClassStore, class_ids: Sequence[int]) -> None:
+def _require_classes(project: ClassStore, class_ids: Iterable[int]) -> None:
     known = {summary.id for summary in project.classes()}
     if unknown := set(class_ids) - known:
         raise ValueError(f"there is no class {unknown}")
+
+
+def _require_task(project: ClassStore, *, is_multi: bool) -> None:
+    if (project.task == MULTI) != is_multi:
+        raise ValueError(f"not in a project whose task is {project.task}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from engine.project.sources import SourceStore
 
 _ROWS_PER_TRANSACTION: Final = 200
 """About 10 ms: the window's own changes never wait long for an import."""
+_EPOCH: Final = datetime.date(2000, 1, 1).toordinal()
+_LONGEST_SHIFT: Final = 36525  # a hundred years, in days
 _IDS_PER_QUERY: Final = 900  # below the 999 parameters that old SQLite builds allow
 
 
@@ -33,6 +36,12 @@ class NewRecord:
         dicom: Whitelisted header fields by readable name; no identifiers.
         mtime_ns: Time of the file's last change, in nanoseconds.
         sha256: Of the file's bytes.
+        site: Pseudonym of the institution, from :meth:`RecordStore.site`.
+        acquired: Day of acquisition, from :meth:`RecordStore.day`.
+        pixel_hash: SHA-256 of the decoded values with their shape, first 32 digits.
+        burned_in: What the header says on text burned into the image: ``yes``, ``no`` or empty.
+        n_frames: Frames of the file, of which this is one; 0 where nobody looked.
+        numbers: Numeric columns of the label sheet that have no role, by name.
     """
 
     source_id: int
@@ -59,6 +68,12 @@ class NewRecord:
     n_bytes: int = 0
     mtime_ns: int = 0
     sha256: str = ""
+    site: str | None = None
+    acquired: int | None = None
+    pixel_hash: str = ""
+    burned_in: str = ""
+    n_frames: int = 0
+    numbers: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +112,7 @@ class RecordStore(SourceStore):
             raw_id: As the file or the sheet gives it.
             origin: What the id really tells apart: ``patient``, ``study`` or ``file``.
         """
-        digest = self.hashed(raw_id if origin == "patient" else f"{origin}:{raw_id}")
-        return self._patient_by_hash(digest, origin)
+        return self._patient_by_hash(self.patient_hash(raw_id, origin=origin), origin)
 
     def _patient_by_hash(self, digest: str, origin: str) -> int:
         found = self.db.value("SELECT id FROM patients WHERE hash = ?", (digest,))
@@ -115,6 +129,30 @@ class RecordStore(SourceStore):
     def study(self, raw_uid: str | None) -> str | None:
         """Return what may be stored of a study's UID: a salted hash, or None without one."""
         return self.hashed(f"study:{raw_uid}") if raw_uid and raw_uid.strip() else None
+
+    def site(self, raw_name: str | None) -> str | None:
+        """Return the pseudonym of an institution: ``Site 1`` for the first that arrived.
+
+        The name itself isn't stored; a salted hash tells institutions apart.
+        """
+        if not raw_name or not raw_name.strip():
+            return None
+        known: list[str] = json.loads(self._meta("sites") or "[]")
+        digest = self.hashed(f"site:{' '.join(raw_name.split()).casefold()}")
+        if digest not in known:
+            known.append(digest)
+            with self.transaction():
+                self._set_meta("sites", json.dumps(known))
+        return f"Site {known.index(digest) + 1}"
+
+    def day(self, date: datetime.date | None) -> int | None:
+        """Return a date as a day number that keeps order and distance but not the date.
+
+        All days of a project are shifted by the same secret number of days.
+        """
+        if date is None:
+            return None
+        return date.toordinal() - _EPOCH - int(self.hashed("day shift")[:8], 16) % _LONGEST_SHIFT
 
     def next_row(self) -> int:
         """Return the first row that neither a record nor a segment uses."""
@@ -151,14 +189,30 @@ class RecordStore(SourceStore):
     def _add_record(self, record: NewRecord) -> int:
         patient = record.patient_id or self._own_patient(record)
         header = json.dumps(record.dicom, sort_keys=True)
-        row = self.db.one(_UPSERT, (*_plain_values(record), header, patient))
+        numbers = json.dumps(record.numbers, sort_keys=True)
+        row = self.db.one(_UPSERT, (*_plain_values(record), header, numbers, patient))
         return int(row[0])
 
     def _own_patient(self, record: NewRecord) -> int:
-        if record.study:
-            return self.patient(record.study, origin="study")
-        # Frames of one file stay together.
-        return self.patient(f"{record.source_id}/{record.path}", origin="file")
+        return self._patient_by_hash(
+            *self.own_patient_hash(record.source_id, record.path, record.study)
+        )
+
+    def own_patient_hash(self, source_id: int, path: str, study: str | None) -> tuple[str, str]:
+        """Return what stands for the patient of an image where no patient is known, and its origin.
+
+        Args:
+            source_id: The source.
+            path: The file; its frames stay together.
+            study: From :meth:`study`; images of one study stay together.
+        """
+        if study:
+            return self.patient_hash(study, origin="study"), "study"
+        return self.patient_hash(f"{source_id}/{path}", origin="file"), "file"
+
+    def patient_hash(self, raw_id: str, *, origin: str = "patient") -> str:
+        """Return the hash under which :meth:`patient` finds a patient."""
+        return self.hashed(raw_id if origin == "patient" else f"{origin}:{raw_id}")
 
     def records(self, ids: Sequence[int] | None = None) -> list[ImageRecord]:
         """Return images as the browser shows them: all by id, or ``ids`` in the order given.
@@ -167,16 +221,30 @@ class RecordStore(SourceStore):
             ValueError: If one of ``ids`` doesn't exist.
         """
         if ids is None:
-            return _image_records(self.db.all(f"{_SELECT} ORDER BY id"))
+            return _image_records(self.db.all(f"{_SELECT} ORDER BY id"), self._findings(_FINDINGS))
         wanted = [int(record) for record in ids]
         found: dict[int, ImageRecord] = {}
         for part in _parts(wanted, _IDS_PER_QUERY):
             marks = ",".join("?" * len(part))
             rows = self.db.all(f"{_SELECT} WHERE id IN ({marks})", part)
-            found.update((record.id, record) for record in _image_records(rows))
+            where = f"{_FINDINGS} WHERE record_id IN ({marks})"
+            records = _image_records(rows, self._findings(where, part))
+            found.update((record.id, record) for record in records)
         if missing := next((record for record in wanted if record not in found), None):
             raise ValueError(f"there is no record {missing}")
         return [found[record] for record in wanted]
+
+    def _findings(self, select: str, parameters: Sequence[int] = ()) -> Findings:
+        """Return the findings of records; records with the same ones share a mapping."""
+        rows = self.db.all(f"{select} GROUP BY record_id", parameters)
+        known: dict[str, dict[int, int | None]] = {}
+        found: Findings = {}
+        for record, text in rows:
+            if text not in known:
+                pairs = (pair.split("=") for pair in text.split())
+                known[text] = {int(k): int(value) if value else None for k, value in pairs}
+            found[record] = known[text]
+        return found
 
     def counts(self) -> ProjectCounts:
         """Return how much the project holds, counted by the database."""
@@ -197,29 +265,40 @@ class RecordStore(SourceStore):
             )
 
 
+RECORD_COLUMNS: Final = tuple(NewRecord.__dataclass_fields__)
 _PLAIN_COLUMNS: Final = tuple(
-    name for name in NewRecord.__dataclass_fields__ if name not in ("dicom", "patient_id")
+    name for name in RECORD_COLUMNS if name not in ("dicom", "numbers", "patient_id")
 )
 _plain_values: Final = attrgetter(*_PLAIN_COLUMNS)
-_DECIDED: Final = ("source_id", "path", "frame", "class_id", "study", "split")
+_DECIDED: Final = ("source_id", "path", "frame", "class_id", "patient_id", "study", "split")
 """What a second import of a file leaves alone."""
-_FROM_FILE: Final = (*(name for name in _PLAIN_COLUMNS if name not in _DECIDED), "dicom")
-_UPSERT: Final = f"""
-    INSERT INTO records ({", ".join(_PLAIN_COLUMNS)}, dicom, patient_id)
-    VALUES ({", ".join("?" * len(_PLAIN_COLUMNS))}, ?, ?)
+ON_SECOND_IMPORT: Final = f"""
     ON CONFLICT (source_id, path, frame) DO UPDATE SET
         class_id = coalesce(class_id, excluded.class_id),
-        {", ".join(f"{name} = excluded.{name}" for name in _FROM_FILE)}
+        {", ".join(f"{name} = excluded.{name}" for name in RECORD_COLUMNS if name not in _DECIDED)}
+"""
+"""Ends a statement that inserts records."""
+_UPSERT: Final = f"""
+    INSERT INTO records ({", ".join(_PLAIN_COLUMNS)}, dicom, numbers, patient_id)
+    VALUES ({", ".join("?" * len(_PLAIN_COLUMNS))}, ?, ?, ?)
+    {ON_SECOND_IMPORT}
     RETURNING id
 """
 _SELECT: Final = """
     SELECT id, row, path, class_id, patient_id, split, exclusion, format, modality, width, height,
-           bits, frame, window_center, window_width, dicom
+           bits, frame, window_center, window_width, dicom, study, site, acquired, view, sex, age
     FROM records
 """
 
 
-def _image_records(rows: list[tuple[Any, ...]]) -> list[ImageRecord]:
+Findings = dict[int, dict[int, int | None]]
+_NO_FINDINGS: Final[dict[int, int | None]] = {}
+_FINDINGS: Final = """
+    SELECT record_id, group_concat(class_id || '=' || coalesce(value, ''), ' ') FROM record_findings
+"""
+
+
+def _image_records(rows: list[tuple[Any, ...]], findings: Findings) -> list[ImageRecord]:
     # All headers are parsed in one call, a third of the time of a call for each.
     headers = json.loads(f"[{','.join(row[15] for row in rows)}]")
     return [
@@ -241,6 +320,13 @@ def _image_records(rows: list[tuple[Any, ...]]) -> list[ImageRecord]:
             window_center=row[13],
             window_width=row[14],
             dicom=header,
+            findings=findings.get(row[0], _NO_FINDINGS),
+            study=row[16],
+            site=row[17],
+            acquired=row[18],
+            view=row[19],
+            sex=row[20],
+            age=row[21],
         )
         for row, header in zip(rows, headers, strict=True)
     ]

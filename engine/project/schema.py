@@ -187,6 +187,35 @@ _VERSION_2: Final = (
         PRIMARY KEY (kind, key)
     ) WITHOUT ROWID
     """,
+    "ALTER TABLE records ADD COLUMN n_frames INTEGER NOT NULL DEFAULT 0",
+    # Imports that haven't ended. Their segments name them; their images wait in ``staged``, which
+    # has the columns of ``records`` and so comes after all changes to those.
+    "ALTER TABLE segments ADD COLUMN import_id INTEGER",
+    """
+    CREATE TABLE imports (
+        id INTEGER PRIMARY KEY,
+        root BLOB NOT NULL UNIQUE,
+        made_by TEXT NOT NULL,
+        began REAL NOT NULL
+    )
+    """,
+    "CREATE TABLE staged AS SELECT * FROM records LIMIT 0",
+    "ALTER TABLE staged ADD COLUMN import_id INTEGER",
+    "ALTER TABLE staged ADD COLUMN patient TEXT",
+    "ALTER TABLE staged ADD COLUMN is_color INTEGER",
+    "ALTER TABLE staged ADD COLUMN notes TEXT",
+    "CREATE UNIQUE INDEX staged_by_path ON staged (import_id, path, frame)",
+    """
+    CREATE TABLE staged_skipped (
+        import_id INTEGER NOT NULL,
+        path TEXT NOT NULL,
+        n_bytes INTEGER,
+        mtime_ns INTEGER,
+        reason TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        PRIMARY KEY (import_id, path)
+    ) WITHOUT ROWID
+    """,
 )
 
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_VERSION_1, _VERSION_2)

@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Self
@@ -46,6 +47,7 @@ class SegmentWriter:
         item_shape: Sequence[int],
         dtype: DTypeLike,
         first_row: int | None = None,
+        import_id: int | None = None,
     ) -> None:
         """Prepare; nothing is written before the first item.
 
@@ -55,6 +57,7 @@ class SegmentWriter:
             item_shape: Shape of one item.
             dtype: Element type; not an object type.
             first_row: Row of the first item; None if rows are given with every item.
+            import_id: The unfinished import that the segments go with, if it is dropped.
 
         Raises:
             ValueError: If the kind or the type can't be stored.
@@ -68,6 +71,7 @@ class SegmentWriter:
         if self._dtype.hasobject:
             raise ValueError("objects can't be stored without pickling")
         self._next_row = first_row
+        self._import_id = import_id
         self._rows: list[int] = []
         self._file: BinaryIO | None = None
         self._path = Path()
@@ -143,51 +147,37 @@ class SegmentWriter:
         Raises:
             StorageError: If the disk is full or read-only.
         """
-        if self._file is None:
-            return
-        try:
-            self._file.seek(0)
-            self._file.write(self._header(len(self._rows)))
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            replace_file(self._path.with_suffix(_UNFINISHED), self._path)
-            sync_folder(self._path.parent)
-        except OSError as error:
-            self.abort()
-            raise storage_error(error, "the image cache") from error
-        rows = np.array(self._rows, dtype="<i8")
-        self._file, self._rows = None, []
-        self._enter(rows)
+        if (segment := self.rotate()) is not None:
+            segment.sync()
+            segment.enter()
 
-    def _enter(self, rows: NDArray[np.int64]) -> None:
-        is_contiguous = bool(np.all(np.diff(rows) == 1))
-        with self._project.transaction():
-            self._project.db.execute(
-                """
-                INSERT INTO segments (kind, first_row, last_row, n_rows, rows, file, shape, dtype)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-                """,
-                (
-                    self._kind,
-                    int(rows.min()),
-                    int(rows.max()),
-                    len(rows),
-                    None if is_contiguous else rows.tobytes(),
-                    self._path.name,
-                    json.dumps(self._item_shape),
-                    self._dtype.str,
-                ),
-            )
+    def rotate(self) -> FullSegment | None:
+        """Begin a new segment with the next item, without waiting for the disk.
+
+        Returns:
+            What was appended so far, which doesn't count yet; None if that is nothing.
+        """
+        if self._file is None:
+            return None
+        segment = FullSegment(
+            project=self._project,
+            kind=self._kind,
+            rows=np.array(self._rows, dtype="<i8"),
+            header=self._header(len(self._rows)),
+            shape=json.dumps(self._item_shape),
+            dtype=self._dtype.str,
+            import_id=self._import_id,
+            file=self._file,
+            path=self._path,
+        )
+        self._file, self._rows = None, []
+        return segment
 
     def abort(self) -> None:
         """Drop the unfinished segment; its rows stay unwritten."""
-        if self._file is None:
-            return
-        with contextlib.suppress(OSError):  # a full disk refuses the last bytes once more
-            self._file.close()
-        self._path.with_suffix(_UNFINISHED).unlink(missing_ok=True)
-        self._file, self._rows = None, []
+        if self._file is not None:
+            _drop(self._file, self._path)
+            self._file, self._rows = None, []
 
     def __enter__(self) -> Self:
         return self
@@ -202,6 +192,72 @@ class SegmentWriter:
             self.commit()
         else:
             self.abort()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FullSegment:
+    """A segment that is written and waits to be safe on the disk, and then to count."""
+
+    project: ProjectFolder
+    kind: str
+    rows: NDArray[np.int64]
+    header: bytes
+    shape: str
+    dtype: str
+    import_id: int | None
+    file: BinaryIO
+    path: Path
+
+    def sync(self) -> None:
+        """Wait until the disk has it; any thread may.
+
+        Raises:
+            StorageError: If the disk is full or read-only; the segment is then gone.
+        """
+        try:
+            self.file.seek(0)
+            self.file.write(self.header)
+            self.file.flush()
+            os.fsync(self.file.fileno())
+            self.file.close()
+            replace_file(self.path.with_suffix(_UNFINISHED), self.path)
+            sync_folder(self.path.parent)
+        except OSError as error:
+            self.abort()
+            raise storage_error(error, "the image cache") from error
+
+    def enter(self) -> None:
+        """Make it count, in the project's thread."""
+        is_contiguous = bool(np.all(np.diff(self.rows) == 1))
+        with self.project.transaction():
+            self.project.db.execute(
+                """
+                INSERT INTO segments
+                    (kind, first_row, last_row, n_rows, rows, file, shape, dtype, import_id)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """,
+                (
+                    self.kind,
+                    int(self.rows.min()),
+                    int(self.rows.max()),
+                    len(self.rows),
+                    None if is_contiguous else self.rows.tobytes(),
+                    self.path.name,
+                    self.shape,
+                    self.dtype,
+                    self.import_id,
+                ),
+            )
+
+    def abort(self) -> None:
+        """Drop it."""
+        _drop(self.file, self.path)
+
+
+def _drop(file: BinaryIO, path: Path) -> None:
+    with contextlib.suppress(OSError):  # a full disk refuses the last bytes once more
+        file.close()
+    path.with_suffix(_UNFINISHED).unlink(missing_ok=True)
 
 
 class SegmentReader:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.contract.records import SkippedFile
+from engine.contract.config_io import from_plain, to_plain
+from engine.contract.records import FramePolicy, SkippedFile
 from engine.files import long_path
 from engine.project.folder import ProjectFolder, readable
 
@@ -21,6 +23,7 @@ class Source:
     Attributes:
         root: Where it is now, as far as known; may hold an identifier, so never log it.
         kind: What it was imported as, in the scanner's words.
+        frames: Which frames of its files were taken; its axis is that of all its volumes.
     """
 
     id: int
@@ -28,16 +31,22 @@ class Source:
     kind: str
     n_images: int
     n_skipped: int
+    frames: FramePolicy = field(default_factory=FramePolicy)
 
 
 @dataclass(frozen=True, slots=True)
 class KnownFile:
-    """What is known of an imported file, to see whether it changed since."""
+    """What is known of an imported file, to see whether it changed since.
+
+    Attributes:
+        n_frames: Frames of the file; 0 where nobody looked.
+    """
 
     record: int
     n_bytes: int
     mtime_ns: int
     sha256: str
+    n_frames: int = 0
 
 
 def file_key(path: str, *, ignores_case: bool = os.name == "nt") -> str:
@@ -60,9 +69,9 @@ class SourceStore(ProjectFolder):
             kind: What it is imported as, such as ``folder`` or ``table``.
         """
         root = Path(os.path.abspath(root))  # noqa: PTH100 - resolve() would follow mapped drives
-        for source in self.sources():
-            if os.path.normcase(source.root) == os.path.normcase(root):
-                return source.id
+        known = self.source_at(root)
+        if known is not None:
+            return known
         with self.transaction():
             cursor = self.db.execute(
                 "INSERT INTO sources (root, root_from_project, kind, added) VALUES (?, ?, ?, ?)",
@@ -71,11 +80,64 @@ class SourceStore(ProjectFolder):
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
+    def source_at(self, root: Path) -> int | None:
+        """Return the id of the source with this folder, or None."""
+        wanted = os.path.normcase(os.path.abspath(root))  # noqa: PTH100 - as add_source
+        rows = self.db.all("SELECT id, root, root_from_project FROM sources ORDER BY id")
+        for id_, *stored in rows:
+            if os.path.normcase(self._present_root(*stored)) == wanted:
+                return int(id_)
+        return None
+
+    def next_source_id(self) -> int:
+        """Return the id that :meth:`add_source` gives the next new folder."""
+        return int(self.db.value("SELECT coalesce(max(id), 0) + 1 FROM sources"))
+
+    def set_frame_policy(self, source_id: int, policy: FramePolicy) -> None:
+        """Remember which frames of a source's files were taken."""
+        with self.transaction():
+            self.db.execute(
+                "UPDATE sources SET frames = ? WHERE id = ?",
+                (json.dumps(to_plain(policy)), source_id),
+            )
+
+    def frame_policy(self, source_id: int) -> FramePolicy:
+        """Return which frames of a source's files were taken.
+
+        Raises:
+            ValueError: If there is no such source.
+        """
+        text = self.db.value("SELECT frames FROM sources WHERE id = ?", (source_id,))
+        if text is None:
+            raise ValueError(f"there is no source {source_id}")
+        policy: FramePolicy = from_plain(FramePolicy, json.loads(text))
+        return policy
+
+    def has_volumes(self, source_id: int) -> bool:
+        """Return whether images of a source are slices of volumes."""
+        found = "SELECT 1 FROM records WHERE source_id = ? AND format = 'NIfTI' LIMIT 1"
+        return self.db.value(found, (source_id,)) is not None
+
+    def axes(self, record_ids: Sequence[int]) -> list[str]:
+        """Return the plane of the slices that records of volumes are, in the order asked.
+
+        Raises:
+            ValueError: If one of the records doesn't exist.
+        """
+        by_source = {source.id: source.frames.axis for source in self.sources()}
+        axes = []
+        for record in record_ids:
+            source = self.db.value("SELECT source_id FROM records WHERE id = ?", (int(record),))
+            if source is None:
+                raise ValueError(f"there is no record {record}")
+            axes.append(by_source[source])
+        return axes
+
     def sources(self) -> tuple[Source, ...]:
         """Return every source, oldest first."""
         rows = self.db.all(
             """
-            SELECT id, root, root_from_project, kind,
+            SELECT id, root, root_from_project, kind, frames,
                    (SELECT count(*) FROM records WHERE source_id = sources.id),
                    (SELECT count(*) FROM skipped WHERE source_id = sources.id)
             FROM sources ORDER BY id
@@ -86,10 +148,11 @@ class SourceStore(ProjectFolder):
                 id=id_,
                 root=self._present_root(root, relative),
                 kind=kind,
+                frames=from_plain(FramePolicy, json.loads(frames)),
                 n_images=n_images,
                 n_skipped=n_skipped,
             )
-            for id_, root, relative, kind, n_images, n_skipped in rows
+            for id_, root, relative, kind, frames, n_images, n_skipped in rows
         )
 
     def note_patient_source(self, name: str) -> None:
@@ -140,7 +203,8 @@ class SourceStore(ProjectFolder):
     def known_files(self, source_id: int) -> dict[tuple[str, int], KnownFile]:
         """Return what was imported from a source, by :func:`file_key` and frame."""
         rows = self.db.all(
-            "SELECT path, frame, id, n_bytes, mtime_ns, sha256 FROM records WHERE source_id = ?",
+            "SELECT path, frame, id, n_bytes, mtime_ns, sha256, n_frames FROM records "
+            "WHERE source_id = ?",
             (source_id,),
         )
         return {(file_key(path), frame): KnownFile(*facts) for path, frame, *facts in rows}
@@ -222,16 +286,17 @@ class SourceStore(ProjectFolder):
         with self.transaction():
             self.db.execute_many(
                 """
-                INSERT INTO skipped (source_id, path, reason) VALUES (?, ?, ?)
-                ON CONFLICT (source_id, path) DO UPDATE SET reason = excluded.reason
+                INSERT INTO skipped (source_id, path, reason, kind) VALUES (?, ?, ?, ?)
+                ON CONFLICT (source_id, path)
+                DO UPDATE SET reason = excluded.reason, kind = excluded.kind
                 """,
-                [(source_id, readable(file.path), file.reason) for file in files],
+                [(source_id, readable(file.path), file.reason, file.kind) for file in files],
             )
 
     def skipped(self) -> tuple[SkippedFile, ...]:
         """Return the files that were left out, with the reason."""
-        rows = self.db.all("SELECT path, reason FROM skipped ORDER BY source_id, path")
-        return tuple(SkippedFile(path=path, reason=reason) for path, reason in rows)
+        rows = self.db.all("SELECT path, reason, kind FROM skipped ORDER BY source_id, path")
+        return tuple(SkippedFile(path=path, reason=why, kind=kind) for path, why, kind in rows)
 
 
 def _found_as(root: Path, path: str) -> str | None:

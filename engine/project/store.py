@@ -12,15 +12,15 @@ from typing import Final, Self
 from engine.contract.errors import ProjectError
 from engine.files import long_path, storage_error
 from engine.project.database import DATABASE_NAME, Database, not_a_project
+from engine.project.findings import FindingStore
 from engine.project.folder import CACHE_FOLDER, RUNS_FOLDER, readable
-from engine.project.runs import RunStore
 
 FOLDER_SUFFIX: Final = ".radtune"
 RUN_PROJECT: Final = f"project{FOLDER_SUFFIX}"
 """Name of the project in the output folder of the whole job."""
 
 
-class Project(RunStore):
+class Project(FindingStore):
     """An open project; one instance per thread or process.
 
     Several may be open on one folder at a time: reading never waits for a writer on a local disk,

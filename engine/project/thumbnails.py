@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.project.folder import ProjectFolder
-from engine.project.segments import SegmentReader, SegmentWriter
+from engine.project.segments import FullSegment, SegmentReader, SegmentWriter
 
 THUMBNAIL_PX: Final = 128
 GREY_KIND: Final = "thumbs"
@@ -58,9 +58,11 @@ class Thumbnails:
 class ThumbnailWriter:
     """Writes thumbnails, as ``engine.project.segments.SegmentWriter`` does."""
 
-    def __init__(self, project: ProjectFolder) -> None:
-        self._grey = SegmentWriter(project, GREY_KIND, _GREY_SHAPE, np.uint8)
-        self._colour = SegmentWriter(project, COLOUR_KIND, _COLOUR_SHAPE, np.uint8)
+    def __init__(self, project: ProjectFolder, *, import_id: int | None = None) -> None:
+        self._grey = SegmentWriter(project, GREY_KIND, _GREY_SHAPE, np.uint8, import_id=import_id)
+        self._colour = SegmentWriter(
+            project, COLOUR_KIND, _COLOUR_SHAPE, np.uint8, import_id=import_id
+        )
 
     def append(self, row: int, image: NDArray[np.uint8]) -> None:
         """Add the thumbnail of a row: uint8, (128, 128) or (128, 128, 3).
@@ -79,6 +81,11 @@ class ThumbnailWriter:
         """
         self._grey.commit()
         self._colour.commit()
+
+    def rotate(self) -> list[FullSegment]:
+        """Return what was appended so far, as ``SegmentWriter.rotate`` does."""
+        segments = (self._grey.rotate(), self._colour.rotate())
+        return [segment for segment in segments if segment is not None]
 
     def abort(self) -> None:
         """Drop what doesn't count yet."""

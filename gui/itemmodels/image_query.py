@@ -43,12 +43,14 @@ class ImageQuery:
         class_id: Only this class, :data:`UNLABELLED`, or None for all.
         split: Only this part, :data:`NO_SPLIT`, or None for all.
         modality: Only this modality, or None for all.
+        only: Only these images, by id, or None for all.
     """
 
     text: str = ""
     class_id: int | None = None
     split: str | None = None
     modality: str | None = None
+    only: frozenset[int] | None = None
     shown: Shown = Shown.ALL
     sort_by: SortBy = SortBy.NAME
 
@@ -60,6 +62,7 @@ class ImageQuery:
             and self.class_id is None
             and self.split is None
             and self.modality is None
+            and self.only is None
             and self.shown is Shown.ALL
         )
 
@@ -78,7 +81,8 @@ def select_records(
         classes: For the order by class.
         texts: Gives :func:`search_texts`; called only if the query has words.
     """
-    kept = list(records)
+    only = query.only
+    kept = list(records) if only is None else [record for record in records if record.id in only]
     if query.class_id is not None:
         wanted = None if query.class_id == UNLABELLED else query.class_id
         kept = [record for record in kept if record.class_id == wanted]

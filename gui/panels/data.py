@@ -19,6 +19,7 @@ from gui.itemmodels.image_query import ImageQuery, search_texts, select_records
 from gui.messages import split_name
 from gui.panels.data_filters import FilterBar
 from gui.panels.data_side import DataSide
+from gui.panels.data_tasks import DataTasks
 from gui.panels.label_card import MAX_KEYS
 from gui.panels.panel import Panel
 from gui.relink import RelinkGuide
@@ -45,6 +46,7 @@ class DataPanel(Panel):
         self._texts: dict[int, str] = {}
         self._skipped_button = self.header.add_button(self.tr("Left out…"))
         self._skipped_button.clicked.connect(self._show_skipped)
+        self._more = self.header.add_button(self.tr("More"))
         self._add = self.header.add_button(self.tr("Add images…"), icon="add")
         self._add.clicked.connect(self._on_add)
         self._next = self.header.add_button(self.tr("Train…"), is_primary=True)
@@ -54,6 +56,9 @@ class DataPanel(Panel):
         self.grid = ImageGrid()
         self.grid.selection_moved.connect(self._show_selection)
         self.side = DataSide(session)
+        self._tasks = DataTasks(session, self.grid.selected_ids, self)
+        self._tasks.told.connect(self.message_requested)
+        self._more.setMenu(self._tasks.menu)
         self._relink = RelinkGuide(session, self)
         self._no_match = EmptyState(
             "search",
@@ -76,7 +81,12 @@ class DataPanel(Panel):
         self._on_snapshot_changed()
 
     def on_shown(self) -> None:
-        """Put the keyboard into the grid."""
+        """Show what another page asked for, and put the keyboard into the grid."""
+        if (wanted := self.session.shown_images) is not None:
+            self.session.shown_images = None
+            self.filters.show_only(wanted.ids, wanted.title)
+            if wanted.current is not None:
+                self.grid.setCurrentIndex(self.grid.images.index_of(wanted.current))
         if self._pages.currentWidget() is self._browser:
             self.grid.setFocus()
 
@@ -137,6 +147,7 @@ class DataPanel(Panel):
         is_importing = self.session.jobs.is_busy_with("scan")
         self._pages.setCurrentWidget(self._browser if has_images else self._empty)
         self._add.setVisible(has_images)
+        self._more.setVisible(has_images)
         self._add.setEnabled(not is_importing)
         self._next.setVisible(has_images)
         if not has_images:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -55,6 +55,9 @@ class FilterBar(QWidget):
         self._typing.setSingleShot(True)
         self._typing.setInterval(_TYPING_MS)
         self._typing.timeout.connect(self._on_typed)
+        self._only = ChipButton()
+        self._only.clicked.connect(self.clear)
+        self._only.hide()
         self._class = _ChoiceChip(self.tr("Class"))
         self._split = _ChoiceChip(self.tr("Split"))
         self._modality = _ChoiceChip(self.tr("Modality"))
@@ -71,6 +74,7 @@ class FilterBar(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(8)
         row.addWidget(self._text, 1)
+        row.addWidget(self._only)
         for chip in self._fields:
             chip.chosen.connect(self._on_chosen)
             row.addWidget(chip)
@@ -102,11 +106,19 @@ class FilterBar(QWidget):
 
     def clear(self) -> None:
         """Ask for everything, in the present order."""
-        for chip in (self._class, self._split, self._modality, self._shown):
-            chip.choose_first()
-        self._text.clear()
-        self._typing.stop()
+        self._reset()
         self._set(ImageQuery(sort_by=self._query.sort_by))
+
+    def show_only(self, ids: Iterable[int], title: str) -> None:
+        """Ask for these images alone, until the chip with the title is pressed."""
+        self._reset()
+        room = theme().px(220)
+        shown = self.fontMetrics().elidedText(title, Qt.TextElideMode.ElideRight, room)
+        self._only.setText(f"{shown}  ×".replace("&", "&&"))
+        self._only.setToolTip(self.tr("%s: show all images again") % title)
+        self._only.setAccessibleName(self._only.toolTip())
+        self._only.show()
+        self._set(ImageQuery(sort_by=self._query.sort_by, only=frozenset(ids)))
 
     def set_snapshot(self, snapshot: Snapshot) -> None:
         """Offer the classes, parts and modalities that occur."""
@@ -126,6 +138,13 @@ class FilterBar(QWidget):
         self._split.setVisible(snapshot.split is not None)
         values = {field: chip.value for chip, field in self._fields.items()}
         self._query = replace(self._query, **values)
+
+    def _reset(self) -> None:
+        for chip in (self._class, self._split, self._modality, self._shown):
+            chip.choose_first()
+        self._text.clear()
+        self._typing.stop()
+        self._only.hide()
 
     def _on_text_changed(self) -> None:
         self._typing.start()

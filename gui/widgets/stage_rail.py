@@ -221,6 +221,7 @@ class _RailItem(QAbstractButton):
             StageState.ACTIVE: _tr("working"),
             StageState.DONE: _tr("done"),
             StageState.STALE: _tr("out of date"),
+            StageState.ALERT: _tr("needs attention"),
         }
         state = names[self._state] if self._state is not None else ""
         current = _tr("current page") if self._is_current else ""

@@ -20,12 +20,13 @@ class StageState(StrEnum):
     ACTIVE = "active"
     DONE = "done"
     STALE = "stale"
+    ALERT = "alert"
 
 
 def draw_state_dot(
     painter: QPainter, center: QPointF, side: float, state: StageState, *, is_current: bool = False
 ) -> None:
-    """Paint a ring, a ring with a core, a half-filled disc, a tick or a triangle.
+    """Paint a ring, a ring with a core, a half-filled disc, a tick, a triangle or a diamond.
 
     Args:
         painter: Painter with antialiasing on.
@@ -38,6 +39,8 @@ def draw_state_dot(
         _draw_tick(painter, center, side)
     elif state is StageState.STALE:
         _draw_triangle(painter, center, side)
+    elif state is StageState.ALERT:
+        _draw_diamond(painter, center, side)
     elif state is StageState.ACTIVE:
         _draw_half_disc(painter, center, side)
     else:
@@ -68,6 +71,17 @@ def _draw_triangle(painter: QPainter, center: QPointF, side: float) -> None:
     corners = (QPointF(0, -1), QPointF(1, 0.8), QPointF(-1, 0.8))
     painter.drawPolygon(QPolygonF([center + corner * radius for corner in corners]))
     painter.drawLine(center + QPointF(0, -radius * 0.2), center + QPointF(0, radius * 0.25))
+
+
+def _draw_diamond(painter: QPainter, center: QPointF, side: float) -> None:
+    radius = side / 2 * 1.15  # as large to the eye as a disc
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(theme().color("bad"))
+    corners = (QPointF(0, -1), QPointF(1, 0), QPointF(0, 1), QPointF(-1, 0))
+    painter.drawPolygon(QPolygonF([center + corner * radius for corner in corners]))
+    painter.setPen(QPen(theme().color("panel"), _line_width(side)))
+    painter.drawLine(center + QPointF(0, -radius * 0.45), center + QPointF(0, radius * 0.05))
+    painter.drawPoint(center + QPointF(0, radius * 0.45))
 
 
 def _draw_half_disc(painter: QPainter, center: QPointF, side: float) -> None:

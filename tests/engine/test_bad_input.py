@@ -265,7 +265,9 @@ def test_repeated_missing_and_conflicting_rows_are_imported_and_said(
     )
     result = scan(images, tmp_path / "p", labels=labels)
     assert result["classes"] == {"a": 1, "b": 1}
-    assert (result["n_images"], result["n_skipped"]) == (4, 1)
+    # One row has no file; twelve of the sixteen images have no row.
+    assert (result["n_images"], result["n_skipped"]) == (4, 13)
+    assert (result["rows_without_file"], result["files_without_row"]) == (1, 12)
     notes = " ".join(result["notes"])
     assert "more than once" in notes and "different labels" in notes and "no label" in notes
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from engine.contract.config import ImageContract
-from engine.contract.errors import UnreadableImageError
+from engine.contract.errors import NotAnImageError, UnreadableImageError
 from engine.data.decoded import DecodedImage, VoiLut, Window
-from engine.data.images import decode_image, is_candidate, read_image
+from engine.data.images import decode_image, is_candidate, open_image, read_image
 from engine.data.rendering import to_pixels, to_thumbnail
-from engine.data.voi import apply_window, display_levels, effective_window, percentile_window
+from engine.data.voi import apply_window, display_levels, effective_window, window_numbers
 
 DEEP = (np.arange(12 * 20).reshape(12, 20) * 270).astype(np.uint16)  # 0 to 64,530
 GREY = (DEEP // 256).astype(np.uint8)
@@ -64,13 +65,41 @@ def test_colour_files_of_a_grey_picture_are_grey(format_, mode):
     np.testing.assert_array_equal(image.values, GREY)
 
 
-@pytest.mark.parametrize(("format_", "mode"), [("TIFF", "CMYK"), ("JPEG", "CMYK"), ("JPEG", "RGB")])
+RED = np.zeros((16, 16, 3), np.uint8)
+RED[..., 0] = 255
+
+
+@pytest.mark.parametrize(
+    ("format_", "mode"),
+    [
+        *(("TIFF", mode) for mode in ("RGB", "CMYK", "YCbCr", "LAB")),
+        *(("JPEG", mode) for mode in ("RGB", "CMYK", "YCbCr")),
+    ],
+)
 def test_real_colour_becomes_rgb(format_, mode):
-    red = np.zeros((16, 16, 3), np.uint8)
-    red[..., 0] = 255
-    values = decode_image(saved(red, format_, mode)).values.astype(int)
+    if mode == "LAB":
+        picture = Image.new("LAB", (16, 16), (136, 81 + 128, 70 + 128))  # red in CIE L*a*b*
+        stream = io.BytesIO()
+        picture.save(stream, format_)
+        data, tolerance = stream.getvalue(), 70  # Pillow takes the white of another light
+    else:
+        data, tolerance = saved(RED, format_, mode), 3  # JPEG's rounding
+    values = decode_image(data).values.astype(int)
     assert values.shape == (16, 16, 3)
-    assert abs(values - red).max() <= 3  # JPEG's rounding
+    assert abs(values - RED).max() <= tolerance
+
+
+def test_cmyk_is_read_inverted_only_where_adobe_wrote_it():
+    ink = saved(RED, "JPEG", "CMYK")  # Pillow writes Adobe's marker and inverts
+    at = ink.index(b"\xff\xee")
+    length = int.from_bytes(ink[at + 2 : at + 4], "big")
+    assert ink[at + 4 : at + 9] == b"Adobe"
+    plain = ink[:at] + ink[at + 2 + length :]
+    with_marker = decode_image(ink).values.astype(int)
+    without = decode_image(plain).values.astype(int)
+    assert abs(with_marker - RED).max() <= 3
+    # The same numbers read as ink: full black.
+    assert without.max() <= 3
 
 
 def test_a_picture_of_one_bit_is_black_and_white():
@@ -87,6 +116,142 @@ def test_float_pixels_lose_what_is_no_number():
     assert read.dtype == np.float32
     assert read[0, 0] == 0
     np.testing.assert_array_equal(read[1:], values[1:])
+
+
+def tiff(
+    pages: list[np.ndarray], *, is_deflated: bool = False, tile: int = 0, order: str = "<"
+) -> bytes:
+    """Return a TIFF in one strip, or in tiles, a page (TIFF 6.0, section 2)."""
+    body, at_link = bytearray(b"II*\0" if order == "<" else b"MM\0*"), 4
+    body += bytes(4)
+    for page in pages:
+        flat = page.reshape(*page.shape[:2], -1)
+        planes = flat.astype(f"{order}{page.dtype.kind}{page.dtype.itemsize}")
+        rows, columns, samples = planes.shape
+        side = tile or max(rows, columns)
+        blocks = []
+        for top in range(0, rows, side):
+            for left in range(0, columns, side):
+                block = planes[top : top + side, left : left + side]
+                if tile:
+                    block = np.pad(
+                        block, ((0, tile - block.shape[0]), (0, tile - block.shape[1]), (0, 0))
+                    )
+                raw = block.tobytes()
+                blocks.append(zlib.compress(raw) if is_deflated else raw)
+        offsets = []
+        for stored in blocks:
+            offsets.append(len(body))
+            body += stored + b"\0" * (len(stored) % 2)
+        kind = {"u": 1, "i": 2, "f": 3}[page.dtype.kind]
+        tags: dict[int, list[int]] = {
+            256: [columns],
+            257: [rows],
+            258: [8 * page.dtype.itemsize] * samples,
+            259: [8 if is_deflated else 1],
+            262: [2 if samples == 3 else 1],
+            277: [samples],
+            339: [kind] * samples,
+        }
+        lengths = list(map(len, blocks))
+        tags |= (
+            {322: [tile], 323: [tile], 324: offsets, 325: lengths}
+            if tile
+            else {273: offsets, 278: [rows], 279: lengths}
+        )
+        entries = b""
+        for tag, values in sorted(tags.items()):
+            packed = struct.pack(f"{order}{len(values)}L", *values)
+            if len(values) > 1:
+                place = len(body)
+                body += packed
+                packed = struct.pack(f"{order}L", place)
+            entries += struct.pack(f"{order}HHL", tag, 4, len(values)) + packed
+        struct.pack_into(f"{order}L", body, at_link, len(body))
+        body += struct.pack(f"{order}H", len(tags)) + entries
+        at_link = len(body)
+        body += bytes(4)
+    return bytes(body)
+
+
+KINDS = ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("layout", [{}, {"is_deflated": True}, {"tile": 16}, {"order": ">"}])
+def test_tiffs_of_every_number_and_layout_keep_their_values(kind, layout):
+    dtype = np.dtype(kind)
+    generator = np.random.default_rng(0)
+    if dtype.kind == "f":
+        values = generator.normal(0, 100, (30, 40)).astype(dtype)
+    else:
+        limits = np.iinfo(dtype)
+        values = generator.integers(limits.min, limits.max, (30, 40), dtype, endpoint=True)
+    file = open_image(tiff([values], **layout))
+    np.testing.assert_array_equal(file.stored(0), values)
+    image = file.read()
+    assert (image.format, image.width, image.height) == ("TIFF", 40, 30)
+    levels = display_levels(image, "file")
+    assert 0 <= levels.min() < levels.max()
+
+
+@pytest.mark.parametrize("layout", [{}, {"is_deflated": True, "tile": 16}])
+def test_colours_of_16_bits_are_kept_in_tiffs(layout):
+    colors = np.random.default_rng(0).integers(0, 65_536, (20, 30, 3)).astype(np.uint16)
+    image = decode_image(tiff([colors], **layout))
+    np.testing.assert_array_equal(image.values, colors)
+    assert (image.bits, image.value_range) == (16, (0, 65_535))
+
+
+def test_what_is_reduced_to_8_bits_is_said():
+    deep = RED.reshape(16, 48).astype(">u2") * 257
+    raw = b"".join(b"\0" + row.astype(">u2").tobytes() for row in deep)
+    png = b"\x89PNG\r\n\x1a\n"
+    for name, chunk in (
+        (b"IHDR", struct.pack(">2L5B", 16, 16, 16, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(raw)),
+        (b"IEND", b""),
+    ):
+        png += struct.pack(">L", len(chunk)) + name + chunk
+        png += struct.pack(">L", zlib.crc32(name + chunk))
+    image = decode_image(png)
+    assert "16 bits for each colour" in image.notes[0]
+    np.testing.assert_array_equal(image.values, RED)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float64])
+def test_the_first_page_stands_for_a_tiff_and_any_other_can_be_asked_for(kind):
+    pages = [np.full((10 + i, 20), i + 1, kind) for i in range(4)]
+    if kind is np.float64:
+        data = tiff(pages)
+    else:
+        stream = io.BytesIO()
+        first, *others = map(Image.fromarray, pages)
+        first.save(stream, "TIFF", save_all=True, append_images=others)
+        data = stream.getvalue()
+    file = open_image(data)
+    assert (file.n_frames, file.default_frame) == (4, 0)
+    for number in (3, 0, 0, 2, None):
+        image = file.read(number)
+        assert image.frame == (number or 0)
+        np.testing.assert_array_equal(image.values, pages[number or 0])
+    with pytest.raises(UnreadableImageError, match="4 frames"):
+        file.read(4)
+
+
+def test_a_damaged_deep_tiff_gives_a_reason():
+    data = tiff([np.ones((40, 40))])
+    cut = bytearray(data)
+    place = data.index(struct.pack("<HHL", 273, 4, 1)) + 8
+    struct.pack_into("<L", cut, place, len(data) - 20)  # the strip begins shortly before the end
+    with pytest.raises(UnreadableImageError, match=r"damaged|cut off"):
+        decode_image(bytes(cut))
+    bomb = bytearray(data)
+    for tag in (256, 257):
+        place = data.index(struct.pack("<HHL", tag, 4, 1)) + 8
+        struct.pack_into("<L", bomb, place, 60_000)
+    with pytest.raises(UnreadableImageError, match="100 million"):
+        decode_image(bytes(bomb))
 
 
 def test_a_tiff_whose_zero_is_white_is_turned_round():
@@ -157,6 +322,24 @@ def test_what_is_no_image_is_named(data, suffix, words):
     with pytest.raises(UnreadableImageError, match=words) as caught:
         decode_image(data, suffix=suffix)
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("data", "suffix", "is_other"),
+    [
+        (b"%PDF-1.7\n" + bytes(60), ".pdf", True),
+        (b"%PDF-1.7\n" + bytes(60), ".dcm", False),
+        (b"a,b\n1,2\n", ".csv", True),
+        (b"PK\x03\x04" + bytes(60), "", True),
+        (b"GIF89a" + bytes(60), "", False),
+    ],
+)
+def test_sound_files_of_another_kind_are_no_failures_unless_their_name_promises(
+    data, suffix, is_other
+):
+    with pytest.raises(UnreadableImageError) as caught:
+        decode_image(data, suffix=suffix)
+    assert isinstance(caught.value, NotAnImageError) is is_other
 
 
 @pytest.mark.parametrize("format_", ["PNG", "JPEG", "TIFF", "BMP"])
@@ -291,8 +474,10 @@ def test_eight_bit_images_are_shown_as_they_are_and_deep_ones_by_percentiles():
 def test_padding_does_not_count_for_percentiles():
     values = np.full((50, 50), -2000, np.int16)
     values[10:40, 10:40] = np.linspace(0, 100, 900).reshape(30, 30)
-    window = percentile_window(values, padding=(-2000, -2000))
-    assert window.center - window.width / 2 >= 0
+    values[0, 0] = 50
+    image = image_of(values, bits=16, padding=(-2000, -2000))
+    center, width = window_numbers(image, "file")
+    assert center - width / 2 >= 0
 
 
 def test_a_window_beside_all_values_is_not_used():

@@ -6,6 +6,7 @@ import pytest
 
 from engine.contract.errors import DatasetError
 from engine.project import labels
+from engine.project.history import account
 from engine.project.records import NewRecord
 from engine.project.store import Project
 
@@ -131,7 +132,7 @@ def test_the_history_tells_what_changed_and_when(project):
     rows = project.db.all(
         "SELECT who, subject, subject_id, field, old, new, at > 1.7e9 FROM label_history"
     )
-    assert rows == [("user", "record", record.id, "class_id", record.class_id, opacity, 1)]
+    assert rows == [(account(), "record", record.id, "class_id", record.class_id, opacity, 1)]
 
 
 def test_a_step_that_changes_nothing_is_no_step(project):

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.contract.commands import Inspect, Scan
+from engine.contract.commands import Preview, Scan
 from engine.contract.control import Control, JobCanceled
 from engine.contract.errors import ConfigError, DatasetError, StorageError
 from engine.contract.events import JobProgressed
 from engine.contract.records import ColumnMapping, PatientRule
-from engine.data.preview import inspect
+from engine.data.preview import preview
 from engine.data.scan import scan
 from engine.project.labels import set_labels
 from engine.project.segments import SegmentReader
@@ -93,7 +93,8 @@ def test_a_sheet_in_the_folder_gives_labels_patients_and_the_words_of_its_split(
     assert result.classes == {"ill": 2, "well": 1}
     assert (result.n_images, result.n_patients, result.patient_source) == (4, 3, "column")
     assert [(f.path, f.reason) for f in result.skipped] == [
-        ("images/9.png", "In the sheet but not found.")
+        ("images/9.png", "In the sheet but not found."),
+        ("images/extra.png", "Not in the sheet."),
     ]
     assert list(outcome.split_words.values()) == ["train", "val", "val", "test"]
     notes = " ".join(result.notes)
@@ -106,12 +107,12 @@ def test_a_sheet_in_the_folder_gives_labels_patients_and_the_words_of_its_split(
 
 def test_a_sheet_elsewhere_with_other_columns_is_mapped(tmp_path, study, target):
     rows = [f"p{i}_{c};grade {i % 2};{i}" for c in ("normal", "sick") for i in range(4)]
-    labels = sheet(tmp_path / "befunde.csv", "Bild;Grad;Person", *rows)
-    mapping = ColumnMapping(path="Bild", label="Grad", patient="Person")
+    labels = sheet(tmp_path / "befunde.csv", "Foto;Grad;Person", *rows)
+    mapping = ColumnMapping(path="Foto", label="Grad", patient="Person")
     result = run(study, target, labels=str(labels), columns=mapping).result
     assert result.classes == {"grade 0": 4, "grade 1": 4}
     assert result.n_patients == 4
-    with pytest.raises(DatasetError, match="Bild, Grad, Person") as caught:
+    with pytest.raises(DatasetError, match="Foto, Grad, Person") as caught:
         run(study, target, labels=str(labels))
     assert "--path-column and --label-column" in caught.value.remedy
 
@@ -456,7 +457,7 @@ def test_every_dicom_flavour_is_imported_or_listed(shared_data, tmp_path, target
 
 
 def look(source: Path, **options):
-    return inspect(Inspect(source=str(source), **options), lambda _: None, Control())
+    return preview(Preview(source=str(source), **options), lambda _: None, Control())
 
 
 def test_a_folder_is_described_before_it_is_imported(study):

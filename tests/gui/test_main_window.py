@@ -92,6 +92,7 @@ def test_opening_a_project_shows_its_data_and_name(opened):
     assert opened.rail.current == Stage.DATA.value
     assert opened.top_bar._project.text() == "split"
     assert opened.rail.state(Stage.DATA.value) is StageState.DONE
+    assert opened.rail.state(Stage.AUDIT.value) is StageState.READY
     assert opened.rail.state(Stage.SPLIT.value) is StageState.DONE
     assert opened.rail.state(Stage.TRAIN.value) is StageState.READY
 
@@ -138,6 +139,35 @@ def test_rail_and_keys_lead_to_pages(qtbot, opened):
     opened.rail.stage_activated.emit(Stage.SPLIT.value)
     assert opened.current_page is opened.page(Stage.SPLIT)
     assert opened.rail.current == Stage.SPLIT.value
+
+
+def test_number_keys_open_the_pages_in_the_order_of_the_job(qtbot, opened):
+    with qtbot.waitActive(opened):
+        opened.activateWindow()
+    for number, stage in enumerate(Stage, start=1):
+        qtbot.keyClick(opened, Qt.Key(Qt.Key.Key_0 + number), Qt.KeyboardModifier.AltModifier)
+        assert opened.rail.current == stage.value
+    assert list(Stage)[:3] == [Stage.DATA, Stage.AUDIT, Stage.SPLIT]
+
+
+def test_strip_leads_to_the_audit_while_it_runs(qtbot, opened, engine):
+    from engine.contract.commands import Audit
+
+    def script(command, control):
+        yield JobStarted(kind="audit")
+        yield JobProgressed(kind="audit", stage="Comparing images", done=1, total=2)
+        while not control.cancel_requested:
+            control.wait_for_request(0.05)
+        yield JobFinished(kind="audit", outcome=CANCELED)
+
+    engine.runs("audit", script)
+    opened.session.jobs.start(Audit(project=str(opened.session.folder)), lambda finished: None)
+    qtbot.waitUntil(lambda: opened.strip._text.text() == "Comparing images: 1 of 2")
+    assert opened.rail.state(Stage.AUDIT.value) is StageState.ACTIVE
+    opened.strip.job_activated.emit()
+    assert opened.current_page is opened.page(Stage.AUDIT)
+    qtbot.mouseClick(opened.strip._stop, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not opened.session.jobs.is_busy)
 
 
 def test_strip_shows_a_run_wherever_the_user_is(qtbot, opened, engine):
@@ -334,7 +364,7 @@ def test_interrupted_runs_are_marked_when_the_project_is_opened(qtbot, window, t
 
 
 def test_every_button_has_a_name_for_screen_readers(qtbot, opened):
-    for stage in (Stage.DATA, Stage.SPLIT):
+    for stage in (Stage.DATA, Stage.AUDIT, Stage.SPLIT):
         opened.show_stage(stage)
         for button in opened.findChildren(QPushButton):
             if not button.isHidden():

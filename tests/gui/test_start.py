@@ -105,6 +105,12 @@ def look_at(qtbot, window, engine, source, preview):
     return page
 
 
+def choose_column(page, role, column):
+    box = page._labels.columns._boxes[role]
+    box.setCurrentIndex(box.findData(column))
+    box.activated.emit(box.currentIndex())
+
+
 def test_sample_study_is_one_click_to_data_with_a_split(qtbot, window, engine):
     scans_into_project(engine)
     qtbot.mouseClick(window.start_page.try_sample, Qt.MouseButton.LeftButton)
@@ -156,10 +162,10 @@ def test_sheet_columns_found_by_name_are_filled_in(qtbot, window, engine, source
 
 def test_import_waits_until_the_class_column_is_named(qtbot, window, engine, source):
     page = look_at(qtbot, window, engine, source, SHEET)
-    page._labels._columns["label"].setCurrentIndex(0)
+    choose_column(page, "label", "")
     assert not page._go.isEnabled()
     assert "class" in page._problem.text()
-    page._labels._columns["label"].setCurrentIndex(2)
+    choose_column(page, "label", "diagnosis")
     assert page._go.isEnabled()
 
 

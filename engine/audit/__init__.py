@@ -1,0 +1,1 @@
+"""Checks before training: what would ruin a classifier, said in plain sentences."""

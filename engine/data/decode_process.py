@@ -1,0 +1,177 @@
+"""One decode process as the program sees it: started quietly, spoken to by lines, ended with it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Final, cast
+
+from engine.data.decode_messages import DecodeSettings, Job, receive
+
+_WAITING_MESSAGES: Final = 16
+"""Per process; what comes next waits in the process, so that large images don't fill the memory."""
+_LOOK_S: Final = 0.5
+_GRACE_S: Final = 0.5
+_ONE_THREAD: Final = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
+)
+Message = tuple[dict[str, Any], memoryview]
+
+
+def decode_command() -> list[str]:
+    """Return the command line of a decode process, from source or from the built app."""
+    start = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "engine"]
+    return [*start, "worker", "--role", "decode"]
+
+
+class Task:
+    """A job on its way through the pool.
+
+    Attributes:
+        n_frames: Frames of it that have arrived already.
+        trouble: Why its first attempt failed; empty so far.
+    """
+
+    __slots__ = ("job", "n_frames", "process", "trouble")
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.n_frames = 0
+        self.trouble = ""
+        self.process: DecodeProcess | None = None
+
+
+class DecodeProcess:
+    """A child process with pipes.
+
+    Standard error goes nowhere: codecs print there what they like. Crashes leave their code
+    locations in the engine's own log.
+
+    Attributes:
+        messages: What it said, in order; None at the end.
+        tasks: What it was given and hasn't answered, in order.
+        is_ready: Whether it has begun to work.
+        ended_for: Why this side ended it; empty if it ended by itself.
+    """
+
+    def __init__(self, command: Sequence[str], settings: DecodeSettings | None) -> None:
+        """Start the process; it takes a moment until it is ready.
+
+        Raises:
+            OSError: If the system refuses.
+        """
+        self.messages: queue.Queue[Message | None] = queue.Queue(_WAITING_MESSAGES)
+        self.tasks: deque[Task] = deque()
+        self.is_ready = False
+        self.ended_for = ""
+        self._is_closed = False
+        self._settings: DecodeSettings | None = None
+        self._memory: Any = None
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            env={**os.environ, **_import_path(), **_ONE_THREAD},
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            start_new_session=os.name != "nt",  # Ctrl-C in a terminal is for the program alone
+        )
+        if settings is not None:
+            self.use(settings)
+        threading.Thread(target=self._listen, name="decode", daemon=True).start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it hasn't been ended from this side."""
+        return not self._is_closed and not self.ended_for
+
+    def use(self, settings: DecodeSettings) -> None:
+        """Say what is to be made of the files that follow."""
+        if settings != self._settings:
+            self._settings = settings
+            self._send({"type": "settings", "settings": settings.to_json()})
+
+    def give(self, task: Task) -> None:
+        """Hand over a task, less the frames that have arrived already."""
+        task.process = self
+        self.tasks.append(task)
+        job = task.job.to_json() | {"n_done": task.n_frames}
+        self._send({"type": "decode", "job": job})
+
+    def probe(self, root: str) -> None:
+        """Ask whether a folder can be reached."""
+        self._send({"type": "probe", "root": root})
+
+    def _send(self, plain: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError, ValueError):  # that it is dead shows when it is read
+            self._process.stdin.write(json.dumps(plain).encode() + b"\n")
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as stream:
+            while True:
+                message = _next_message(cast(BinaryIO, stream))
+                if message is not None and message[0]["type"] == "ready":
+                    self.is_ready = True
+                elif not self._put(message) or message is None:
+                    return
+
+    def _put(self, message: Message | None) -> bool:
+        while not self._is_closed:
+            with contextlib.suppress(queue.Full):
+                self.messages.put(message, timeout=_LOOK_S)
+                return True
+        return False
+
+    def memory_bytes(self) -> int:
+        """Return the memory it occupies; 0 if the system doesn't say."""
+        import psutil
+
+        with contextlib.suppress(psutil.Error):
+            if self._memory is None:
+                self._memory = psutil.Process(self._process.pid)
+            return int(self._memory.memory_info().rss)
+        return 0
+
+    def end(self, reason: str) -> None:
+        """Kill it; what it had said already can still be read."""
+        self.ended_for = self.ended_for or reason
+        with contextlib.suppress(OSError):
+            self._process.kill()
+
+    def close(self) -> None:
+        """Kill it and let go. One that waits for a dead disk can't be killed; it is left behind."""
+        self._is_closed = True
+        with contextlib.suppress(OSError):
+            self._process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_GRACE_S)
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+
+
+def _next_message(stream: BinaryIO) -> Message | None:
+    try:
+        return receive(stream)
+    except (OSError, ValueError):  # what a process wrote that was killed in the middle
+        return None
+
+
+def _import_path() -> dict[str, str]:
+    """Let the child find ``engine`` where this process found it, also without an install."""
+    if getattr(sys, "frozen", False):
+        return {}
+    root = str(Path(__file__).resolve().parents[2])
+    known = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": root if not known else os.pathsep.join([root, known])}
