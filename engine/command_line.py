@@ -95,11 +95,18 @@ def _add_data_jobs(commands: Any, common: argparse.ArgumentParser) -> None:
     preview.add_argument("--labels", help="label sheet (CSV or Excel)")
     preview.add_argument("--patient-pattern", metavar="REGEX")
     _add_sheet_format(preview)
+    _add_columns(preview)
 
     scan = commands.add_parser("scan", parents=[common], help="import images into a project")
     scan.add_argument("source", metavar="SOURCE", help="folder, DICOMDIR, label sheet or one file")
     scan.add_argument("--project", required=True)
     scan.add_argument("--labels", help="label sheet (CSV or Excel)")
+    scan.add_argument(
+        "--labels-from",
+        choices=("auto", "sheet", "folders"),
+        default="auto",
+        help="where the classes come from",
+    )
     scan.add_argument("--positive", metavar="CLASS", help="positive class of two")
     scan.add_argument(
         "--patient-pattern", metavar="REGEX", help="patient id searched in the file name"
@@ -151,7 +158,7 @@ def _add_sheet_format(parser: argparse.ArgumentParser) -> None:
     )
 
 
-_COLUMNS: Final = "path label patient split study date site scanner sex age view".split()
+_COLUMNS: Final = "path label patient split study date site scanner sex age view frame".split()
 
 
 def _add_columns(parser: argparse.ArgumentParser) -> None:
@@ -179,6 +186,12 @@ def _add_columns(parser: argparse.ArgumentParser) -> None:
         default="ignore",
         help="what uncertain findings count as",
     )
+    parser.add_argument(
+        "--blank",
+        choices=("auto", "absent", "unknown"),
+        default="auto",
+        help="what a blank 0/1 cell counts as",
+    )
     parser.add_argument("--grades", metavar="LOW,…,HIGH", help="order of the grades")
 
 
@@ -189,6 +202,7 @@ def _add_run_jobs(commands: Any, common: argparse.ArgumentParser) -> None:
     train.add_argument("--backbone", choices=[card.key for card in BACKBONES])
     train.add_argument("--method", choices=[card.key for card in METHODS])
     train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--finding", metavar="NAME", help="the one to learn, of several an image")
 
     resume = commands.add_parser("resume", parents=[common], help="go on with a run")
     evaluate = commands.add_parser("evaluate", parents=[common], help="look at the test set")
@@ -242,6 +256,8 @@ def command_from(arguments: argparse.Namespace) -> Command:
                 labels=_path(a.labels) if a.labels else None,
                 patient_pattern=a.patient_pattern,
                 sheet=_sheet(a),
+                columns=_columns(a),
+                label_rule=_label_rule(a),
             )
         case "scan":
             return _scan(a)
@@ -267,7 +283,7 @@ def command_from(arguments: argparse.Namespace) -> Command:
             )
         case "train":
             config = preset_config(a.preset, backbone=a.backbone, method=a.method, seed=a.seed)
-            return Train(project=_path(a.project), config=config)
+            return Train(project=_path(a.project), config=config, finding=a.finding)
         case "resume":
             return Resume(project=_path(a.project), run=a.run)
         case "evaluate":
@@ -293,6 +309,7 @@ def _scan(a: argparse.Namespace) -> Scan:
         source=_path(a.source),
         project=_path(a.project),
         labels=_path(a.labels) if a.labels else None,
+        labels_from=a.labels_from,
         sheet=_sheet(a),
         columns=_columns(a),
         label_rule=_label_rule(a),
@@ -324,6 +341,7 @@ def _label_rule(a: argparse.Namespace) -> LabelRule:
         task=a.task,
         separator=a.finding_separator,
         uncertain=a.uncertain,
+        blank=a.blank,
         order=_names(a.grades),
     )
 

@@ -22,6 +22,12 @@ _TOO_FEW: Final = 10
 _FEW: Final = 30
 _EXAMPLE: Final = 0.9
 """The sensitivity that the interval is worked out for."""
+_ADVICE: Final = {
+    "medium": "Too few for a result that can be relied on: add patients, merge classes, or give "
+    "the test part a larger share.",
+    "low": "Enough for a first look; add patients before relying on the result.",
+    "info": "Other classes are known at least as well; more patients make it narrower.",
+}
 _IMBALANCED: Final = 3.0
 _VERY_IMBALANCED: Final = 10.0
 
@@ -76,26 +82,30 @@ def _sizes(study: Study) -> list[_Size]:
 
 def _expected_interval(study: Study, sizes: list[_Size]) -> Finding:
     smallest = min(sizes, key=lambda size: size.n_test)
-    n = smallest.n_test
-    interval = wilson_interval(round(_EXAMPLE * n), n)
-    has = "has" if study.has_split else "would have about"
+    n, unit = smallest.n_test, PLURALS[study.unit]
+    if n == 0:
+        return Finding(
+            kind=KIND,
+            key=f"test/none/{smallest.name}",
+            severity="high",
+            n=0,
+            sentence=f"The test part {'has' if study.has_split else 'would have'} no {study.unit} "
+            f"of {smallest.name}: nothing can be said about this class.",
+            advice=f"Make the split anew, or add {unit} of this class.",
+        )
+    n_right = round(_EXAMPLE * n)
+    interval = wilson_interval(n_right, n)
     severity = "medium" if n < _TOO_FEW else "low" if n < _FEW else "info"
-    advice = {
-        "medium": "Too few for a result that can be relied on: add patients, merge classes, or "
-        "give the test part a larger share.",
-        "low": "Enough for a first look; add patients before relying on the result.",
-        "info": "The other classes are known at least as well.",
-    }[severity]
-    unit = study.unit if n == 1 else PLURALS[study.unit]
     return Finding(
         kind=KIND,
         key=f"test/{severity}",
         severity=severity,
         n=0,
-        sentence=f"The test part {has} {n:,} {unit} of {smallest.name}, the fewest of any "
-        f"class: if {percent(_EXAMPLE)} of them are recognised, the true share lies somewhere "
-        f"between {percent(interval.low)} and {percent(interval.high)}.",
-        advice=advice,
+        sentence=f"The test part {'has' if study.has_split else 'would have about'} "
+        f"{n:,} {study.unit if n == 1 else unit} of {smallest.name}, the fewest of any class: if a "
+        f"classifier recognised {n_right:,} of them, the true share could be anything from "
+        f"{percent(interval.low)} to {percent(interval.high)}.",
+        advice=_ADVICE[severity],
         figures={"n_test": n, "low": interval.low, "high": interval.high},
     )
 

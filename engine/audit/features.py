@@ -99,5 +99,5 @@ def principal_axes(features: NDArray[np.float32], widths: Sequence[int]) -> Prin
     products = (values @ values.T).astype(np.float64)
     lengths, mixtures = eigh(products, subset_by_index=(len(values) - n_wanted, len(values) - 1))
     kept = lengths > max(float(lengths.max(initial=0.0)) * 1e-6, 1e-12)
-    mixtures = (mixtures[:, kept] / np.sqrt(lengths[kept]))[:, ::-1]  # the longest axis first
-    return PrincipalAxes(mean=mean, scale=scale, directions=values.T @ mixtures.astype(np.float32))
+    longest_first = (mixtures[:, kept] / np.sqrt(lengths[kept]))[:, ::-1].astype(np.float32)
+    return PrincipalAxes(mean=mean, scale=scale, directions=values.T @ longest_first)

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 N_FOLDS: Final = 5
 _SEED: Final = 0
@@ -35,13 +36,14 @@ def patient_folds(groups: NDArray[np.int64], labels: NDArray[np.integer]) -> NDA
 def out_of_fold(folds: NDArray[np.int64], fit: Fit) -> NDArray[np.float64]:
     """Return the score of every image by a model that was fitted on the other folds."""
     scores: NDArray[np.float64] | None = None
-    for fold in range(N_FOLDS):
-        held_out = np.flatnonzero(folds == fold)
-        if len(held_out) == 0:
-            continue
-        found = fit(np.flatnonzero(folds != fold), held_out)
-        if scores is None:
-            scores = np.empty((len(folds), *found.shape[1:]), dtype=np.float64)
-        scores[held_out] = found
+    with threadpool_limits(limits=1):  # small fits lose more handing out work than they gain
+        for fold in range(N_FOLDS):
+            held_out = np.flatnonzero(folds == fold)
+            if len(held_out) == 0:
+                continue
+            found = fit(np.flatnonzero(folds != fold), held_out)
+            if scores is None:
+                scores = np.empty((len(folds), *found.shape[1:]), dtype=np.float64)
+            scores[held_out] = found
     assert scores is not None
     return scores

@@ -32,6 +32,8 @@ _MOST_FITTED: Final = 20_000
 _FEWEST_FITTED: Final = 500
 """Of each class, where there are as many."""
 _LIKELY: Final = 0.5
+_MANY: Final = 0.1
+_SOME: Final = 0.02
 _SEED: Final = 0
 
 
@@ -126,6 +128,10 @@ def _named_by_both(noise: LabelNoise, labels: NDArray[np.int64]) -> NDArray[np.i
     return suspects[np.argsort(-noise.is_wrong[suspects], kind="stable")]
 
 
+def _severity(share: float) -> str:
+    return "high" if share >= _MANY else "medium" if share >= _SOME else "low"
+
+
 def _finding(
     study: Study,
     chosen: NDArray[np.int64],
@@ -139,7 +145,7 @@ def _finding(
     return Finding(
         kind=KIND,
         key=f"{'' if study.has_one_class else names[1]}/{key_of(records)}",
-        severity="medium" if expected >= 0.02 * len(chosen) else "low",
+        severity=_severity(expected / len(chosen)),
         n=n,
         sentence=f"About {expected:,.0f} of {len(chosen):,} labels{about} "
         f"({percent(expected / len(chosen))}) are probably wrong: {count_of(n, 'image')} "

@@ -97,9 +97,7 @@ def _calibrated(
         return value, gradient[:-1]
 
     start = np.zeros(1 + logits.shape[1])
-    found = minimize(
-        loss, start, jac=True, bounds=_calibration_bounds(logits), method="L-BFGS-B"
-    )
+    found = minimize(loss, start, jac=True, bounds=_calibration_bounds(logits), method="L-BFGS-B")
     return found.x, float(found.fun)
 
 

@@ -167,10 +167,16 @@ class MakeSplit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Train:
-    """Start a run; answers with the events of a run."""
+    """Start a run; answers with the events of a run.
+
+    Attributes:
+        finding: In a project with several findings an image, the one to learn from now on; None
+            keeps the choice there is.
+    """
 
     project: str
     config: ExperimentConfig
+    finding: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

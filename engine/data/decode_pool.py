@@ -26,6 +26,8 @@ MAX_PROCESSES: Final = 8
 _FILES_PER_PROCESS: Final = 50
 """Reading fewer takes less time than starting a process."""
 _TASKS_AHEAD: Final = 8
+_TASKS_OPEN: Final = 64
+"""Of one process, answered or not: so far may one be ahead of another."""
 _TICK_S: Final = 0.2
 _PROBE_S: Final = 10.0
 _MAX_STARTS: Final = 3
@@ -145,14 +147,15 @@ class DecodePool:
         return self._limits
 
     def ready_for_more(self, n_ahead: int) -> DecodeProcess | None:
-        """Return the process with the least to do that can take one more task.
+        """Return the process with the least to do, if it has done half of what it may have.
 
         One that is still starting is given work only while no other is there.
         """
         alive = self._processes
         ready = [process for process in alive if process.is_ready] or alive
-        least = min(ready, key=lambda process: len(process.tasks), default=None)
-        return None if least is None or len(least.tasks) >= n_ahead else least
+        open_to_more = [process for process in ready if len(process.tasks) < _TASKS_OPEN]
+        least = min(open_to_more, key=lambda process: process.n_unanswered, default=None)
+        return None if least is None or least.n_unanswered > n_ahead // 2 else least
 
     def grow(self, n_given: int, n_most: int) -> None:
         """Start one more process if there is enough to do."""
@@ -202,7 +205,7 @@ class DecodePool:
     def _next_message(self, process: DecodeProcess) -> tuple[dict[str, Any], Any] | None:
         """Return the next message, or None after a moment without one."""
         try:
-            message = process.messages.get(timeout=_TICK_S)
+            message = process.next_message(_TICK_S)
         except queue.Empty:
             self._safe_point()
             self._look_at_memory()
@@ -347,12 +350,19 @@ class _Pass:
         """Keep every process supplied."""
         self._pool.grow(self._n_given + 1, self._n_processes)
         while (process := self._pool.ready_for_more(self._n_ahead)) is not None:
+            tasks = [*self._next_tasks(self._n_ahead - process.n_unanswered)]
+            if not tasks:
+                return
+            process.give(tasks)
+            self._order += tasks
+            self._n_given += len(tasks)
+
+    def _next_tasks(self, n: int) -> Iterator[Task]:
+        for _ in range(n):
             task = self._returned.popleft() if self._returned else next(self._new, None)
             if task is None:
                 return
-            process.give(task)
-            self._order.append(task)
-            self._n_given += 1
+            yield task
 
     def _lose(self, task: Task, reason: str) -> Iterator[tuple[Job, Outcome]]:
         """Go on without a process: its first task is to blame, those behind it are not."""

@@ -9,6 +9,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,13 +17,14 @@ from typing import Any, BinaryIO, Final, cast
 
 from engine.data.decode_messages import DecodeSettings, Job, receive
 
-_WAITING_MESSAGES: Final = 16
-"""Per process; what comes next waits in the process, so that large images don't fill the memory."""
-_LOOK_S: Final = 0.5
+_WAITING_BYTES: Final = 8 << 20
+"""What comes next waits in the process, so that large images don't fill the memory."""
+_PAUSE_S: Final = 0.01
 _GRACE_S: Final = 0.5
 _ONE_THREAD: Final = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
 )
+_ANSWERS: Final = ("done", "failed")
 Message = tuple[dict[str, Any], memoryview]
 
 
@@ -56,8 +58,7 @@ class DecodeProcess:
     locations in the engine's own log.
 
     Attributes:
-        messages: What it said, in order; None at the end.
-        tasks: What it was given and hasn't answered, in order.
+        tasks: What it was given, in order, up to the last answer that was taken.
         is_ready: Whether it has begun to work.
         ended_for: Why this side ended it; empty if it ended by itself.
     """
@@ -68,11 +69,13 @@ class DecodeProcess:
         Raises:
             OSError: If the system refuses.
         """
-        self.messages: queue.Queue[Message | None] = queue.Queue(_WAITING_MESSAGES)
         self.tasks: deque[Task] = deque()
         self.is_ready = False
         self.ended_for = ""
         self._is_closed = False
+        self._messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        # Each of these is written by one thread alone.
+        self._n_given = self._n_answered = self._n_bytes_put = self._n_bytes_taken = 0
         self._settings: DecodeSettings | None = None
         self._memory: Any = None
         self._process = subprocess.Popen(
@@ -94,27 +97,37 @@ class DecodeProcess:
         """Whether it hasn't been ended from this side."""
         return not self._is_closed and not self.ended_for
 
+    @property
+    def n_unanswered(self) -> int:
+        """How many tasks it still has to do, whether or not answers have been taken."""
+        return self._n_given - self._n_answered
+
     def use(self, settings: DecodeSettings) -> None:
         """Say what is to be made of the files that follow."""
         if settings != self._settings:
             self._settings = settings
             self._send({"type": "settings", "settings": settings.to_json()})
 
-    def give(self, task: Task) -> None:
-        """Hand over a task, less the frames that have arrived already."""
-        task.process = self
-        self.tasks.append(task)
-        job = task.job.to_json() | {"n_done": task.n_frames}
-        self._send({"type": "decode", "job": job})
+    def give(self, tasks: Sequence[Task]) -> None:
+        """Hand over tasks, less the frames that have arrived already."""
+        messages = []
+        for task in tasks:
+            task.process = self
+            self.tasks.append(task)
+            job = task.job.to_json() | {"n_done": task.n_frames}
+            messages.append({"type": "decode", "job": job})
+        self._n_given += len(messages)
+        self._send(*messages)
 
     def probe(self, root: str) -> None:
         """Ask whether a folder can be reached."""
         self._send({"type": "probe", "root": root})
 
-    def _send(self, plain: dict[str, Any]) -> None:
+    def _send(self, *messages: dict[str, Any]) -> None:
         assert self._process.stdin is not None
+        lines = "".join(json.dumps(message) + "\n" for message in messages)
         with contextlib.suppress(OSError, ValueError):  # that it is dead shows when it is read
-            self._process.stdin.write(json.dumps(plain).encode() + b"\n")
+            self._process.stdin.write(lines.encode())
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
@@ -123,15 +136,30 @@ class DecodeProcess:
                 message = _next_message(cast(BinaryIO, stream))
                 if message is not None and message[0]["type"] == "ready":
                     self.is_ready = True
-                elif not self._put(message) or message is None:
+                    continue
+                self._put(message)
+                if message is None:
                     return
 
-    def _put(self, message: Message | None) -> bool:
-        while not self._is_closed:
-            with contextlib.suppress(queue.Full):
-                self.messages.put(message, timeout=_LOOK_S)
-                return True
-        return False
+    def _put(self, message: Message | None) -> None:
+        if message is not None:
+            plain, payload = message
+            self._n_answered += plain["type"] in _ANSWERS or plain.get("is_last", False)
+            self._n_bytes_put += len(payload)
+        self._messages.put(message)
+        while self._n_bytes_put - self._n_bytes_taken > _WAITING_BYTES and not self._is_closed:
+            time.sleep(_PAUSE_S)
+
+    def next_message(self, patience_s: float) -> Message | None:
+        """Return what it said next; None if it ended after all that.
+
+        Raises:
+            queue.Empty: If it says nothing for so many seconds.
+        """
+        message = self._messages.get(timeout=patience_s)
+        if message is not None:
+            self._n_bytes_taken += len(message[1])
+        return message
 
     def memory_bytes(self) -> int:
         """Return the memory it occupies; 0 if the system doesn't say."""

@@ -6,12 +6,9 @@ made from the originals when a run first asks for it.
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,17 +16,15 @@ from numpy.typing import NDArray
 from engine.contract.config import ImageContract
 from engine.contract.control import Control
 from engine.contract.errors import DatasetError, UnreadableImageError
+from engine.data.decode_messages import PIXELS, DecodedFrame, DecodeSettings, Job
+from engine.data.decode_pool import DecodePool, Failed
 from engine.data.decoded import DecodedImage
 from engine.data.images import decode_image, read_bytes
 from engine.data.rendering import to_pixels
 from engine.files import require_space
 from engine.project.segments import SegmentReader, SegmentWriter
+from engine.project.sources import Original
 from engine.project.store import Project
-
-MAX_THREADS: Final = 4
-_AHEAD_PER_THREAD: Final = 2
-In = TypeVar("In")
-Out = TypeVar("Out")
 
 
 def pixel_kind(contract: ImageContract) -> str:
@@ -116,29 +111,26 @@ def _make(
     on_progress: Callable[[int, int], None] | None,
     control: Control,
 ) -> None:
-    ids = [record for record, _ in wanted]
-    paths = project.original_paths(ids)
-    frames = [record.frame for record in project.records(ids)]
     shape, dtype = pixel_shape(contract), pixel_type(contract)
     require_space(project.folder, len(wanted) * int(np.prod(shape)) * np.dtype(dtype).itemsize)
-
-    def load(job: tuple[Path, int]) -> NDArray[Any] | None:
-        try:
-            return load_pixels(job[0], contract, frame=job[1])[0]
-        except UnreadableImageError:
-            return None
-
-    n_failed = 0
-    with SegmentWriter(project, pixel_kind(contract), shape, dtype) as writer:
-        results = in_order(load, zip(paths, frames, strict=True))
-        for done, ((_, row), pixels) in enumerate(zip(wanted, results, strict=True), start=1):
+    originals = project.originals([record for record, _ in wanted])
+    rows = {_job(original): row for original, (_, row) in zip(originals, wanted, strict=True)}
+    settings = DecodeSettings(contract=contract, parts=(PIXELS,))
+    n_done = n_failed = 0
+    with (
+        SegmentWriter(project, pixel_kind(contract), shape, dtype) as writer,
+        DecodePool(safe_point=control.safe_point) as pool,
+    ):
+        for job, outcome in pool.decode(rows, settings):
             control.safe_point()
-            if pixels is None:
-                n_failed += 1
-            else:
-                writer.append(pixels, [row])
+            if isinstance(outcome, DecodedFrame):
+                assert outcome.pixels is not None
+                writer.append(outcome.pixels, [rows[job]])
+                continue
+            n_failed += isinstance(outcome, Failed)
+            n_done += 1
             if on_progress is not None:
-                on_progress(done, len(wanted))
+                on_progress(n_done, len(wanted))
     if n_failed:
         raise DatasetError(
             f"{n_failed:,} of {len(wanted):,} original images are needed at {contract.size_px} "
@@ -147,21 +139,5 @@ def _make(
         )
 
 
-def in_order(work: Callable[[In], Out], jobs: Iterable[In]) -> Generator[Out, None, None]:
-    """Do jobs on a few threads and return their results in order.
-
-    Codecs let go of the interpreter's lock while they work. Only a few jobs run ahead, so that
-    large images don't fill the memory; when the caller stops early, waiting jobs are dropped.
-    """
-    n_threads = max(1, min(MAX_THREADS, os.cpu_count() or 1))
-    waiting: deque[Future[Out]] = deque()
-    with ThreadPoolExecutor(n_threads, thread_name_prefix="read") as pool:
-        try:
-            for job in jobs:
-                waiting.append(pool.submit(work, job))
-                if len(waiting) > n_threads * _AHEAD_PER_THREAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+def _job(original: Original) -> Job:
+    return Job(str(original.root), original.path, (original.frame,), original.axis)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,12 @@ from numpy.typing import NDArray
 from engine.contract.errors import DatasetError
 from engine.contract.records import SPLITS, ScanResult, SplitSummary
 from engine.data.scan import ScanOutcome
+from engine.project.classes import MULTI
 from engine.project.store import Project
-from engine.project.table import TrainingTable
+from engine.project.table import FindingsTable, TrainingTable
 from engine.splits.adopted import check_adopted_split
 from engine.splits.leakage import check_no_overlap
-from engine.splits.stratify import split_groups
+from engine.splits.stratify import count_by_split, split_groups
 
 
 def split_project(
@@ -27,10 +29,9 @@ def split_project(
     Raises:
         DatasetError: If a class has too few patients for the split.
     """
-    table = project.training_table()
-    require_two_classes(table)
+    table = _divided_table(project)
     split = split_groups(
-        table.labels,
+        _labels_of(table),
         table.groups,
         fractions=fractions,
         seed=seed,
@@ -45,8 +46,8 @@ def adopt_split(project: Project, outcome: ScanOutcome) -> ScanResult:
 
     A column that can't be used is left aside with a note; the images stay imported.
     """
-    table = project.training_table()
     try:
+        table = _divided_table(project)
         split, notes = _adopted(table, outcome.split_words)
         summary = _save(project, table, split, origin="adopted", notes=notes)
     except DatasetError as error:
@@ -54,6 +55,24 @@ def adopt_split(project: Project, outcome: ScanOutcome) -> ScanResult:
         notes = (*outcome.result.notes, note)
         return replace(outcome.result, notes=notes)
     return replace(outcome.result, split=summary)
+
+
+def _divided_table(project: Project) -> TrainingTable | FindingsTable:
+    """Return the images to be divided: with several findings, all of which one is known.
+
+    Raises:
+        DatasetError: If there is nothing to tell apart.
+    """
+    if project.task == MULTI:
+        return project.findings_table()
+    table = project.training_table()
+    require_two_classes(table)
+    return table
+
+
+def _labels_of(table: TrainingTable | FindingsTable) -> NDArray[Any]:
+    """Return class indices, ``(N,)``, or which findings are present, bool, ``(N, K)``."""
+    return table.values == 1 if isinstance(table, FindingsTable) else table.labels
 
 
 def require_two_classes(table: TrainingTable) -> None:
@@ -76,12 +95,11 @@ def require_two_classes(table: TrainingTable) -> None:
 
 
 def _adopted(
-    table: TrainingTable, words: Mapping[int, str]
+    table: TrainingTable | FindingsTable, words: Mapping[int, str]
 ) -> tuple[NDArray[np.int8], tuple[str, ...]]:
-    require_two_classes(table)
     adopted = check_adopted_split(
         [words.get(int(record), "") for record in table.record_ids],
-        table.labels,
+        _labels_of(table),
         table.groups,
         class_names=table.class_names,
         unit=table.unit,
@@ -91,7 +109,7 @@ def _adopted(
 
 def _save(
     project: Project,
-    table: TrainingTable,
+    table: TrainingTable | FindingsTable,
     split: NDArray[np.int8],
     *,
     origin: str,
@@ -100,13 +118,11 @@ def _save(
     notes: tuple[str, ...] = (),
 ) -> SplitSummary:
     proof = check_no_overlap(table.groups, split)
+    counts = count_by_split(_labels_of(table), split, len(table.class_names))
     summary = SplitSummary(
         origin=origin,
         counts={
-            name: {
-                label: int(((split == code) & (table.labels == index)).sum())
-                for index, label in enumerate(table.class_names)
-            }
+            name: {label: int(counts[code, k]) for k, label in enumerate(table.class_names)}
             for code, name in enumerate(SPLITS)
         },
         n_patients={

@@ -48,6 +48,7 @@ from engine.models.network import Network
 from engine.models.registry import build_network
 from engine.models.weights import weights_info, weights_state
 from engine.project.access import open_alone
+from engine.project.classes import MULTI
 from engine.project.store import Project
 from engine.project.table import TrainingTable
 from engine.seeding import seed_everything
@@ -321,6 +322,8 @@ def begin_run(command: Train | Resume, emit: Emit, control: Control) -> Iterator
             run_id, config = command.run, project.run_config(command.run)
             _require_resumable(project, run_id)
         else:
+            if command.finding is not None:
+                _choose_finding(project, command.finding)
             config = _with_weights_there_are(replace(command.config, image=project.image_contract))
             run_id = _new_run_id(project)
         table = _checked_table(project)
@@ -340,6 +343,19 @@ def begin_run(command: Train | Resume, emit: Emit, control: Control) -> Iterator
             )
             run.start()
             yield run
+
+
+def _choose_finding(project: Project, name: str) -> None:
+    if project.task != MULTI:
+        raise DatasetError(
+            "The images of this project have one class each, so there is no finding to choose.",
+            remedy="Leave out --finding.",
+        )
+    found = project.class_named(name)
+    if found is None:
+        names = ", ".join(summary.name for summary in project.classes())
+        raise DatasetError(f"There is no finding “{name}”.", remedy=f"Choose one of: {names}.")
+    project.choose_finding(found)
 
 
 def _require_resumable(project: Project, run: str) -> None:

@@ -9,11 +9,15 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from engine.contract.config_io import from_plain, to_plain
 from engine.contract.records import FramePolicy, SkippedFile
 from engine.files import long_path
 from engine.project.folder import ProjectFolder, readable
+
+
+_IDS_PER_QUERY: Final = 900  # below the 999 parameters that old SQLite builds allow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,28 @@ class KnownFile:
     mtime_ns: int
     sha256: str
     n_frames: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """Where a record comes from.
+
+    Attributes:
+        root: Folder of its source.
+        path: File, relative to ``root``.
+        frame: Frame, page or slice of the file.
+        axis: Plane of the slices, where the file is a volume.
+    """
+
+    root: Path
+    path: str
+    frame: int
+    axis: str
+
+    @property
+    def file(self) -> Path:
+        """The file."""
+        return long_path(self.root / self.path)
 
 
 def file_key(path: str, *, ignores_case: bool = os.name == "nt") -> str:
@@ -117,21 +143,6 @@ class SourceStore(ProjectFolder):
         """Return whether images of a source are slices of volumes."""
         found = "SELECT 1 FROM records WHERE source_id = ? AND format = 'NIfTI' LIMIT 1"
         return self.db.value(found, (source_id,)) is not None
-
-    def axes(self, record_ids: Sequence[int]) -> list[str]:
-        """Return the plane of the slices that records of volumes are, in the order asked.
-
-        Raises:
-            ValueError: If one of the records doesn't exist.
-        """
-        by_source = {source.id: source.frames.axis for source in self.sources()}
-        axes = []
-        for record in record_ids:
-            source = self.db.value("SELECT source_id FROM records WHERE id = ?", (int(record),))
-            if source is None:
-                raise ValueError(f"there is no record {record}")
-            axes.append(by_source[source])
-        return axes
 
     def sources(self) -> tuple[Source, ...]:
         """Return every source, oldest first."""
@@ -223,14 +234,29 @@ class SourceStore(ProjectFolder):
         Raises:
             ValueError: If one of the records doesn't exist.
         """
-        roots = {source.id: source.root for source in self.sources()}
-        paths = []
-        for record in record_ids:
-            row = self.db.one("SELECT source_id, path FROM records WHERE id = ?", (int(record),))
-            if row is None:
-                raise ValueError(f"there is no record {record}")
-            paths.append(long_path(roots[row[0]] / row[1]))
-        return paths
+        return [original.file for original in self.originals(record_ids)]
+
+    def originals(self, record_ids: Sequence[int]) -> list[Original]:
+        """Return files and frames of records, in the order asked.
+
+        Raises:
+            ValueError: If one of the records doesn't exist.
+        """
+        sources = {source.id: source for source in self.sources()}
+        found: dict[int, Original] = {}
+        wanted = [int(record) for record in record_ids]
+        for start in range(0, len(wanted), _IDS_PER_QUERY):
+            part = wanted[start : start + _IDS_PER_QUERY]
+            marks = ",".join("?" * len(part))
+            rows = self.db.all(
+                f"SELECT id, source_id, path, frame FROM records WHERE id IN ({marks})", part
+            )
+            for record, source_id, path, frame in rows:
+                source = sources[source_id]
+                found[record] = Original(source.root, path, frame, source.frames.axis)
+        if missing := next((record for record in wanted if record not in found), None):
+            raise ValueError(f"there is no record {missing}")
+        return [found[record] for record in wanted]
 
     def relink(self, source_id: int, new_root: Path) -> tuple[int, int]:
         """Say that a source's folder is now elsewhere.

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,7 +122,7 @@ def read_split_values(values: Sequence[str | None]) -> NDArray[np.int8]:
 
 def check_adopted_split(
     values: Sequence[str | None],
-    labels: NDArray[np.int64],
+    labels: NDArray[Any],
     groups: NDArray[np.int64],
     *,
     class_names: Sequence[str],
@@ -139,7 +139,8 @@ def check_adopted_split(
 
     Args:
         values: The column, one value an image.
-        labels: Class indices, shape ``(N,)``.
+        labels: Class indices, shape ``(N,)``; or which findings are present, bool, shape
+            ``(N, K)``, of which a part may then lack one.
         groups: Group of every image, shape ``(N,)``.
         class_names: Names by index.
         pseudonyms: Patient of every image as shown to the user (P0001), never the real id; None
@@ -180,7 +181,8 @@ def check_adopted_split(
         except DatasetError as error:
             findings.append(_no_validation(error))
         proof = check_no_overlap(groups, split)
-    findings += _class_findings(split, labels, class_names)
+    if labels.ndim == 1:
+        findings += _class_findings(split, labels, class_names)
     return AdoptedSplit(split=split, proof=proof, findings=tuple(findings), notes=tuple(notes))
 
 
@@ -284,7 +286,7 @@ def _class_findings(
 
 def _carve_validation(
     split: NDArray[np.int8],
-    labels: NDArray[np.int64],
+    labels: NDArray[Any],
     groups: NDArray[np.int64],
     class_names: Sequence[str],
     *,

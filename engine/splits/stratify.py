@@ -10,7 +10,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,7 +44,9 @@ def split_groups(
     images: as close as whole groups allow. The same input and seed give the same split.
 
     Args:
-        labels: Class indices, shape ``(N,)``.
+        labels: Class indices, shape ``(N,)``; or which findings are present, bool, shape
+            ``(N, K)``. Findings of fewer groups than splits are then divided as it comes, and
+            images without any finding count as one class more.
         groups: Group of every image, shape ``(N,)``, as from
             :func:`~engine.splits.groups.group_ids`.
         fractions: Shares of train, val and test, summing to 1. A share of 0 leaves that split
@@ -61,6 +63,8 @@ def split_groups(
     shares = _checked_fractions(fractions)
     counts, index, names = _class_counts(labels, groups, class_names)
     parts = np.flatnonzero(shares)
+    if np.ndim(labels) == 2:
+        counts, names = _common(counts, names, n_parts=len(parts), unit=unit)
     _require_enough_groups(counts, names, n_parts=len(parts), unit=unit)
     assigned = _covering_assignment(counts, shares[parts], np.random.default_rng(seed))
     if assigned is None:
@@ -73,15 +77,19 @@ def split_groups(
 
 
 def count_by_split(
-    labels: NDArray[np.int64], split: NDArray[np.int8], n_classes: int
+    labels: NDArray[Any], split: NDArray[np.int8], n_classes: int
 ) -> NDArray[np.int64]:
     """Count images by split and class, shape ``(3, K)``; unassigned images aren't counted.
 
     Args:
-        labels: Class indices, shape ``(N,)``, in ``[0, n_classes)``.
+        labels: Class indices, shape ``(N,)``, in ``[0, n_classes)``; or which findings are
+            present, bool, shape ``(N, n_classes)``.
         split: Codes, shape ``(N,)``, -1 for unassigned.
         n_classes: K.
     """
+    if labels.ndim == 2:
+        parts = range(len(SPLITS))
+        return np.stack([labels[split == part].sum(axis=0, dtype=np.int64) for part in parts])
     used = split != UNASSIGNED
     cells = split[used].astype(np.int64) * n_classes + labels[used]
     counts = np.bincount(cells, minlength=len(SPLITS) * n_classes)
@@ -105,13 +113,15 @@ def _class_counts(
     Without names the classes are those that occur.
     """
     indices, ids = np.asarray(labels), np.asarray(groups)
-    if indices.ndim != 1 or indices.shape != ids.shape:
+    if indices.ndim not in (1, 2) or indices.shape[:1] != ids.shape:
         raise ValueError(f"labels and groups differ: {indices.shape} and {ids.shape}")
     if indices.size == 0:
         raise DatasetError(
             "There are no labelled images to split.",
             remedy="Import images with labels, or take back exclusions.",
         )
+    if indices.ndim == 2:
+        return _finding_counts(indices.astype(np.bool_), ids, class_names)
     if indices.min() < 0 or (class_names is not None and indices.max() >= len(class_names)):
         raise ValueError("labels must be indices of classes")
     occurring, columns = np.unique(indices, return_inverse=True)
@@ -125,6 +135,34 @@ def _class_counts(
     unique, index = np.unique(ids, return_inverse=True)
     cells = np.bincount(index * len(names) + columns, minlength=len(unique) * len(names))
     return cells.reshape(len(unique), len(names)), index.astype(np.int64), names
+
+
+def _finding_counts(
+    present: NDArray[np.bool_], ids: NDArray[np.int64], class_names: Sequence[str] | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
+    """Return the same for findings, with one column more for images that have none."""
+    names = (
+        list(class_names) if class_names is not None else [str(k) for k in range(present.shape[1])]
+    )
+    columns = np.column_stack([present, ~present.any(axis=1)])
+    unique, index = np.unique(ids, return_inverse=True)
+    counts = np.zeros((len(unique), columns.shape[1]), dtype=np.int64)
+    np.add.at(counts, index, columns)
+    return counts, index.astype(np.int64), [*names, "no finding"]
+
+
+def _common(
+    counts: NDArray[np.int64], names: Sequence[str], *, n_parts: int, unit: str
+) -> tuple[NDArray[np.int64], list[str]]:
+    """Keep the findings (G, K) that can be in every split."""
+    is_common = (counts > 0).sum(axis=0) >= n_parts
+    if is_common.sum() < 2:
+        raise DatasetError(
+            f"Too few {PLURALS[unit]} have any of the findings to be divided.",
+            remedy=f"Add {PLURALS[unit]}, or merge findings.",
+        )
+    kept = [name for name, is_kept in zip(names, is_common, strict=True) if is_kept]
+    return counts[:, is_common], kept
 
 
 def _require_enough_groups(

@@ -60,7 +60,7 @@ __all__ = ["FindingLine", "FindingList"]
 _Index = QModelIndex | QPersistentModelIndex
 _NO_PARENT: Final = QModelIndex()
 _LINE_ROLE: Final = Qt.ItemDataRole.UserRole
-_MAX_LINES: Final = 3
+_WIDE_PX: Final = 340
 _GAP_PX: Final = 8
 _PAD_PX: Final = 12
 _RADIUS_PX: Final = 6
@@ -243,7 +243,7 @@ class _LineModel(QAbstractListModel):
 
 
 class _LineDelegate(QStyledItemDelegate):
-    """Cards: sign, word and kind; the sentence in up to three lines; what has become of it."""
+    """Cards: sign, word and kind; two or three lines of the sentence; what has become of it."""
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
@@ -363,7 +363,10 @@ class _LineDelegate(QStyledItemDelegate):
         draw_elided(painter, room, line.said, look.font("secondary"), look.color("secondary"))
 
     def _wrapped(self, text: str) -> list[str]:
-        return wrapped(text, theme().font("body"), self._width - 2 * _PAD_PX, _MAX_LINES)
+        look = theme()
+        # The detail says all of it; the list is there to be looked through.
+        n_lines = 2 if self._width >= look.px(_WIDE_PX) else 3
+        return wrapped(text, look.font("body"), self._width - 2 * _PAD_PX, n_lines)
 
     @staticmethod
     def _head_height() -> int:

@@ -76,12 +76,26 @@ class ImageGrid(QListView):
         self._delegate.set_thumbnails(thumbnails)
         self.viewport().update()
 
-    def set_images(self, records: Sequence[ImageRecord], classes: Sequence[ClassSummary]) -> None:
-        """Show other images; those that stay selected are selected again."""
+    def set_images(
+        self,
+        records: Sequence[ImageRecord],
+        classes: Sequence[ClassSummary],
+        *,
+        is_multi: bool = False,
+    ) -> None:
+        """Show other images; those that stay selected are selected again.
+
+        Args:
+            records: In the order in which they are shown.
+            classes: Of the project.
+            is_multi: Whether images have several findings.
+        """
         selected = self.selected_ids()
         current = self._list.record(self.currentIndex())
         place = self.currentIndex().row()
-        if not self._list.set_records(records, classes):
+        self._delegate.set_two_lines(has_two_lines=is_multi)
+        self._fit_columns()
+        if not self._list.set_records(records, classes, is_multi=is_multi):
             self._notice.start(0)
             return
         if not self._list.records:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 
 from engine.contract.records import ClassSummary, ImageRecord
+from gui.itemmodels.label_states import label_text
 
 __all__ = ["RECORD_ROLE", "ImageListModel"]
 
@@ -24,6 +25,7 @@ class ImageListModel(QAbstractListModel):
         self._records: list[ImageRecord] = []
         self._place: dict[int, int] = {}
         self._classes: dict[int, ClassSummary] = {}
+        self._is_multi = False
 
     @property
     def records(self) -> Sequence[ImageRecord]:
@@ -32,26 +34,37 @@ class ImageListModel(QAbstractListModel):
 
     @property
     def classes(self) -> Mapping[int, ClassSummary]:
-        """Classes by id."""
+        """Classes by id, in their order."""
         return self._classes
 
-    def set_records(self, records: Iterable[ImageRecord], classes: Iterable[ClassSummary]) -> bool:
+    @property
+    def is_multi(self) -> bool:
+        """Whether images have several findings."""
+        return self._is_multi
+
+    def set_records(
+        self,
+        records: Iterable[ImageRecord],
+        classes: Iterable[ClassSummary],
+        *,
+        is_multi: bool = False,
+    ) -> bool:
         """Show other records; True if the list was built anew, False if only contents changed.
 
         The same images in the same order keep selection and scroll position.
         """
         new = list(records)
         self._classes = {c.id: c for c in classes}
-        if len(new) == len(self._records) and all(
-            a.id == b.id for a, b in zip(new, self._records, strict=True)
-        ):
+        self._is_multi = is_multi
+        ids = [record.id for record in new]
+        if ids == list(self._place):
             self._records = new
             if new:
                 self.dataChanged.emit(self.index(0), self.index(len(new) - 1))
             return False
         self.beginResetModel()
         self._records = new
-        self._place = {record.id: place for place, record in enumerate(new)}
+        self._place = dict(zip(ids, range(len(ids)), strict=True))
         self.endResetModel()
         return True
 
@@ -85,14 +98,16 @@ class ImageListModel(QAbstractListModel):
             return self._tool_tip(record).replace("\n", ", ")
         return None
 
-    def class_name(self, record: ImageRecord) -> str:
-        """Return the name of a record's class."""
+    def label(self, record: ImageRecord) -> str:
+        """Return the name of a record's class, or of the findings that are present."""
+        if self._is_multi:
+            return label_text(record.findings, self._classes.values())
         found = self._classes.get(record.class_id) if record.class_id is not None else None
         return found.name if found is not None else self.tr("No label")
 
     def _tool_tip(self, record: ImageRecord) -> str:
         name = record.path.rpartition("/")[2]
-        lines = [self.class_name(record), record.patient, name]
+        lines = [self.label(record), record.patient, name]
         if record.frame:
             lines[2] += self.tr(", frame %d") % (record.frame + 1)
         if record.excluded is not None:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QRectF, QSize, Qt
+from PySide6.QtCore import (
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    QPointF,
+    QRectF,
+    QSize,
+    Qt,
+)
 from PySide6.QtGui import (
     QColor,
     QFont,
@@ -20,14 +29,15 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from engine.contract.errors import EngineError
-from engine.contract.records import ImageRecord
+from engine.contract.records import ClassSummary, ImageRecord
 from gui.itemmodels.image_list import RECORD_ROLE, ImageListModel
+from gui.itemmodels.label_states import is_unread
 from gui.theme import theme
 
 if TYPE_CHECKING:
     from engine.project.thumbnails import Thumbnails
 
-__all__ = ["GAP_PX", "ThumbnailDelegate", "thumbnail_pixmap"]
+__all__ = ["GAP_PX", "ThumbnailDelegate", "short_list", "thumbnail_pixmap"]
 
 GAP_PX: Final = 8
 _CACHE_KB: Final = 96 * 1024
@@ -64,8 +74,9 @@ class ThumbnailDelegate(QStyledItemDelegate):
         super().__init__(parent)
         self._thumbnails: Thumbnails | None = None
         self._look = _make_look()
-        self._elided: dict[tuple[str, int], str] = {}
+        self._elided: dict[tuple[str | tuple[str, ...], int], str] = {}
         self._cell = QSize(138, 166)
+        self._has_two_lines = False
         QPixmapCache.setCacheLimit(_CACHE_KB)
         theme().changed.connect(self._on_theme_changed)
 
@@ -74,9 +85,14 @@ class ThumbnailDelegate(QStyledItemDelegate):
         QPixmapCache.clear()
         self._thumbnails = thumbnails
 
+    def set_two_lines(self, *, has_two_lines: bool) -> None:
+        """Give the findings of an image a line of their own; takes effect with the cell width."""
+        self._has_two_lines = has_two_lines
+
     def caption_height(self) -> int:
-        """Return the height of the line under the picture."""
-        return self._look.metrics.height() + 12
+        """Return the height of the text under the picture."""
+        line = self._look.metrics.height()
+        return 2 * line + 14 if self._has_two_lines else line + 12
 
     def set_cell_width(self, width: int) -> None:
         """Make cells so wide; pictures are square."""
@@ -118,7 +134,10 @@ class ThumbnailDelegate(QStyledItemDelegate):
         picture = QRectF(card.left() + 2, card.top() + 2, card.width() - 4, card.width() - 4)
         self._paint_picture(painter, picture, record)
         caption = QRectF(card.left(), picture.bottom(), card.width(), self.caption_height())
-        self._paint_caption(painter, caption, model, record)
+        if self._has_two_lines:
+            self._paint_findings(painter, caption, model, record)
+        else:
+            self._paint_caption(painter, caption, model, record)
         if record.excluded is not None:
             self._paint_badge(painter, picture)
         if state & QStyle.StateFlag.State_HasFocus:
@@ -148,13 +167,7 @@ class ThumbnailDelegate(QStyledItemDelegate):
         found = model.classes.get(record.class_id) if record.class_id is not None else None
         side = look.square_px
         left, right = rect.left() + 4, rect.right() - 4
-        if found is not None and found.index is not None:
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(look.classes[found.index % len(look.classes)])
-        else:
-            painter.setPen(look.control)
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.drawRoundedRect(QRectF(left, rect.center().y() - side / 2, side, side), 2, 2)
+        self._paint_square(painter, QRectF(left, rect.center().y() - side / 2, side, side), found)
         left += side + 4
         patient_width = look.metrics.horizontalAdvance(record.patient) + 1
         if right - left - patient_width < 40:
@@ -163,12 +176,47 @@ class ThumbnailDelegate(QStyledItemDelegate):
         painter.setPen(look.text if record.excluded is None else look.secondary)
         room = int(right - left - (patient_width + 3 if patient_width else 0))
         align = Qt.AlignmentFlag.AlignVCenter
-        name = self._fitted(model.class_name(record), room)
+        name = self._fitted(model.label(record), room)
         painter.drawText(QRectF(left, rect.top(), room, rect.height()), align, name)
         if patient_width:
             painter.setPen(look.secondary)
             place = QRectF(right - patient_width, rect.top(), patient_width, rect.height())
             painter.drawText(place, align, record.patient)
+
+    def _paint_findings(
+        self, painter: QPainter, rect: QRectF, model: ImageListModel, record: ImageRecord
+    ) -> None:
+        """Write which findings are present, and the patient below."""
+        look = self._look
+        side, height = look.square_px, look.metrics.height()
+        present = [c for c in model.classes.values() if record.findings.get(c.id)]
+        left = rect.left() + 4
+        top = rect.top() + 5
+        square = QRectF(left, top + (height - side) / 2, side, side)
+        self._paint_square(painter, square, present[0] if present else None)
+        if not present and not is_unread(record.findings):
+            middle = square.center().y()
+            painter.drawLine(QPointF(square.left() + 2, middle), QPointF(square.right() - 2, middle))
+        left += side + 4
+        room = int(rect.right() - 4 - left)
+        painter.setFont(look.font)
+        painter.setPen(look.text if present and record.excluded is None else look.secondary)
+        align = Qt.AlignmentFlag.AlignVCenter
+        names = tuple(c.name for c in present) or (model.label(record),)
+        painter.drawText(QRectF(left, top, room, height), align, self._listed(names, room))
+        painter.setPen(look.secondary)
+        painter.drawText(QRectF(left, top + height + 2, room, height), align, record.patient)
+
+    def _paint_square(self, painter: QPainter, rect: QRectF, found: ClassSummary | None) -> None:
+        """Paint the colour of a class that is in use, or an empty square."""
+        look = self._look
+        if found is not None and found.index is not None:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(look.classes[found.index % len(look.classes)])
+        else:
+            painter.setPen(look.control)
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawRoundedRect(rect, 2, 2)
 
     def _paint_badge(self, painter: QPainter, picture: QRectF) -> None:
         look = self._look
@@ -191,9 +239,34 @@ class ThumbnailDelegate(QStyledItemDelegate):
             self._elided[key] = elided
         return self._elided[key]
 
+    def _listed(self, names: tuple[str, ...], room: int) -> str:
+        """Shorten a list; remembered like single names."""
+        key = (names, room)
+        if key not in self._elided:
+            self._elided[key] = short_list(names, room, self._look.metrics)
+        return self._elided[key]
+
     def _on_theme_changed(self) -> None:
         self._look = _make_look()
         self._elided.clear()
+
+
+def short_list(names: Sequence[str], room: int, metrics: QFontMetrics) -> str:
+    """Return as many names as fit, and how many more there are: "Nodule, Effusion +2".
+
+    Args:
+        names: At least one.
+        room: Width in pixels.
+        metrics: Of the font that they are written in.
+    """
+    for n_shown in range(len(names), 0, -1):
+        n_more = len(names) - n_shown
+        more = f" +{n_more}" if n_more else ""
+        text = ", ".join(names[:n_shown]) + more
+        if metrics.horizontalAdvance(text) <= room:
+            return text
+    rest = max(0, room - metrics.horizontalAdvance(more))
+    return metrics.elidedText(names[0], Qt.TextElideMode.ElideRight, rest) + more
 
 
 def thumbnail_pixmap(thumbnails: Thumbnails | None, row: int) -> QPixmap | None:

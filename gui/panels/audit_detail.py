@@ -112,7 +112,8 @@ class FindingDetail(Card):
 
     def _show_checks(self, line: FindingLine, report: AuditReport) -> None:
         self._sentence.setText(line.sentence)
-        self._advice.hide()
+        self._advice.setText(self.tr("This is what was looked for, in each image or in all."))
+        self._advice.show()
         self._outcome.hide()
         self.figure.hide()
         self.checks.show_checks(report.checks)
@@ -342,7 +343,7 @@ class _ChecksView(QWidget):
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 4, 0, 0)
         self._grid.setHorizontalSpacing(12)
-        self._grid.setVerticalSpacing(8)
+        self._grid.setVerticalSpacing(5)
         self._grid.setColumnStretch(2, 1)
         theme().changed.connect(self._fill)
 
@@ -362,8 +363,9 @@ class _ChecksView(QWidget):
 
     def _add_row(self, row: int, name: str, reason: str) -> None:
         sign, title, why = QLabel(), QLabel(check_title(name)), _wrapping()
-        sign_name, color = ("dash", "secondary") if reason else ("check", "good")
-        sign.setPixmap(pixmap(sign_name, size_px=theme().px(16), color=color))
+        # Grey: made doesn't mean that nothing was found.
+        name_of_sign = "dash" if reason else "check"
+        sign.setPixmap(pixmap(name_of_sign, size_px=theme().px(16), color="secondary"))
         said = self.tr("not possible: %s") % reason if reason else self.tr("made")
         title.setAccessibleName(f"{title.text()}: {said}")
         why.setText(reason)

@@ -169,3 +169,35 @@ def test_a_hundred_thousand_images_take_under_a_second(n_groups):
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 1.0
     np.testing.assert_allclose(np.bincount(split) / 100_000, FRACTIONS, atol=0.002)
+
+
+def _findings(n_images: int = 900) -> tuple[np.ndarray, np.ndarray]:
+    """Return three findings, frequent, less so and rare, of three images a patient."""
+    generator = np.random.default_rng(3)
+    present = generator.random((n_images, 3)) < (0.4, 0.15, 0.0)
+    present[:6, 2] = True  # two patients have the rare one
+    return present, np.arange(n_images) // 3
+
+
+def test_findings_are_divided_in_proportion_each_and_patients_stay_whole():
+    present, groups = _findings()
+    split = split_groups(present, groups, seed=0)
+    for part, share in ((0, 0.7), (1, 0.15), (2, 0.15)):
+        found = present[split == part].sum(axis=0) / present.sum(axis=0)
+        assert found[:2] == pytest.approx([share, share], abs=0.03)
+        without = ~present.any(axis=1)
+        assert without[split == part].sum() / without.sum() == pytest.approx(share, abs=0.03)
+    for patient in range(groups.max() + 1):
+        assert len(set(split[groups == patient])) == 1
+
+
+def test_a_finding_too_rare_for_every_part_does_not_stop_the_split():
+    present, groups = _findings()
+    counts = count_by_split(present, split_groups(present, groups, seed=0), 3)
+    assert counts.sum(axis=0).tolist() == present.sum(axis=0).tolist()
+    assert (counts[:, :2] > 0).all()
+
+
+def test_findings_of_too_few_patients_are_refused():
+    with pytest.raises(DatasetError, match="Too few patients"):
+        split_groups(np.array([[True], [True], [False]]), np.arange(3), seed=0)

@@ -1,0 +1,127 @@
+"""What is known of each finding of images: present, absent, unknown, or not the same for all.
+
+Many records share one mapping of findings, so each mapping is looked at once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from PySide6.QtCore import QCoreApplication
+
+from engine.contract.records import ClassSummary, ImageRecord
+
+__all__ = [
+    "SIGNS",
+    "Mark",
+    "MarkCounts",
+    "count_marks",
+    "is_clear",
+    "is_unread",
+    "label_text",
+    "mark_of",
+    "mark_text",
+    "present_names",
+]
+
+Findings = Mapping[int, int | None]
+
+
+class Mark(StrEnum):
+    """How a finding stands."""
+
+    PRESENT = "present"
+    ABSENT = "absent"
+    UNKNOWN = "unknown"
+    MIXED = "mixed"
+
+
+SIGNS: Final = {Mark.PRESENT: "+", Mark.ABSENT: "−", Mark.UNKNOWN: "?", Mark.MIXED: "±"}
+
+
+@dataclass(frozen=True, slots=True)
+class MarkCounts:
+    """In how many images a finding is present, absent and unknown."""
+
+    n_present: int = 0
+    n_absent: int = 0
+    n_unknown: int = 0
+
+    @property
+    def common(self) -> Mark:
+        """What all images have in common; unknown without images."""
+        counts = (self.n_present, self.n_absent, self.n_unknown)
+        marks = (Mark.PRESENT, Mark.ABSENT, Mark.UNKNOWN)
+        found = [mark for mark, n in zip(marks, counts, strict=True) if n]
+        return Mark.UNKNOWN if not found else found[0] if len(found) == 1 else Mark.MIXED
+
+
+def mark_of(findings: Findings, class_id: int) -> Mark:
+    """Return how a finding stands in one image; what nobody said anything on is unknown."""
+    value = findings.get(class_id)
+    return Mark.UNKNOWN if value is None else Mark.PRESENT if value else Mark.ABSENT
+
+
+def count_marks(
+    records: Iterable[ImageRecord], classes: Sequence[ClassSummary]
+) -> dict[int, MarkCounts]:
+    """Return by class id in how many images each finding is present, absent and unknown."""
+    mappings: dict[int, Findings] = {}
+    times: Counter[int] = Counter()
+    for record in records:
+        key = id(record.findings)
+        times[key] += 1
+        mappings[key] = record.findings
+    n_present: Counter[int] = Counter()
+    n_absent: Counter[int] = Counter()
+    for key, findings in mappings.items():
+        n = times[key]
+        for class_id, value in findings.items():
+            if value is not None:
+                (n_present if value else n_absent)[class_id] += n
+    total = times.total()
+    return {
+        c.id: MarkCounts(n_present[c.id], n_absent[c.id], total - n_present[c.id] - n_absent[c.id])
+        for c in classes
+    }
+
+
+def is_unread(findings: Findings) -> bool:
+    """Return whether nothing is known of an image."""
+    return all(value is None for value in findings.values())
+
+
+def is_clear(findings: Findings) -> bool:
+    """Return whether something is known of an image, and nothing of it is present."""
+    return not is_unread(findings) and not any(findings.values())
+
+
+def present_names(findings: Findings, classes: Iterable[ClassSummary]) -> list[str]:
+    """Return the names of the findings that are present, in the order of the classes."""
+    return [c.name for c in classes if findings.get(c.id)]
+
+
+def label_text(findings: Findings, classes: Iterable[ClassSummary]) -> str:
+    """Return the findings of an image in words: "Pneumonia, Effusion", "No finding"."""
+    if names := present_names(findings, classes):
+        return ", ".join(names)
+    return _tr("No label") if is_unread(findings) else _tr("No finding")
+
+
+def mark_text(mark: Mark) -> str:
+    """Return a mark as people read it."""
+    words = {
+        Mark.PRESENT: _tr("present"),
+        Mark.ABSENT: _tr("absent"),
+        Mark.UNKNOWN: _tr("unknown"),
+        Mark.MIXED: _tr("mixed"),
+    }
+    return words[mark]
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("LabelStates", text)
