@@ -94,8 +94,7 @@ def main(role: str) -> int:
 
 
 def _decode(stream: TextIO) -> NoReturn:
-    """Serve a decode pool until standard input ends."""
-    _be_nice()
+    """Serve a decode pool until standard input ends; as nice as the program that started it."""
     from engine.data.decode_child import serve
 
     serve(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(stream.fileno()), "wb", buffering=0))

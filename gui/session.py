@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from PySide6.QtCore import QObject, QRunnable, QThreadPool, Signal
 
@@ -27,6 +27,7 @@ from engine.contract.records import (
     SkippedFile,
     SplitSummary,
 )
+from gui.itemmodels.image_query import SearchTexts
 from gui.itemmodels.label_states import MarkCounts, count_marks
 from gui.run_controller import JobController, RunController
 from gui.stages import ProjectFacts, Stage, stage_state
@@ -81,6 +82,7 @@ class Snapshot:
         marks: By class id how often a finding is present, absent and unknown in images that aren't
             excluded; empty unless images have several findings.
         by_name: The records in the order of their names.
+        texts: What words are looked for in, in the order of ``by_name``.
     """
 
     folder: Path | None = None
@@ -101,6 +103,7 @@ class Snapshot:
     marks: dict[int, MarkCounts] = field(default_factory=dict)
     by_id: dict[int, ImageRecord] = field(default_factory=dict)
     by_name: tuple[ImageRecord, ...] = ()
+    texts: SearchTexts = field(default_factory=SearchTexts)
 
     @property
     def is_multi(self) -> bool:
@@ -125,12 +128,18 @@ class Snapshot:
         return (f"no {c.name}", c.name) if (c := self.learned) is not None else ()
 
     @property
-    def n_trainable(self) -> int:
-        """How many classes that runs tell apart have images; 2 are needed."""
+    def can_split(self) -> bool:
+        """Whether there are classes to be kept in balance, or findings."""
+        n_classes = sum(1 for c in self.classes_in_use if c.n_images)
+        return n_classes >= (1 if self.is_multi else 2)
+
+    @property
+    def is_finding_missing(self) -> bool:
+        """Whether a finding must be chosen that is present in some images and absent in others."""
         if not self.is_multi:
-            return sum(1 for c in self.classes_in_use if c.n_images)
+            return False
         marks = self.marks[self.learned.id] if self.learned is not None else MarkCounts()
-        return (marks.n_present > 0) + (marks.n_absent > 0)
+        return not (marks.n_present and marks.n_absent)
 
     @property
     def suspects(self) -> tuple[int, ...]:
@@ -163,7 +172,16 @@ def read_snapshot(folder: Path) -> Snapshot:
         # Two sorts by plain values take half the time of one by pairs, and hold up the window's
         # thread less.
         by_name = sorted(sorted(records, key=attrgetter("frame")), key=_folded_path)
-        return _snapshot(project, folder, records, by_name, project.audit())
+        images = _Images(records, tuple(by_name), SearchTexts(by_name))
+        return _snapshot(project, folder, images, project.audit())
+
+
+class _Images(NamedTuple):
+    """The records by id and by name, and what words are looked for in."""
+
+    records: tuple[ImageRecord, ...]
+    by_name: tuple[ImageRecord, ...]
+    texts: SearchTexts
 
 
 def _folded_path(record: ImageRecord) -> str:
@@ -180,31 +198,33 @@ def read_changes(before: Snapshot, folder: Path, changed: Sequence[int]) -> Snap
 
     with Project.open(folder, read_only=True) as project:
         if not changed:
-            return _snapshot(project, folder, before.records, before.by_name, project.audit())
+            images = _Images(before.records, before.by_name, before.texts)
+            return _snapshot(project, folder, images, project.audit())
         fresh = {record.id: record for record in project.records(changed)}
         records, by_name = (
-            tuple(fresh.get(record.id, record) for record in order)
+            tuple([fresh.get(record.id, record) for record in order])
             for order in (before.records, before.by_name)
         )
-        return _snapshot(project, folder, records, by_name, before.audit)
+        # Neither the order of names nor the text depends on what a user decides.
+        images = _Images(records, by_name, before.texts)
+        return _snapshot(project, folder, images, before.audit)
 
 
 def _snapshot(
     project: Project,
     folder: Path,
-    records: tuple[ImageRecord, ...],
-    by_name: Sequence[ImageRecord],
+    images: _Images,
     audit: AuditReport | None,
 ) -> Snapshot:
     from engine.project.classes import MULTI
     from engine.project.labels import can_redo, can_undo
 
     classes, task = project.classes(), project.task
-    included = (record for record in records if record.excluded is None)
+    included = (record for record in images.records if record.excluded is None)
     units = project.db.all("SELECT origin, count(*) FROM patients GROUP BY origin")
     return Snapshot(
         folder=folder,
-        records=records,
+        records=images.records,
         classes=classes,
         skipped=tuple(project.skipped()),
         split=project.split_summary(),
@@ -212,15 +232,16 @@ def _snapshot(
         audit=audit,
         is_audit_stale=project.audit_is_stale(),
         runs=project.runs(),
-        n_patients=len({record.patient_id for record in records}),
+        n_patients=len({record.patient_id for record in images.records}),
         can_undo=can_undo(project),
         can_redo=can_redo(project),
         patient_sources=project.patient_sources(),
         patient_units=dict(units),
         task=task,
         marks=count_marks(included, classes) if task == MULTI else {},
-        by_id={record.id: record for record in records},
-        by_name=tuple(by_name),
+        by_id={record.id: record for record in images.records},
+        by_name=images.by_name,
+        texts=images.texts,
     )
 
 
@@ -446,7 +467,8 @@ class Session(QObject):
         return ProjectFacts(
             has_project=self._project is not None,
             n_images=len(shown.records),
-            n_classes=shown.n_trainable,
+            can_split=shown.can_split,
+            is_finding_missing=shown.is_finding_missing,
             has_audit=shown.audit is not None,
             is_audit_stale=shown.is_audit_stale,
             n_serious=sum(1 for f in findings if f.severity == "high" and f.note is None),
@@ -482,6 +504,11 @@ class Session(QObject):
         if self._thumbnails is not None:
             self._thumbnails.refresh()
         self.snapshot_changed.emit()
+        if not snapshot.texts.is_ready:
+            self.in_background(snapshot.texts.of_all, self._on_texts_ready)
+
+    def _on_texts_ready(self, _texts: Sequence[str]) -> None:
+        """Nothing waits for them: who needs them earlier puts them together."""
 
     def _take_device(self, finished: JobFinished) -> None:
         if finished.outcome == COMPLETED:

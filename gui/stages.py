@@ -29,7 +29,8 @@ class ProjectFacts:
     """What the rules look at.
 
     Attributes:
-        n_classes: Classes in use that hold images.
+        can_split: Whether there are classes, or findings, to be kept in balance.
+        is_finding_missing: Whether one of several findings must be chosen before a run.
         is_audit_stale: Whether the data have changed since the newest audit.
         n_serious: Open findings of the audit that would make results wrong.
         is_run_stale: Whether data or split have changed since the newest finished run.
@@ -37,7 +38,8 @@ class ProjectFacts:
 
     has_project: bool = False
     n_images: int = 0
-    n_classes: int = 0
+    can_split: bool = False
+    is_finding_missing: bool = False
     has_audit: bool = False
     is_audit_stale: bool = False
     n_serious: int = 0
@@ -54,7 +56,7 @@ class ProjectFacts:
 
 def stage_state(stage: Stage, facts: ProjectFacts) -> StageState:
     """Return how a stage stands."""
-    is_data_ready = facts.n_images > 0 and facts.n_classes >= 2
+    is_data_ready = facts.n_images > 0 and facts.can_split
     is_split_ready = is_data_ready and facts.has_split and not facts.is_split_stale
     match stage:
         case Stage.DATA:
@@ -78,7 +80,8 @@ def stage_state(stage: Stage, facts: ProjectFacts) -> StageState:
         case Stage.TRAIN:
             if facts.is_training:
                 return StageState.ACTIVE
-            return _of_results(is_split_ready, facts.has_finished_run, facts.is_run_stale)
+            is_ready = is_split_ready and not facts.is_finding_missing
+            return _of_results(is_ready, facts.has_finished_run, facts.is_run_stale)
         case Stage.EVALUATE:
             return _of_results(facts.has_finished_run, facts.has_evaluation, facts.is_run_stale)
         case Stage.APPLY:

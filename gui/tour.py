@@ -64,6 +64,7 @@ class Tour:
         self.picture("start")
         self._import()
         self._data_page()
+        self._audit()
         self._split()
         self._model()
         self._train_quick()
@@ -157,6 +158,15 @@ class Tour:
         panel.grid.setCurrentIndex(panel.grid.images.index(1, 0))
         self.pause(2.0)
         self.picture("data")
+
+    def _audit(self) -> None:
+        panel = self._panel(Stage.AUDIT)
+        session = self._window.session
+        self.picture("audit-before")
+        panel.look()
+        self.wait("the audit", lambda: session.snapshot.audit is not None)
+        self.pause(1.5)
+        self.picture("audit")
 
     def _split(self) -> None:
         self._panel(Stage.SPLIT)

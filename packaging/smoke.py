@@ -41,6 +41,7 @@ N_STARTS: Final = 5
 LIMIT_S: Final = 900
 REST_S: Final = 4
 _FLAVOURS: Final = "dicom_flavours"
+_NOISY: Final = "nih_cxr"
 
 
 class SmokeError(Exception):
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str]) -> int:
             built = Built(app, work, screen, tuple(offline_prefix()))
             try_engine(built)
             try_codecs(built, wishes.data / _FLAVOURS)
+            try_audit(built, wishes.data / _NOISY)
             try_window(built, wishes.out)
             try_tour(built, wishes.out)
             _left_in_order(built)
@@ -134,6 +136,11 @@ def try_engine(built: Built) -> None:
         rows = list(csv.DictReader(stream))
     expect(len(rows) == told["n_images"] == N_IMAGES, "every image has a prediction")
     say(f"engine: run in {result['seconds']} s, AUROC {result['auroc']:.3f}, predictions written")
+    project, copies = out / "project.radtune", built.work / "copies"
+    copied = ask(
+        [*built.engine, "deidentify", "--project", str(project), "--out", str(copies)], env
+    )
+    expect(copied["n_images"] == N_IMAGES, "every image is copied without identifiers")
 
 
 def try_codecs(built: Built, flavours: Path) -> None:
@@ -170,6 +177,19 @@ def try_codecs(built: Built, flavours: Path) -> None:
     n_images = [result["n_images"] for result in results]
     expect(n_images[0] == n_images[1] > 0, f"built and source engine read as many: {n_images}")
     say(f"codecs: {n_images[0]} of {len(files)} DICOM flavours read, as from source")
+
+
+def try_audit(built: Built, images: Path) -> None:
+    """Look for problems in real images with noisy labels, which takes every check."""
+    if not images.is_dir():
+        say(f"audit: NOT TRIED, there is no {images}")
+        return
+    env, project = built.environment(), str(built.work / "noisy.radtune")
+    ask([*built.engine, "scan", str(images), "--project", project], env)
+    report = ask([*built.engine, "audit", "--project", project], env)
+    undone = {name: reason for name, reason in report["checks"].items() if reason}
+    expect(not undone, f"every check of the audit can be made; not so: {undone}")
+    say(f"audit: {len(report['checks'])} checks, {len(report['findings'])} findings")
 
 
 def try_window(built: Built, out: Path) -> None:

@@ -137,7 +137,6 @@ def test_engine_calls_nothing_that_needs_the_libraries_left_out():
         "libcusolver.so.12",
         "PySide6/Qt/plugins/platforms/libqvnc.so",
         "PySide6/plugins/tls/qschannelbackend.dll",
-        "pandas-3.1.1.dist-info/METADATA",
         "radtune-0.1.0.dist-info/direct_url.json",
         "huggingface_hub-2.4.0.dist-info/METADATA",
     ],

@@ -8,8 +8,9 @@ network letters are specks.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -19,19 +20,22 @@ from engine.audit.pictures import content_box
 from engine.audit.study import Study
 from engine.audit.text_lines import find_text_lines
 from engine.audit.words import key_of, listed
-from engine.contract.errors import DatasetError, UnreadableImageError
+from engine.contract.errors import DatasetError
 from engine.contract.records import Finding
+from engine.data.decode_messages import PIXELS, DecodedFrame, DecodeSettings, Job
+from engine.data.decode_pool import DecodePool, Limits, SourceGoneError
 from engine.data.phrases import count_of, verb
-from engine.data.pixels import in_order, load_pixels
 
 KIND: Final = "burned_in"
 MOST_LOOKED_AT: Final = 3000
 _OFTEN_WITH_TEXT: Final = frozenset("US IVUS SC OT XC ES GM DOC ECG".split())
 _NEVER: Final = frozenset(("NIfTI", "NPZ"))
 _LARGEST_PX: Final = 1024
+_SIZE_STEP_PX: Final = 128
 _SMALLEST_PX: Final = 128
 """In smaller images no letter could be read."""
 _SEED: Final = 0
+_LIMITS: Final = Limits(gone_s=10.0)
 
 
 def find_flagged_text(study: Study) -> list[Finding]:
@@ -119,36 +123,41 @@ def _to_look_at(study: Study) -> NDArray[np.int64]:
 
 
 def _look(study: Study, indices: NDArray[np.int64]) -> _Outcome:
-    paths = study.project.original_paths(study.record_ids[indices].tolist())
-    numbers = study.facts.numbers
-    frames = numbers["frame"][indices].astype(int).tolist()
-    longest = np.maximum(numbers["width"], numbers["height"])[indices].astype(int).tolist()
+    """Open originals, in processes of their own as the import does, and look for text."""
+    originals = study.project.originals(study.record_ids[indices].tolist())
+    jobs = [Job(str(o.root), o.path, (o.frame,), o.axis) for o in originals]
+    index_of = dict(zip(jobs, indices.tolist(), strict=True))
     contract = study.project.image_contract
-
-    def has_text(job: tuple[Path, int, int]) -> bool | None:
-        path, frame, size = job
-        wanted = replace(
-            contract,
-            size_px=min(size, _LARGEST_PX),
-            fit="letterbox",
-            channels=1,
-            depth_bits=8,
-        )
-        try:
-            pixels, image = load_pixels(path, wanted, frame=frame)
-        except UnreadableImageError:
-            return None
-        box = content_box(image.width, image.height, side=wanted.size_px)
-        return bool(find_text_lines(np.ascontiguousarray(pixels[box])))
-
-    answers: list[bool | None] = []
-    for answer in in_order(has_text, zip(paths, frames, longest, strict=True)):
-        answers.append(answer)
-        study.tick(len(answers), len(indices))
+    plain = replace(contract, fit="letterbox", channels=1, depth_bits=8)
+    seen: dict[int, bool] = {}
+    with (
+        DecodePool(safe_point=study.control.safe_point, limits=_LIMITS) as pool,
+        contextlib.suppress(SourceGoneError),  # then some or all of them couldn't be looked at
+    ):
+        for size, some in _by_size(study, jobs, indices).items():
+            contract = replace(plain, size_px=size)
+            settings = DecodeSettings(contract=contract, parts=(PIXELS,))
+            for job, outcome in pool.decode(some, settings):
+                if isinstance(outcome, DecodedFrame) and outcome.pixels is not None:
+                    facts = outcome.facts
+                    box = content_box(facts.width, facts.height, side=size)
+                    seen[index_of[job]] = bool(find_text_lines(outcome.pixels[box]))
+                    study.tick(len(seen), len(jobs))
     return _Outcome(
-        seen=indices[[answer is not None for answer in answers]],
-        with_text=indices[[answer is True for answer in answers]],
+        seen=np.array(sorted(seen), dtype=np.int64),
+        with_text=np.array(sorted(i for i, found in seen.items() if found), dtype=np.int64),
     )
+
+
+def _by_size(study: Study, jobs: Sequence[Job], indices: NDArray[np.int64]) -> dict[int, list[Job]]:
+    """Return the jobs by the side of the square that each image is looked at in."""
+    numbers = study.facts.numbers
+    longest = np.maximum(numbers["width"], numbers["height"])[indices]
+    sides = np.minimum(np.ceil(longest / _SIZE_STEP_PX) * _SIZE_STEP_PX, _LARGEST_PX)
+    by_size: dict[int, list[Job]] = {}
+    for job, side in zip(jobs, sides.astype(int).tolist(), strict=True):
+        by_size.setdefault(side, []).append(job)
+    return by_size
 
 
 def _by_class(study: Study, outcome: _Outcome) -> str:

@@ -59,8 +59,9 @@ def find_class_counts(study: Study) -> list[Finding]:
                 n=sum(s.n_patients for s in scarce),
                 sentence=f"{'A class has' if n == 1 else f'{n:,} classes have'} fewer than "
                 f"{_FEWEST} {unit}: {names}. A split needs one in each part.",
-                advice=f"Add {unit} with {'this class' if n == 1 else 'these classes'}, merge it "
-                "with another, or leave it out.",
+                advice=f"Add {unit} of this class, merge it with another, or leave it out."
+                if n == 1
+                else f"Add {unit} of these classes, merge them with others, or leave them out.",
             )
         ]
     return [_expected_interval(study, sizes)]

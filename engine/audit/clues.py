@@ -33,6 +33,7 @@ class Clue:
         name: As the beginning of a sentence, such as "The image height".
         numbers: float64, shape ``(N,)`` or ``(N, M)``, NaN where unknown; None for words.
         words: One for each image, "" where unknown; None for numbers.
+        unit: Of the number, as it follows it in a sentence.
         worst: The highest severity that it can have.
         advice: What it may mean.
     """
@@ -41,6 +42,7 @@ class Clue:
     name: str
     numbers: NDArray[np.float64] | None = None
     words: Sequence[str] | None = None
+    unit: str = ""
     worst: str = "high"
     advice: str
 
@@ -126,6 +128,11 @@ _ORIGIN: Final = (
 _SIZE: Final = (
     "A classifier can learn the shape or sharpness of the images instead of what they show."
 )
+_BYTES: Final = "It goes with pixel count, compression and noise, which a classifier can learn."
+_TIME: Final = (
+    "The classes come from different times, and so perhaps from different devices or settings; "
+    "take both from the same time."
+)
 _PERSON: Final = (
     "This may be right, if the disease goes with it; compare results between the groups."
 )
@@ -136,36 +143,24 @@ def header_clues(study: Study) -> list[Clue]:
     texts, numbers = study.facts.texts, study.facts.numbers
     width, height = numbers["width"], numbers["height"]
     known = (
-        ("width", "The image width", width, "high", _SIZE),
-        ("height", "The image height", height, "high", _SIZE),
+        ("width", "The image width", width, " pixels", "high", _SIZE),
+        ("height", "The image height", height, " pixels", "high", _SIZE),
         (
             "aspect_ratio",
             "The shape of the images (width by height)",
             width / height,
+            "",
             "high",
             _SIZE,
         ),
-        ("bits", "The bit depth", numbers["bits"], "high", _ORIGIN),
-        (
-            "file_size",
-            "The size of the files",
-            numbers["n_bytes"],
-            "low",
-            "It goes with pixel count, compression and noise, which a classifier can learn.",
-        ),
-        (
-            "acquired",
-            "The date of acquisition",
-            numbers["acquired"],
-            "high",
-            "The classes come from different times, and so perhaps from different devices or "
-            "settings; take both from the same time.",
-        ),
-        ("age", "The age of the patients", numbers["age"], "low", _PERSON),
+        ("bits", "The bit depth", numbers["bits"], " bits", "high", _ORIGIN),
+        ("file_size", "The size of the files", numbers["n_bytes"], " bytes", "low", _BYTES),
+        ("acquired", "The date of acquisition", numbers["acquired"], "", "high", _TIME),
+        ("age", "The age of the patients", numbers["age"], " years", "low", _PERSON),
     )
     found = [
-        Clue(key=key, name=name, numbers=values, worst=worst, advice=advice)
-        for key, name, values, worst, advice in known
+        Clue(key=key, name=name, numbers=values, unit=unit, worst=worst, advice=advice)
+        for key, name, values, unit, worst, advice in known
     ]
     said = (
         ("format", "The file format", "high", _ORIGIN),

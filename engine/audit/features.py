@@ -80,8 +80,8 @@ class PrincipalAxes:
 
     def project(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return features in these directions, shape ``(N, D)``."""
-        projected: NDArray[np.float32] = ((features - self.mean) * self.scale) @ self.directions
-        return projected
+        standardised = (features - self.mean) * self.scale
+        return np.asarray(standardised @ self.directions, dtype=np.float32)
 
 
 def principal_axes(features: NDArray[np.float32], widths: Sequence[int]) -> PrincipalAxes:
@@ -100,4 +100,5 @@ def principal_axes(features: NDArray[np.float32], widths: Sequence[int]) -> Prin
     lengths, mixtures = eigh(products, subset_by_index=(len(values) - n_wanted, len(values) - 1))
     kept = lengths > max(float(lengths.max(initial=0.0)) * 1e-6, 1e-12)
     longest_first = (mixtures[:, kept] / np.sqrt(lengths[kept]))[:, ::-1].astype(np.float32)
-    return PrincipalAxes(mean=mean, scale=scale, directions=values.T @ longest_first)
+    directions = np.asarray(values.T @ longest_first, dtype=np.float32)
+    return PrincipalAxes(mean=mean, scale=scale, directions=directions)

@@ -21,7 +21,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from engine.audit.exact_duplicates import copies_of
-from engine.audit.pictures import thumbnail_contents
+from engine.audit.pictures import GIST_PX, thumbnail_contents
 from engine.audit.study import UNASSIGNED, Study
 from engine.audit.words import MOST_PAIRS, key_of
 from engine.contract.errors import EngineError
@@ -103,8 +103,8 @@ def _candidates(study: Study) -> Candidates:
     pictures = study.pictures
     usable = np.flatnonzero(~pictures.is_blank)
     hashes, mirrored = pictures.hashes[usable], pictures.mirrored[usable]
-    gists = unit_vectors(pictures.gists[usable].reshape(len(usable), -1))
-    turned = unit_vectors(pictures.gists[usable][:, :, ::-1].reshape(len(usable), -1))
+    gists = unit_vectors(pictures.gists[usable].reshape(-1, GIST_PX**2))
+    turned = unit_vectors(pictures.gists[usable][:, :, ::-1].reshape(-1, GIST_PX**2))
     groups, copies = study.groups[usable], copies_of(study)[usable]
     n_blocks = sum(1 for _ in _blocks(len(usable)))
     found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]] = []
@@ -117,6 +117,9 @@ def _candidates(study: Study) -> Candidates:
             alike = np.einsum("ij,ij->i", gists[first], looks[second]) >= _GIST_AGREEMENT
             first, second = first[alike], second[alike]
             found.append((first, second, np.full(len(first), is_mirrored)))
+    if not found:  # all images are blank
+        none = np.empty(0, dtype=np.int64)
+        return Candidates(first=none, second=none, is_mirrored=none.astype(np.bool_))
     first, second, flags = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return Candidates(first=usable[first], second=usable[second], is_mirrored=flags)
 
@@ -143,6 +146,8 @@ def _blocks(n: int) -> Iterator[tuple[slice, slice]]:
 
 def _confirmed(study: Study, candidates: Candidates) -> NDArray[np.int64]:
     """Return the pairs that really look the same, the most alike first, shape ``(P, 2)``."""
+    if len(candidates.first) == 0:
+        return np.empty((0, 2), dtype=np.int64)
     detail = _detail_agreement(study, candidates)
     is_sure = detail >= _SAME_DETAIL
     is_open = (detail >= _LIKE_DETAIL) & ~is_sure & ~candidates.is_mirrored

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.audit.near_duplicates import unit_vectors
+from engine.audit.pictures import GIST_PX
 from engine.audit.study import Study
 from engine.audit.words import key_of, percent
 from engine.contract.records import Finding
@@ -60,7 +61,7 @@ def find_inverted_images(study: Study) -> list[Finding]:
     another, such as several body parts, each class is looked at by itself.
     """
     usable = np.flatnonzero(~study.pictures.is_blank)
-    vectors = unit_vectors(study.pictures.gists[usable].reshape(len(usable), -1))
+    vectors = unit_vectors(study.pictures.gists[usable].reshape(-1, GIST_PX**2))
     directions = pointing(vectors)
     if directions is None:
         found = np.zeros(len(usable), dtype=np.bool_)

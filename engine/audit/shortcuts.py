@@ -198,9 +198,7 @@ def _example(clue: Clue, found: Measured) -> str:
             )
             for word in np.unique(words)
         }
-        word, (there, elsewhere) = max(
-            shares.items(), key=lambda item: abs(item[1][0] - item[1][1])
-        )
+        word, (there, elsewhere) = max(shares.items(), key=lambda item: item[1][0] - item[1][1])
         said = f"“{word}”" if word else "“Not known”"
         return (
             f" {said} makes up {percent(there)} of {target.name} and {percent(elsewhere)} of "
@@ -212,7 +210,7 @@ def _example(clue: Clue, found: Measured) -> str:
     values = clue.numbers[chosen]
     there, elsewhere = (float(np.median(values[part])) for part in (is_positive, ~is_positive))
     return (
-        f" Its median is {_number(there)} in {target.name} and {_number(elsewhere)} in "
+        f" Its median is {_number(there)}{clue.unit} in {target.name} and {_number(elsewhere)} in "
         f"{target.other}."
     )
 

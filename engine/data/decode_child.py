@@ -191,8 +191,8 @@ def pixel_hash(values: NDArray[Any]) -> str:
     file without loss has the hash of that file.
     """
     if values.dtype.kind in "iu" and values.dtype.itemsize > 1 and values.size:
-        low, high = int(values.min()), int(values.max())
-        smallest = np.result_type(np.min_scalar_type(low), np.min_scalar_type(high))
+        low = int(values.min()) if values.dtype.kind == "i" else 0
+        smallest = np.result_type(np.min_scalar_type(low), np.min_scalar_type(int(values.max())))
         values = values.astype(smallest.newbyteorder("<"), copy=False)
     digest = hashlib.sha256(f"{values.dtype.str} {values.shape}".encode())
     digest.update(np.ascontiguousarray(values).data)

@@ -39,15 +39,14 @@ class Task:
 
     Attributes:
         n_frames: Frames of it that have arrived already.
-        trouble: Why its first attempt failed; empty so far.
+        process: What works on it now, or worked on it last.
     """
 
-    __slots__ = ("job", "n_frames", "process", "trouble")
+    __slots__ = ("job", "n_frames", "process")
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.n_frames = 0
-        self.trouble = ""
         self.process: DecodeProcess | None = None
 
 

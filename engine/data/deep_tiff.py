@@ -31,6 +31,9 @@ _KINDS: Final = {1: "u", 2: "i", 3: "f"}
 _PLAIN: Final = 1
 _DEFLATED: Final = frozenset({8, 32946})
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
+_BY_PLANE: Final = 2
+_DIFFERENCES: Final = 2
+_MOST_IN_BLOCK: Final = 1 << 20
 _MOST_PAGES: Final = 100_000
 _ERRORS: Final = (
     ValueError,
@@ -157,44 +160,28 @@ def _directory(data: bytes, at: int) -> ImageFileDirectory_v2:
 
 def _page(data: bytes, tags: ImageFileDirectory_v2) -> _Page | None:
     """Return the layout of a page, or None if it is one for Pillow or for nobody."""
-    depths = set(tags.get(_BITS, (1,)))
-    kinds = set(tags.get(_SAMPLE_FORMAT, (1,)))
-    if len(depths) != 1 or len(kinds) != 1:
-        return None
-    [bits], [kind] = depths, kinds
     samples, photometric = int(tags.get(_SAMPLES, 1)), int(tags[_PHOTOMETRIC])
-    is_color = photometric == _RGB and samples in (3, 4) and bits in (16, 32, 64)
-    is_grey = photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO) and samples == 1
-    is_unknown = bits == 64 or (bits, kind) in ((16, 3), (32, 1))  # to Pillow
-    if not (is_color or (is_grey and is_unknown)) or kind not in _KINDS:
-        return None
+    number = _number_type(tags, samples, photometric)
     compression, predictor = int(tags.get(_COMPRESSION, 1)), int(tags.get(_PREDICTOR, 1))
-    has_differences = predictor == 2 and kind != 3
-    if compression != _PLAIN and compression not in _DEFLATED:
+    if number is None or (compression != _PLAIN and compression not in _DEFLATED):
         return None
+    has_differences = predictor == _DIFFERENCES and number[0] != "f"
     if predictor != 1 and not has_differences:
         return None
     rows, columns = int(tags[_HEIGHT]), int(tags[_WIDTH])
-    check_size(columns, rows, samples, bits)
-    if _TILES in tags:
-        block = int(tags[_TILE_HEIGHT]), int(tags[_TILE_WIDTH])
-        offsets, lengths = tags[_TILES], tags[_TILE_BYTES]
-    else:
-        block = min(rows, int(tags.get(_ROWS_PER_STRIP, rows))), columns
-        offsets, lengths = tags[_STRIPS], tags[_STRIP_BYTES]
-    if min(rows, columns, *block) < 1 or block[0] * block[1] > 4 * max(rows * columns, 1 << 20):
+    check_size(columns, rows, samples, 8 * int(number[1:]))
+    is_planar = int(tags.get(_PLANAR, 1)) == _BY_PLANE and samples > 1
+    block, places = _blocks(tags, rows, columns)
+    if min(rows, columns, *block) < 1 or block[0] * block[1] > max(_MOST_IN_BLOCK, rows * columns):
         return None
-    places = tuple(zip(map(int, offsets), map(int, lengths), strict=True))
-    is_planar = int(tags.get(_PLANAR, 1)) == 2 and samples > 1
     n_blocks = -(-rows // block[0]) * -(-columns // block[1])
     if len(places) != n_blocks * (samples if is_planar else 1):
         return None
-    order = "<" if data[:2] == b"II" else ">"
     return _Page(
         rows=rows,
         columns=columns,
         samples=samples,
-        dtype=np.dtype(f"{order}{_KINDS[kind]}{bits // 8}"),
+        dtype=np.dtype(("<" if data[:2] == b"II" else ">") + number),
         photometric=photometric,
         is_deflated=compression != _PLAIN,
         has_differences=has_differences,
@@ -204,6 +191,33 @@ def _page(data: bytes, tags: ImageFileDirectory_v2) -> _Page | None:
         places=places,
         orientation=int(tags.get(_ORIENTATION, 1)),
     )
+
+
+def _number_type(tags: ImageFileDirectory_v2, samples: int, photometric: int) -> str | None:
+    """Return the type of the samples, such as ``f8``, if it is one that Pillow can't keep."""
+    depths, kinds = set(tags.get(_BITS, (1,))), set(tags.get(_SAMPLE_FORMAT, (1,)))
+    if len(depths) != 1 or len(kinds) != 1:
+        return None
+    [bits], [kind] = depths, kinds
+    if photometric == _RGB:
+        is_wanted = samples in (3, 4) and bits in (16, 32, 64)
+    else:
+        is_unknown = bits == 64 or (bits, kind) in ((16, 3), (32, 1))  # to Pillow
+        is_wanted = photometric <= _BLACK_IS_ZERO and samples == 1 and is_unknown
+    return f"{_KINDS[kind]}{bits // 8}" if is_wanted and kind in _KINDS else None
+
+
+def _blocks(
+    tags: ImageFileDirectory_v2, rows: int, columns: int
+) -> tuple[tuple[int, int], tuple[tuple[int, int], ...]]:
+    """Return height and width of the strips or tiles, and offset and length of each."""
+    if _TILES in tags:
+        block = int(tags[_TILE_HEIGHT]), int(tags[_TILE_WIDTH])
+        offsets, lengths = tags[_TILES], tags[_TILE_BYTES]
+    else:
+        block = min(rows, int(tags.get(_ROWS_PER_STRIP, rows))), columns
+        offsets, lengths = tags[_STRIPS], tags[_STRIP_BYTES]
+    return block, tuple(zip(map(int, offsets), map(int, lengths), strict=True))
 
 
 def _pixels(data: bytes, page: _Page) -> NDArray[Any]:

@@ -131,10 +131,13 @@ class DicomFile(ImageFile):
             **self._facts_of_all_frames,
         }
         if stored.ndim == 3:
-            top = max(2**bits - 1, int(stored.max()))
-            return DecodedImage(
-                values=grey_if_equal(stored), value_range=(0.0, float(top)), **facts
-            )
+            top = float(max(2**bits - 1, int(stored.max())))
+            return DecodedImage(values=grey_if_equal(stored), value_range=(0.0, top), **facts)
+        return self._grey(stored, views, facts)
+
+    def _grey(
+        self, stored: NDArray[Any], views: HeaderViews, facts: dict[str, Any]
+    ) -> DecodedImage:
         values, transform = views.to_units(stored)
         if values.dtype.kind == "f":
             values = np.nan_to_num(values.astype(np.float32, copy=False), posinf=0, neginf=0)
@@ -142,11 +145,11 @@ class DicomFile(ImageFile):
         views_of_frame: list[Window | VoiLut] = [*windows, *tables]
         return DecodedImage(
             values=values,
-            value_range=possible_range(values, stored, bits, transform),
+            value_range=possible_range(values, stored, facts["bits"], transform),
             window=windows[0] if windows else None,
             voi_lut=tables[0] if tables else None,
             named_views=tuple(view for view in views_of_frame if view.name),
-            is_inverted=pixels.photometric == "MONOCHROME1",
+            is_inverted=self.photometric == "MONOCHROME1",
             padding=views.padding(transform),
             **facts,
         )

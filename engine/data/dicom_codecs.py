@@ -22,14 +22,14 @@ _DEEP_BITS: Final = 12
 _RGB_LETTERS: Final = ((82, 71, 66), (114, 103, 98))
 
 
-def decode_8_bit_jpeg(stream: bytes, facts: PixelFacts) -> NDArray[np.uint8]:
+def decode_8_bit_jpeg(stream: bytes, facts: PixelFacts) -> NDArray[Any]:
     """Decode baseline, extended or progressive JPEG of up to 8 bits.
 
     The stream's own markers say which colours it holds; the header only where they don't.
     """
     with Image.open(io.BytesIO(stream), formats=("JPEG",)) as picture:
         if facts.samples == 1:
-            return np.asarray(picture)
+            return _with_sign(np.asarray(picture), facts)
         transform = picture.info.get("adobe_transform")
         components = tuple(layer[0] for layer in getattr(picture, "layer", ()))
         is_rgb = transform == 0 or (transform is None and components in _RGB_LETTERS)
@@ -47,15 +47,14 @@ def decode_8_bit_jpeg(stream: bytes, facts: PixelFacts) -> NDArray[np.uint8]:
 def decode_deep_jpeg(stream: bytes, facts: PixelFacts) -> NDArray[Any]:
     """Decode 12-bit lossy JPEG with GDCM itself.
 
-    pydicom's plugin refuses such streams, because GDCM had a fault with signed ones; radiographs
-    are unsigned.
+    pydicom's plugin refuses such streams, because GDCM had a fault with signed ones; so it is told
+    that all are unsigned.
     """
     import gdcm
 
-    if facts.samples != 1 or facts.is_signed:
+    if facts.samples != 1:
         raise UnreadableImageError(
-            "The image is compressed with 12-bit JPEG, signed or in colour, which RadTune doesn't "
-            "read.",
+            "The image is compressed with 12-bit JPEG in colour, which RadTune doesn't read.",
             remedy="Export it again from the archive, uncompressed if possible.",
         )
     fragment = gdcm.Fragment()
@@ -75,4 +74,15 @@ def decode_deep_jpeg(stream: bytes, facts: PixelFacts) -> NDArray[Any]:
     # The wrapper returns the bytes as text.
     raw: bytes = image.GetBuffer().encode("utf-8", "surrogateescape")
     n_pixels = facts.rows * facts.columns
-    return np.frombuffer(raw, dtype="<u2", count=n_pixels).reshape(facts.rows, facts.columns)
+    values = np.frombuffer(raw, dtype="<u2", count=n_pixels).astype(np.uint16)
+    return _with_sign(values.reshape(facts.rows, facts.columns), facts)
+
+
+def _with_sign(values: NDArray[Any], facts: PixelFacts) -> NDArray[Any]:
+    """Return values whose highest stored bit is the sign as signed ones; JPEG knows no sign."""
+    if not facts.is_signed:
+        return values
+    n_bits = 8 * values.dtype.itemsize
+    unused = max(0, n_bits - facts.stored)
+    signed: NDArray[Any] = (values << unused).view(f"i{values.dtype.itemsize}") >> unused
+    return signed

@@ -22,6 +22,9 @@ from engine.data.dicom_parse import REMEDY, ParsedDicom, PixelElement
 from engine.data.pictures import check_size
 
 _ITEM: Final = b"\xfe\xff\x00\xe0"
+_END: Final = b"\xfe\xff\xdd\xe0"
+_TRAILING_BYTES: Final = 64
+"""Without an end the file must end, or go on with zeros."""
 _STARTS: Final = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  ")
 """How a JPEG, JPEG-LS or JPEG 2000 frame begins; its further fragments begin otherwise."""
 _MOST_FRAMES: Final = 1_000_000
@@ -164,21 +167,9 @@ def _facts(parsed: ParsedDicom, frame_bytes: int) -> PixelFacts:
     header, element = parsed.header, parsed.pixels
     if element is None:
         raise ValueError("no pixels")
-    rows, columns = _whole(header, "Rows"), _whole(header, "Columns")
-    if not rows or not columns:
-        raise UnreadableImageError(
-            "The DICOM file is damaged: it doesn't say how many rows and columns it has.",
-            remedy=REMEDY,
-        )
+    rows, columns = _size(header)
     photometric = field_text(header, "PhotometricInterpretation").upper()
-    samples = _whole(header, "SamplesPerPixel") or (
-        3 if photometric.startswith(("RGB", "YBR")) else 1
-    )
-    if samples not in (1, 3):
-        raise UnreadableImageError(
-            f"The image has {samples} values per pixel, which RadTune doesn't read.",
-            remedy="Export it again in grey or RGB, or leave it out.",
-        )
+    samples = _samples(header, photometric)
     allocated = _FLOAT_BITS.get(element.keyword) or _whole(header, "BitsAllocated")
     if not allocated:
         allocated = 8 * frame_bytes // (rows * columns * samples) if frame_bytes else 16
@@ -187,9 +178,8 @@ def _facts(parsed: ParsedDicom, frame_bytes: int) -> PixelFacts:
             "The DICOM file is damaged: its number of bits per pixel can't be.", remedy=REMEDY
         )
     check_size(columns, rows, samples, allocated)
-    stored = _whole(header, "BitsStored")
+    stored, high = _whole(header, "BitsStored"), _whole(header, "HighBit")
     stored = stored if 1 <= stored <= allocated else allocated
-    high = _whole(header, "HighBit")
     return PixelFacts(
         rows=rows,
         columns=columns,
@@ -202,6 +192,29 @@ def _facts(parsed: ParsedDicom, frame_bytes: int) -> PixelFacts:
         planar=1 if _whole(header, "PlanarConfiguration") == 1 else 0,
         keyword=element.keyword,
         vr=element.vr,
+    )
+
+
+def _size(header: Dataset) -> tuple[int, int]:
+    rows, columns = _whole(header, "Rows"), _whole(header, "Columns")
+    if rows and columns:
+        return rows, columns
+    raise UnreadableImageError(
+        "The DICOM file is damaged: it doesn't say how many rows and columns it has.",
+        remedy=REMEDY,
+    )
+
+
+def _samples(header: Dataset, photometric: str) -> int:
+    """Return the values per pixel; without a number the kind of colours tells."""
+    samples = _whole(header, "SamplesPerPixel")
+    if not samples:
+        return 3 if photometric.startswith(("RGB", "YBR")) else 1
+    if samples in (1, 3):
+        return samples
+    raise UnreadableImageError(
+        f"The image has {samples} values per pixel, which RadTune doesn't read.",
+        remedy="Export it again in grey or RGB, or leave it out.",
     )
 
 
@@ -219,7 +232,8 @@ def _fragments(value: memoryview) -> tuple[list[memoryview], list[int]]:
         the table is, or where it doesn't fit the fragments.
 
     Raises:
-        UnreadableImageError: If there are none, or the last one is cut off.
+        UnreadableImageError: If there are none, the last one is cut off, or something else follows
+            than the end of the sequence.
     """
     items: list[memoryview] = []
     starts: list[int] = []
@@ -233,6 +247,11 @@ def _fragments(value: memoryview) -> tuple[list[memoryview], list[int]]:
         at += 8 + length
     if len(items) < 2:  # the first is the table
         raise _cut_off()
+    if bytes(value[at : at + 4]) != _END and any(value[at : at + _TRAILING_BYTES]):
+        raise UnreadableImageError(
+            "The DICOM file is damaged: its compressed pixels don't follow each other.",
+            remedy=REMEDY,
+        )
     table, *fragments = items
     number_at = {start - starts[1]: number for number, start in enumerate(starts[1:])}
     offsets = struct.unpack(f"<{len(table) // 4}L", table[: len(table) // 4 * 4])

@@ -62,6 +62,7 @@ _NAMES: Final = {
     "jpeg_2000": "JPEG 2000",
     "rle": "RLE",
 }
+_END_OF_IMAGE: Final = b"\xff\xd9"
 _RLE_HEADER_BYTES: Final = 64
 _RLE_GAIN: Final = 64
 """Two bytes stand for at most 128."""
@@ -271,6 +272,10 @@ def _run_length(stream: bytes, facts: PixelFacts) -> NDArray[Any]:
 def _compressed(stream: bytes, facts: PixelFacts, found: StreamFacts) -> NDArray[Any]:
     """Decode lossless JPEG, JPEG-LS or JPEG 2000, in the depth of the stream."""
     syntax, plugin = _CODECS[found.process]
+    if found.process == "jpeg_ls":
+        # Without an end marker CharLS counts to two billion before it gives up on a damaged
+        # stream; a second one does no harm.
+        stream += _END_OF_IMAGE
     options = _options(facts) | {
         "bits_allocated": 8 if found.bits <= 8 else 16 if found.bits <= 16 else 32,
         "bits_stored": max(found.bits, min(facts.stored, 8 if found.bits <= 8 else 32)),

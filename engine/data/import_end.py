@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from engine.data.patients import PatientFinder
 from engine.data.sheet import Item
-from engine.project.staging import Entry, StagedKey, Staging
+from engine.project.staged import Entry, StagedKey
+from engine.project.staging import Staging
 from engine.project.store import Project
 
 _FEW: Final = 4096

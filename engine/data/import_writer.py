@@ -1,8 +1,8 @@
 """Keeps what an import read as it comes, so that it can be cut off and continued at any time.
 
 Pixels and thumbnails go into segments, facts into the project's staging tables; both become part of
-the project at the end, all at once. What was read in the last second or two, or the last fiftieth
-of the time, is what a power cut costs.
+the project at the end, all at once. A power cut costs what was read in the last second, or in the
+last fiftieth of the time.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from engine.data.decode_messages import DecodedFrame, ImageFacts
 from engine.data.pixels import pixel_kind, pixel_shape, pixel_type
 from engine.project.records import NewRecord
 from engine.project.segments import FullSegment, SegmentWriter
-from engine.project.staging import StagedImage, Staging
+from engine.project.staged import StagedImage
+from engine.project.staging import Staging
 from engine.project.store import Project
 from engine.project.thumbnails import ThumbnailWriter
 
 _MOST_ROWS: Final = 2048
-_LEAST_S: Final = 1.0
+_LEAST_S: Final = 0.5
 _SHARE_OF_TIME: Final = 0.02
 _FEW: Final = 4096
 Stamp = tuple[int, int]

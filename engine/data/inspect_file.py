@@ -18,7 +18,8 @@ from engine.contract.control import Control
 from engine.contract.errors import NotAnImageError, UnreadableImageError
 from engine.contract.records import FileReport
 from engine.data.decoded import DecodedImage, ImageFile
-from engine.data.images import open_image, read_bytes
+from engine.data.file_kinds import HEAD_BYTES
+from engine.data.images import image_kind, open_image, read_bytes
 from engine.data.progress import Emit, Progress
 from engine.data.rendering import in_square_pixels
 from engine.data.voi import display_levels, window_numbers
@@ -41,13 +42,14 @@ def inspect_file(command: InspectFile, emit: Emit, control: Control) -> FileRepo
         StorageError: If the picture can't be written.
         JobCanceled: If the job was canceled.
     """
-    path = Path(command.file)
+    path, data = Path(command.file), b""
     try:
-        file = open_image(read_bytes(path), suffix=path.suffix)
-    except NotAnImageError as error:
-        return FileReport(kind="not_image", reason=error.message)
+        data = read_bytes(path)
+        file = open_image(data, suffix=path.suffix)
     except UnreadableImageError as error:
-        return FileReport(kind="unreadable", reason=error.message)
+        kind = "not_image" if isinstance(error, NotAnImageError) else "unreadable"
+        seems = image_kind(data[:HEAD_BYTES]) or ""
+        return FileReport(kind=kind, reason=error.message, format=seems)
     frame = file.chosen(command.frame)
     try:
         image = file.read(frame)

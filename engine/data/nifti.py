@@ -82,43 +82,37 @@ class VolumeFile(ImageFile):
         is_zipped = data.startswith(b"\x1f\x8b")
         head = _inflated(data, _HEADER_BYTES) if is_zipped else data[:_HEADER_BYTES]
         header, offset = _header(bytes(head))
-        kind = header.get_data_dtype()
-        if kind.kind not in "iuf" and kind.names not in _COLORS:
-            raise UnreadableImageError(
-                "The NIfTI volume holds no grey values or colours, but numbers of another kind.",
-                remedy="Save it with whole or decimal numbers, or leave it out.",
-            )
+        kind = _number_type(header)
         shape = tuple(int(n) for n in header.get_data_shape())
         if not shape or min(shape) < 1:
             raise ValueError("no voxels")
-        volume_shape = (*shape, 1, 1, 1)[:3]
-        end = offset + math.prod(volume_shape) * kind.itemsize
+        volume = (*shape, 1, 1, 1)[:3]
+        end = offset + math.prod(volume) * kind.itemsize
         source = _first_volume(data, end) if is_zipped else data
         if end > len(source):
             raise UnreadableImageError(
                 "The NIfTI file is cut off: voxels are missing at its end.",
                 remedy="Copy or export it again, or leave it out.",
             )
-        voxels = np.frombuffer(source, kind, math.prod(volume_shape), offset)
+        voxels = np.frombuffer(source, kind, math.prod(volume), offset)
         affine, notes = _affine(header)
-        n_more = math.prod(shape[3:])
-        if n_more > 1:
-            notes.append(f"The file holds {n_more:,} volumes, of which the first is read.")
-        orientation = _nibabel.orientations.io_orientation(affine)
-        self._voxels = _nibabel.orientations.apply_orientation(
-            voxels.reshape(volume_shape, order="F"), orientation
-        )
-        order = np.argsort(orientation[:, 0])
-        self._spacing = [float(size) for size in _nibabel.affines.voxel_sizes(affine)[order]]
-        self._transform = _transform(header)
-        self._window = _window(header)
-        self._plane = plane
+        if (n_volumes := math.prod(shape[3:])) > 1:
+            notes.append(f"The file holds {n_volumes:,} volumes, of which the first is read.")
+        self._turn(voxels.reshape(volume, order="F"), affine)
+        self._transform, self._window, self._plane = _transform(header), _window(header), plane
         self.n_frames = self._voxels.shape[plane]
         self.default_frame = (self.n_frames - 1) // 2
         self.photometric = "RGB" if kind.names else kind.name
         self.notes = tuple(notes)
         rows, columns = self._slice(0).shape[:2]
         check_size(columns, rows, 1, 8 * kind.itemsize)
+
+    def _turn(self, voxels: NDArray[Any], affine: NDArray[np.float64]) -> None:
+        """Keep the voxels with axes that point right, forward and up, and their sizes."""
+        orientation = _nibabel.orientations.io_orientation(affine)
+        self._voxels = _nibabel.orientations.apply_orientation(voxels, orientation)
+        sizes = _nibabel.affines.voxel_sizes(affine)
+        self._spacing = [float(size) for size in sizes[np.argsort(orientation[:, 0])]]
 
     def read(self, frame: int | None = None, at_least_px: int | None = None) -> DecodedImage:
         """Return one slice, upright; see :class:`ImageFile`."""
@@ -198,6 +192,16 @@ def _header(head: bytes) -> tuple[Any, int]:
     stated = float(header["vox_offset"])
     first = _FIRST_VOXEL[size]
     return header, max(first, int(stated)) if math.isfinite(stated) else first
+
+
+def _number_type(header: Any) -> np.dtype[Any]:
+    kind: np.dtype[Any] = header.get_data_dtype()
+    if kind.kind in "iuf" or kind.names in _COLORS:
+        return kind
+    raise UnreadableImageError(
+        "The NIfTI volume holds no grey values or colours, but numbers of another kind.",
+        remedy="Save it with whole or decimal numbers, or leave it out.",
+    )
 
 
 def _affine(header: Any) -> tuple[NDArray[np.float64], list[str]]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import math
+import struct
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -37,6 +39,9 @@ _ERRORS: Final = (
     OverflowError,
     NotImplementedError,
     RuntimeError,
+    SyntaxError,  # the header of an array is a piece of Python
+    tokenize.TokenError,
+    struct.error,
     zipfile.BadZipFile,
     zlib.error,
 )

@@ -6,9 +6,10 @@ made from the originals when a run first asks for it.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from engine.contract.config import ImageContract
 from engine.contract.control import Control
 from engine.contract.errors import DatasetError, UnreadableImageError
 from engine.data.decode_messages import PIXELS, DecodedFrame, DecodeSettings, Job
-from engine.data.decode_pool import DecodePool, Failed
+from engine.data.decode_pool import DecodePool, Limits, SourceGoneError
 from engine.data.decoded import DecodedImage
 from engine.data.images import decode_image, read_bytes
 from engine.data.rendering import to_pixels
@@ -25,6 +26,8 @@ from engine.files import require_space
 from engine.project.segments import SegmentReader, SegmentWriter
 from engine.project.sources import Original
 from engine.project.store import Project
+
+_LIMITS: Final = Limits(gone_s=10.0)
 
 
 def pixel_kind(contract: ImageContract) -> str:
@@ -116,25 +119,26 @@ def _make(
     originals = project.originals([record for record, _ in wanted])
     rows = {_job(original): row for original, (_, row) in zip(originals, wanted, strict=True)}
     settings = DecodeSettings(contract=contract, parts=(PIXELS,))
-    n_done = n_failed = 0
+    n_done = n_made = 0
     with (
         SegmentWriter(project, pixel_kind(contract), shape, dtype) as writer,
-        DecodePool(safe_point=control.safe_point) as pool,
+        DecodePool(safe_point=control.safe_point, limits=_LIMITS) as pool,
+        contextlib.suppress(SourceGoneError),  # said below, together with single files
     ):
         for job, outcome in pool.decode(rows, settings):
             control.safe_point()
             if isinstance(outcome, DecodedFrame):
                 assert outcome.pixels is not None
                 writer.append(outcome.pixels, [rows[job]])
+                n_made += 1
                 continue
-            n_failed += isinstance(outcome, Failed)
             n_done += 1
             if on_progress is not None:
                 on_progress(n_done, len(wanted))
-    if n_failed:
+    if n_made < len(wanted):
         raise DatasetError(
-            f"{n_failed:,} of {len(wanted):,} original images are needed at {contract.size_px} "
-            "pixels and can't be read where they were.",
+            f"{len(wanted) - n_made:,} of {len(wanted):,} original images are needed at "
+            f"{contract.size_px} pixels and can't be read where they were.",
             remedy="Connect their disk, show RadTune where the folder is now, or exclude them.",
         )
 

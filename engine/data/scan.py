@@ -20,10 +20,10 @@ import numpy as np
 from engine.contract.commands import Scan
 from engine.contract.config import ImageContract
 from engine.contract.control import Control, JobCanceled
-from engine.contract.errors import DatasetError
+from engine.contract.errors import DatasetError, StorageError
 from engine.contract.records import FramePolicy, ScanResult, SkippedFile
 from engine.data.decode_messages import DecodeSettings
-from engine.data.decode_pool import DecodePool, Limits
+from engine.data.decode_pool import DecodePool, Limits, SourceGoneError
 from engine.data.import_division import Divider, Division
 from engine.data.import_end import Decider
 from engine.data.import_plan import ImportPlan
@@ -40,7 +40,8 @@ from engine.project.access import open_or_make_alone
 from engine.project.classes import MULTI, clean_name
 from engine.project.labels import exclude, set_positive
 from engine.project.sources import KnownFile, file_key
-from engine.project.staging import EntrySummary, Staging, unfinished_contract
+from engine.project.staged import EntrySummary
+from engine.project.staging import Staging, unfinished_contract
 from engine.project.store import Project, has_project
 from engine.project.thumbnails import THUMBNAIL_PX
 
@@ -190,6 +191,12 @@ class _Import:
         except DatasetError:
             staging.discard()
             raise
+        except SourceGoneError as error:
+            raise StorageError(
+                error.message,
+                remedy="Connect its disk again, then import it again: it goes on where it "
+                "stopped, and nothing that was read is lost.",
+            ) from error
 
     def _require_axis(self, policy: FramePolicy) -> None:
         if self._source is None or not self._project.has_volumes(self._source):
@@ -281,7 +288,7 @@ class _Import:
                 enter_labels(project, list(ids.values()), items)
         staging.clean_up()
         self._leave_out_lost_frames(division, decider.n_frames)
-        notes = [*plan.notes, *self._patients.notes(), *_notes(summary, contract, self._command)]
+        notes = [*plan.notes, *self._patients.notes(), *_notes(summary, contract)]
         notes += update_labels(project, [(record, item) for item, record in division.same])
         notes += _notes_on_known(division)
         if self._command.positive is not None:
@@ -348,16 +355,16 @@ def _nothing_readable(skipped: Sequence[SkippedFile]) -> DatasetError:
     )
 
 
-def _notes(summary: EntrySummary, contract: ImageContract, command: Scan) -> list[str]:
+def _notes(summary: EntrySummary, contract: ImageContract) -> list[str]:
     notes = []
-    if n := summary.n_files_with_frames:
+    if n_files := summary.n_files_with_frames:
         taken = (
             "one of each was imported: the middle frame of DICOM, the first page of TIFF."
-            if command.frames.frames == "middle"
+            if summary.n_frames == n_files
             else f"{count_of(summary.n_frames, 'image')} of them {verb(summary.n_frames, 'was')} "
             "imported."
         )
-        notes.append(f"{count_of(n, 'file', 'holds')} several frames; {taken}")
+        notes.append(f"{count_of(n_files, 'file', 'holds')} several frames; {taken}")
     if summary.n_color and contract.channels == 1:
         notes.append(
             f"{count_of(summary.n_color, 'image', 'is')} in colour among grey "

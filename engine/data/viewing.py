@@ -33,8 +33,8 @@ def write_view(project: Project, record: int, out: Path) -> dict[str, Any]:
         UnreadableImageError: If the original can't be read any more.
         StorageError: If the file can't be written.
     """
-    [shown] = project.records([record])
-    image = read_image(project.original_path(record), frame=shown.frame)
+    [original] = project.originals([record])
+    image = read_image(original.file, frame=original.frame, axis=original.axis)
     values, (center, width) = _shown(image, project.image_contract.window)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -71,9 +71,11 @@ def _shows_something(window: Window, image: DecodedImage) -> bool:
     """
     if window.kind == "sigmoid":
         return True
-    sample = _thinned(image.values, _GLANCE_PX).ravel()
-    low, high = np.percentile(_without(sample, image.padding), PERCENTILES)
-    return bool(window.center - window.width / 2 < high and low < window.center + window.width / 2)
+    sample = _without(_thinned(image.values, _GLANCE_PX).ravel(), image.padding)
+    low, high = window.center - window.width / 2, window.center + window.width / 2
+    # Counting asks the same of the percentiles in a tenth of the time that finding them takes.
+    n_inside = min(np.count_nonzero(sample > low), np.count_nonzero(sample < high))
+    return bool(n_inside > PERCENTILES[0] / 100 * (sample.size - 1))
 
 
 def window_numbers(image: DecodedImage, mode: str) -> tuple[float, float]:

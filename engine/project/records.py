@@ -6,6 +6,7 @@ import datetime
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from operator import attrgetter
 from typing import Any, Final
 
@@ -241,8 +242,7 @@ class RecordStore(SourceStore):
         found: Findings = {}
         for record, text in rows:
             if text not in known:
-                pairs = (pair.split("=") for pair in text.split())
-                known[text] = {int(k): int(value) if value else None for k, value in pairs}
+                known[text] = dict(map(_finding, text.split()))
             found[record] = known[text]
         return found
 
@@ -296,6 +296,13 @@ _NO_FINDINGS: Final[dict[int, int | None]] = {}
 _FINDINGS: Final = """
     SELECT record_id, group_concat(class_id || '=' || coalesce(value, ''), ' ') FROM record_findings
 """
+
+
+@cache
+def _finding(pair: str) -> tuple[int, int | None]:
+    """Return class and value of a text such as ``7=1``; there are few different ones."""
+    class_id, _, value = pair.partition("=")
+    return int(class_id), int(value) if value else None
 
 
 def _image_records(rows: list[tuple[Any, ...]], findings: Findings) -> list[ImageRecord]:

@@ -16,7 +16,6 @@ from engine.contract.records import FramePolicy, SkippedFile
 from engine.files import long_path
 from engine.project.folder import ProjectFolder, readable
 
-
 _IDS_PER_QUERY: Final = 900  # below the 999 parameters that old SQLite builds allow
 
 

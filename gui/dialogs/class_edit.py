@@ -1,8 +1,11 @@
-"""Rename, merge and leave out classes, and say which of two is the positive one."""
+"""Rename, merge, order and leave out classes, and say what the classifier looks for."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -20,9 +23,10 @@ from PySide6.QtWidgets import (
 
 from engine.contract.records import ClassSummary
 from engine.project import labels
+from engine.project.store import Project
 from gui.session import Session
 from gui.theme import theme
-from gui.widgets.buttons import make_button
+from gui.widgets.buttons import IconButton, make_button
 from gui.widgets.counts import images_text, patients_text
 from gui.widgets.painting import set_role
 
@@ -38,12 +42,15 @@ class ClassesDialog(QDialog):
         super().__init__(parent)
         self._session = session
         self._wanted = class_id
-        self.setWindowTitle(self.tr("Classes"))
+        self._has_order = session.snapshot.is_multi or session.snapshot.is_ordinal
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.resize(theme().px(620), theme().px(340))
         self._list = QListWidget()
-        self._list.setAccessibleName(self.tr("Classes"))
         self._list.currentRowChanged.connect(self._show_class)
+        self._up = self._mover("chevron-up", self.tr("One up (Alt+Up)"), "Alt+Up", self._move_up)
+        self._down = self._mover(
+            "chevron-down", self.tr("One down (Alt+Down)"), "Alt+Down", self._move_down
+        )
         self._name = QLineEdit()
         self._name.setAccessibleName(self.tr("Name of the class"))
         self._name.returnPressed.connect(self._rename)
@@ -53,13 +60,14 @@ class ClassesDialog(QDialog):
         self._into.setAccessibleName(self.tr("Class to merge into"))
         self._merge_button = make_button(self.tr("Merge"))
         self._merge_button.clicked.connect(self._merge)
-        self._left_out = QCheckBox(self.tr("Leave this class out of everything"))
+        self._left_out = QCheckBox()
         self._left_out.clicked.connect(self._leave_out)
-        self._positive = QCheckBox(self.tr("The positive class (what the classifier looks for)"))
+        self._positive = QCheckBox()
         self._positive.clicked.connect(self._make_positive)
         self._counts = QLabel()
         set_role(self._counts, "secondary")
         self._build()
+        self._name_things()
         session.snapshot_changed.connect(self._refresh)
         self._refresh()
 
@@ -103,7 +111,11 @@ class ClassesDialog(QDialog):
         self._left_out.setChecked(found.is_left_out)
         self._positive.setChecked(found.is_positive)
         n_in_use = sum(1 for c in classes if c.index is not None)
-        self._positive.setEnabled(n_in_use == 2 and found.index is not None)
+        is_multi = self._session.snapshot.is_multi
+        self._positive.setEnabled(found.index is not None and (is_multi or n_in_use == 2))
+        row = self._list.currentRow()
+        self._up.setEnabled(row > 0)
+        self._down.setEnabled(row < len(classes) - 1)
         self._counts.setText(f"{images_text(found.n_images)} · {patients_text(found.n_patients)}")
 
     def _rename(self) -> None:
@@ -125,8 +137,51 @@ class ClassesDialog(QDialog):
         found = self._class
         if found is None or found.is_positive:
             self._positive.setChecked(found is not None)  # one of two always is
+        elif self._session.snapshot.is_multi:
+            self._session.change(Project.choose_finding, found.id)
+        else:
+            self._session.change(labels.set_positive, found.id)
+
+    def _move_up(self) -> None:
+        self._move(-1)
+
+    def _move_down(self) -> None:
+        self._move(1)
+
+    def _move(self, step: int) -> None:
+        """Exchange the class with its neighbour; number keys follow the order."""
+        if not self._has_order:
             return
-        self._session.change(labels.set_positive, found.id)
+        ids = [summary.id for summary in self._session.snapshot.classes]
+        row = self._list.currentRow()
+        if 0 <= row < len(ids) and 0 <= row + step < len(ids):
+            ids[row], ids[row + step] = ids[row + step], ids[row]
+            self._session.change(labels.order_classes, ids)
+
+    def _mover(self, icon: str, text: str, keys: str, run: Callable[[], None]) -> IconButton:
+        button = IconButton(icon, text)
+        button.clicked.connect(run)
+        shortcut = QShortcut(QKeySequence(keys), self)
+        shortcut.activated.connect(run)
+        return button
+
+    def _name_things(self) -> None:
+        """Speak of classes, findings or grades; findings and grades can be put in order."""
+        snapshot = self._session.snapshot
+        title, left_out = self.tr("Classes"), self.tr("Leave this class out of everything")
+        positive = self.tr("The positive class (what the classifier looks for)")
+        if snapshot.is_multi:
+            title, left_out = self.tr("Findings"), self.tr("Leave this finding out of everything")
+            positive = self.tr("Learn this finding")
+        elif snapshot.is_ordinal:
+            title = self.tr("Grades, low to high")
+            left_out = self.tr("Leave this grade out of everything")
+        self.setWindowTitle(title)
+        self._list.setAccessibleName(title)
+        self._left_out.setText(left_out)
+        self._positive.setText(positive)
+        for button in (self._up, self._down):
+            button.setVisible(self._has_order)
 
     def _build(self) -> None:
         grid = QGridLayout()
@@ -146,9 +201,16 @@ class ClassesDialog(QDialog):
         grid.addWidget(self._positive, 6, 0, 1, 2)
         grid.setRowStretch(7, 1)
         grid.setColumnStretch(0, 1)
+        arrows = QVBoxLayout()
+        arrows.setSpacing(4)
+        arrows.addWidget(self._up)
+        arrows.addWidget(self._down)
+        arrows.addStretch(1)
         row = QHBoxLayout()
-        row.setSpacing(16)
+        row.setSpacing(8)
         row.addWidget(self._list, 2)
+        row.addLayout(arrows)
+        row.addSpacing(8)
         row.addLayout(grid, 3)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.close)

@@ -28,9 +28,10 @@ from PySide6.QtWidgets import (
 )
 
 from engine.contract.records import ColumnMapping
-from gui.dialogs.label_fields import Choice, Entries, Field, Fold, note_label
+from gui.dialogs.label_fields import Choice, Entries, Field, note_label
 from gui.dialogs.label_roles import FINDING, MAIN_ROLES, MORE_ROLES, ROLES, role_name, role_word
 from gui.theme import theme
+from gui.widgets.fold import Fold
 
 __all__ = ["ColumnForm"]
 

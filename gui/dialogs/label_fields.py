@@ -1,4 +1,4 @@
-"""Parts of the import form: a titled field, a choice among columns, and a line that unfolds."""
+"""Parts of the import form: a titled field, a choice among columns, and a note."""
 
 from __future__ import annotations
 
@@ -13,16 +13,14 @@ from PySide6.QtWidgets import (
     QListView,
     QStyle,
     QStyleOptionComboBox,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-from gui.icons import bind_icon
 from gui.theme import theme
 from gui.widgets.painting import set_role
 
-__all__ = ["Choice", "Entries", "Field", "Fold", "note_label"]
+__all__ = ["Choice", "Entries", "Field", "note_label"]
 
 _INSET_PX: Final = 2
 _Index = QModelIndex | QPersistentModelIndex
@@ -128,24 +126,6 @@ class Field(QWidget):
         column.addWidget(label)
         column.addWidget(widget)
         column.addStretch(1)
-
-
-class Fold(QToolButton):
-    """A line of text that opens and closes ``body``, which the owner puts below it."""
-
-    def __init__(self, text: str, body: QWidget) -> None:
-        super().__init__()
-        self.setText(text)
-        self.setCheckable(True)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        body.hide()
-        self.toggled.connect(body.setVisible)
-        self.toggled.connect(self._point)
-        self._point(False)
-
-    def _point(self, is_open: bool) -> None:
-        bind_icon(self, "chevron-down" if is_open else "chevron-right", size_px=16, gap_px=4)
 
 
 def note_label(text: str = "") -> QLabel:

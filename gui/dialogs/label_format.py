@@ -9,8 +9,9 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from engine.contract.records import SheetFormat
-from gui.dialogs.label_fields import Choice, Field, Fold, note_label
+from gui.dialogs.label_fields import Choice, Field, note_label
 from gui.widgets.buttons import make_link
+from gui.widgets.fold import Fold
 from gui.widgets.number_input import NumberInput
 
 __all__ = ["FormatForm"]

@@ -26,6 +26,7 @@ from PySide6.QtWidgets import (
 )
 
 from engine.contract.records import ClassSummary, ImageRecord
+from gui.itemmodels.label_states import label_text
 from gui.itemmodels.thumbnail_delegate import GAP_PX, ThumbnailDelegate
 from gui.messages import split_name
 from gui.theme import theme
@@ -147,14 +148,15 @@ class _GroupModel(QAbstractListModel):
         return None
 
     def class_of(self, record: ImageRecord) -> ClassSummary | None:
-        """Return the class of a record."""
+        """Return the class of a record, or the first of its findings that is present."""
+        if record.findings:
+            return next((c for c in self.classes.values() if record.findings.get(c.id)), None)
         return self.classes.get(record.class_id) if record.class_id is not None else None
 
     def label(self, record: ImageRecord) -> str:
         """Return the name of a record's class, or of the findings that are present."""
         if record.findings:
-            present = [self.classes[i].name for i, v in record.findings.items() if v]
-            return ", ".join(present) if present else self.tr("No finding")
+            return label_text(record.findings, self.classes.values())
         found = self.class_of(record)
         return found.name if found is not None else self.tr("No label")
 

@@ -55,6 +55,7 @@ class ImageGrid(QListView):
         self.setResizeMode(QListView.ResizeMode.Adjust)
         self.setUniformItemSizes(True)
         self.setMouseTracking(True)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -148,7 +149,7 @@ class ImageGrid(QListView):
             self.verticalScrollBar().setSingleStep(max(20, self._delegate.cell().height() // 3))
 
     def _select(self, ids: Iterable[int]) -> None:
-        places = sorted(i.row() for i in map(self._list.index_of, ids) if i.isValid())
+        places = self._list.rows_of(ids)
         selection = QItemSelection()
         start = 0
         for end in range(1, len(places) + 1):

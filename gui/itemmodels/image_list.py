@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt
+from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QStringListModel, Qt
 
 from engine.contract.records import ClassSummary, ImageRecord
 from gui.itemmodels.label_states import label_text
@@ -14,16 +14,19 @@ __all__ = ["RECORD_ROLE", "ImageListModel"]
 
 RECORD_ROLE: Final = Qt.ItemDataRole.UserRole
 _Index = QModelIndex | QPersistentModelIndex
-_NO_PARENT: Final = QModelIndex()
 
 
-class ImageListModel(QAbstractListModel):
-    """A list of records; it holds no pixels, the delegate fetches those that are painted."""
+class ImageListModel(QStringListModel):
+    """A list of records; it holds no pixels, the delegate fetches those that are painted.
+
+    Qt asks for the number of rows once for each image it places, so that is left to C++, which
+    counts a list of empty strings.
+    """
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._records: list[ImageRecord] = []
-        self._place: dict[int, int] = {}
+        self._ids: list[int] = []
         self._classes: dict[int, ClassSummary] = {}
         self._is_multi = False
 
@@ -57,15 +60,13 @@ class ImageListModel(QAbstractListModel):
         self._classes = {c.id: c for c in classes}
         self._is_multi = is_multi
         ids = [record.id for record in new]
-        if ids == list(self._place):
+        if ids == self._ids:
             self._records = new
             if new:
                 self.dataChanged.emit(self.index(0), self.index(len(new) - 1))
             return False
-        self.beginResetModel()
-        self._records = new
-        self._place = dict(zip(ids, range(len(ids)), strict=True))
-        self.endResetModel()
+        self._records, self._ids = new, ids
+        self.setStringList([""] * len(new))  # which resets the model
         return True
 
     def record(self, index: _Index) -> ImageRecord | None:
@@ -76,12 +77,15 @@ class ImageListModel(QAbstractListModel):
 
     def index_of(self, record_id: int) -> QModelIndex:
         """Return where a record is shown; an invalid index if it isn't."""
-        place = self._place.get(record_id)
-        return QModelIndex() if place is None else self.index(place)
+        try:
+            return self.index(self._ids.index(record_id))
+        except ValueError:
+            return QModelIndex()
 
-    def rowCount(self, parent: _Index = _NO_PARENT) -> int:
-        """Return how many images are shown."""
-        return 0 if parent.isValid() else len(self._records)
+    def rows_of(self, record_ids: Iterable[int]) -> list[int]:
+        """Return the rows of records that are shown, in increasing order."""
+        wanted = set(record_ids)
+        return [row for row, record_id in enumerate(self._ids) if record_id in wanted]
 
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return the record, its name, or what a screen reader says."""
@@ -105,11 +109,17 @@ class ImageListModel(QAbstractListModel):
         found = self._classes.get(record.class_id) if record.class_id is not None else None
         return found.name if found is not None else self.tr("No label")
 
+    def n_unknown(self, record: ImageRecord) -> int:
+        """Return how many findings of an image are unknown."""
+        return sum(record.findings.get(class_id) is None for class_id in self._classes)
+
     def _tool_tip(self, record: ImageRecord) -> str:
         name = record.path.rpartition("/")[2]
         lines = [self.label(record), record.patient, name]
         if record.frame:
-            lines[2] += self.tr(", frame %d") % (record.frame + 1)
+            lines[-1] += self.tr(", frame %d") % (record.frame + 1)
+        if self._is_multi and (n_unknown := self.n_unknown(record)):
+            lines.insert(1, self.tr("%d unknown") % n_unknown)
         if record.excluded is not None:
             lines.append(self.tr("Excluded: %s") % record.excluded)
         return "\n".join(lines)

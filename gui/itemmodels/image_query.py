@@ -1,8 +1,7 @@
 """Which images are shown and in which order: pure functions over the project's records.
 
-All of them answer within a few hundredths of a second for 100,000 records: filters look at values
-that many records share once, and orders are made by numbers from records that stand in the order of
-their names already.
+They run in the window's thread, on 100,000 records: so the records come in the order of their
+names, all other orders are by plain numbers, and words are looked for in texts that are there.
 """
 
 from __future__ import annotations
@@ -14,13 +13,14 @@ from operator import attrgetter
 from typing import Final
 
 from engine.contract.records import ClassSummary, ImageRecord
-from gui.itemmodels.label_states import Findings, Mark, is_clear, is_unread, mark_of
+from gui.itemmodels.label_states import Mark, is_clear, is_unread
 
 __all__ = [
     "FindingIs",
     "ImageQuery",
     "ImageSelector",
     "Reading",
+    "SearchTexts",
     "Shown",
     "SortBy",
     "study_name",
@@ -99,6 +99,29 @@ class ImageQuery:
         return replace(self, text=self.text.strip(), sort_by=SortBy.NAME) == ImageQuery()
 
 
+class SearchTexts:
+    """In lower case what words are looked for in, besides labels and parts of the split.
+
+    It holds as long as no image is imported. For many records it takes a moment to put together,
+    so a thread that has time should do so before it is needed.
+    """
+
+    def __init__(self, records: Sequence[ImageRecord] = ()) -> None:
+        self._records = records
+        self._texts: Sequence[str] | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the texts have been put together."""
+        return self._texts is not None
+
+    def of_all(self) -> Sequence[str]:
+        """Return the text of each record."""
+        if self._texts is None:
+            self._texts = [_search_text(record) for record in self._records]
+        return self._texts
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSelector:
     """The records of a project, and what their order depends on.
@@ -106,6 +129,7 @@ class ImageSelector:
     Attributes:
         records: In the order of their names.
         classes: In their order.
+        texts: Of the records.
         split_names: Words for the parts of the split, by part.
         suspects: Images with a doubtful label, the most doubtful first.
         is_multi: Whether images have several findings.
@@ -113,19 +137,21 @@ class ImageSelector:
 
     records: Sequence[ImageRecord]
     classes: Sequence[ClassSummary]
+    texts: SearchTexts
     split_names: Mapping[str, str] = field(default_factory=dict)
     suspects: Sequence[int] = ()
     is_multi: bool = False
 
     def select(self, query: ImageQuery) -> list[ImageRecord]:
         """Return the records that a query asks for, in its order."""
-        only = query.only
-        kept = [r for r in self.records if r.id in only] if only is not None else [*self.records]
+        kept = self._with_words(query.text.casefold().split())
+        if (only := query.only) is not None:
+            kept = [record for record in kept if record.id in only]
         if query.class_id is not None:
             wanted = None if query.class_id == UNLABELLED else query.class_id
             kept = [record for record in kept if record.class_id == wanted]
         if query.finding is not None:
-            kept = _reading(kept, query.finding)
+            kept = _with_findings(kept, query.finding)
         if query.split is not None:
             part = None if query.split == NO_SPLIT else query.split
             kept = [record for record in kept if record.split == part]
@@ -138,69 +164,74 @@ class ImageSelector:
         if query.shown is not Shown.ALL:
             is_excluded = query.shown is Shown.EXCLUDED
             kept = [record for record in kept if (record.excluded is not None) == is_excluded]
-        for word in query.text.casefold().split():
-            kept = self._with_word(kept, word)
         return self._sorted(kept, query.sort_by)
 
-    def _with_word(self, records: list[ImageRecord], word: str) -> list[ImageRecord]:
-        """Return the records that a word occurs in."""
+    def _with_words(self, words: Sequence[str]) -> list[ImageRecord]:
+        """Return the records that all words occur in: in label, part of the split or text."""
+        records = self.records
+        if not words:
+            return [*records]
+        texts = self.texts.of_all()
+        rows: Iterable[int] = range(len(records))
+        for word in words:
+            if (has_label := self._labels_with(word)) is None:
+                rows = [row for row in rows if word in texts[row]]
+            else:
+                rows = [row for row in rows if word in texts[row] or has_label(records[row])]
+        return [records[row] for row in rows]
+
+    def _labels_with(self, word: str) -> Callable[[ImageRecord], bool] | None:
+        """Return whether a record's label or part has a word; None if none of them has."""
         labels = {c.id for c in self.classes if word in c.name.casefold()}
-        splits = {
-            part
-            for part, name in self.split_names.items()
-            if word in part or word in name.casefold()
-        }
-        modalities, formats, sites, views = (
-            {value for value in {*map(attrgetter(name), records)} if word in _folded(value)}
-            for name in ("modality", "format", "site", "view")
+        names = self.split_names.items()
+        splits = {part for part, name in names if word in part or word in name.casefold()}
+        if not labels and not splits:
+            return None
+        if not self.is_multi:
+            return lambda record: record.class_id in labels or record.split in splits
+        return lambda record: (
+            record.split in splits
+            or any(value and label in labels for label, value in record.findings.items())
         )
-        studies = {study for study in {r.study for r in records} if study_name(study) == word}
-        shared = _shared(records) if labels and self.is_multi else {}
-        findings = {key for key, found in shared.items() if any(found.get(k) for k in labels)}
-        return [
-            r
-            for r in records
-            if r.class_id in labels
-            or r.modality in modalities
-            or r.site in sites
-            or r.view in views
-            or r.split in splits
-            or r.format in formats
-            or r.study in studies
-            or id(r.findings) in findings
-            or word in r.path.casefold()
-            or word in r.patient.casefold()
-        ]
 
     def _sorted(self, records: list[ImageRecord], sort_by: SortBy) -> list[ImageRecord]:
         """Return records, which stand in the order of their names, in another order."""
         match sort_by:
             case SortBy.PATIENT:
-                records.sort(key=attrgetter("patient_id"))
+                keys = [record.patient_id for record in records]
             case SortBy.CLASS if self.is_multi:
-                records.sort(key=self._by_findings(records))
+                keys = self._first_findings(records)
             case SortBy.CLASS:
                 place: dict[int | None, int] = {c.id: k for k, c in enumerate(self.classes)}
-                last = len(place)
-                records.sort(key=lambda record: place.get(record.class_id, last))
+                keys = [place.get(record.class_id, len(place)) for record in records]
             case SortBy.SUSPICION:
                 rank = {record: k for k, record in enumerate(self.suspects)}
-                last = len(rank)
-                records.sort(key=lambda record: rank.get(record.id, last))
-        return records
+                keys = [rank.get(record.id, len(rank)) for record in records]
+            case _:
+                return records
+        return [records[row] for row in sorted(range(len(keys)), key=keys.__getitem__)]
 
-    def _by_findings(self, records: Iterable[ImageRecord]) -> Callable[[ImageRecord], int]:
-        """Order by the first finding that is present; then those without one, then the unread."""
-        place = {c.id: k for k, c in enumerate(self.classes)}
-        n = len(place)
-        first = {
-            key: min(
-                (place.get(class_id, n) for class_id, value in found.items() if value),
-                default=n + is_unread(found),
-            )
-            for key, found in _shared(records).items()
-        }
-        return lambda record: first[id(record.findings)]
+    def _first_findings(self, records: Iterable[ImageRecord]) -> list[int]:
+        """Return the place of the first finding that is present; none and unread come last."""
+        ids = [c.id for c in self.classes]
+        n = len(ids)
+        known: dict[int, int] = {}  # many records share one mapping
+        places = []
+        for record in records:
+            findings = record.findings
+            place = known.get(id(findings))
+            if place is None:
+                values = tuple(map(findings.get, ids))
+                place = values.index(1) if 1 in values else n if 0 in values else n + 1
+                known[id(findings)] = place
+            places.append(place)
+        return places
+
+
+def _search_text(record: ImageRecord) -> str:
+    facts = (record.path, record.patient, record.modality, record.format)
+    rest = (record.site or "", record.view or "", study_name(record.study))
+    return "\n".join(facts + rest).casefold()
 
 
 def values_of(records: Iterable[ImageRecord], name: str) -> list[str]:
@@ -222,22 +253,10 @@ def study_name(study: str | None) -> str:
     return (study or "")[:_STUDY_DIGITS]
 
 
-def _reading(records: list[ImageRecord], wanted: FindingIs | Reading) -> list[ImageRecord]:
+def _with_findings(records: list[ImageRecord], wanted: FindingIs | Reading) -> list[ImageRecord]:
     """Return the records whose findings are as wanted."""
-
-    def is_so(found: Findings) -> bool:
-        if isinstance(wanted, FindingIs):
-            return mark_of(found, wanted.class_id) is wanted.mark
-        return is_clear(found) if wanted is Reading.CLEAR else is_unread(found)
-
-    passing = {key for key, found in _shared(records).items() if is_so(found)}
-    return [record for record in records if id(record.findings) in passing]
-
-
-def _shared(records: Iterable[ImageRecord]) -> dict[int, Findings]:
-    """Return the mappings of findings that occur, by identity: far fewer than records."""
-    return {id(record.findings): record.findings for record in records}
-
-
-def _folded(value: str | None) -> str:
-    return (value or "").casefold()
+    if isinstance(wanted, Reading):
+        test = is_clear if wanted is Reading.CLEAR else is_unread
+        return [record for record in records if test(record.findings)]
+    value = {Mark.PRESENT: 1, Mark.ABSENT: 0}.get(wanted.mark)
+    return [record for record in records if record.findings.get(wanted.class_id) == value]

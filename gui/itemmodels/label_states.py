@@ -76,28 +76,31 @@ def count_marks(
         key = id(record.findings)
         times[key] += 1
         mappings[key] = record.findings
-    n_present: Counter[int] = Counter()
-    n_absent: Counter[int] = Counter()
+    pairs: Counter[tuple[int, int | None]] = Counter()
     for key, findings in mappings.items():
         n = times[key]
-        for class_id, value in findings.items():
-            if value is not None:
-                (n_present if value else n_absent)[class_id] += n
+        if n == 1:
+            pairs.update(findings.items())  # counts in C
+        else:
+            for pair in findings.items():
+                pairs[pair] += n
     total = times.total()
     return {
-        c.id: MarkCounts(n_present[c.id], n_absent[c.id], total - n_present[c.id] - n_absent[c.id])
+        c.id: MarkCounts(pairs[c.id, 1], pairs[c.id, 0], total - pairs[c.id, 1] - pairs[c.id, 0])
         for c in classes
     }
 
 
 def is_unread(findings: Findings) -> bool:
     """Return whether nothing is known of an image."""
-    return all(value is None for value in findings.values())
+    values = findings.values()
+    return 1 not in values and 0 not in values
 
 
 def is_clear(findings: Findings) -> bool:
     """Return whether something is known of an image, and nothing of it is present."""
-    return not is_unread(findings) and not any(findings.values())
+    values = findings.values()
+    return 1 not in values and 0 in values
 
 
 def present_names(findings: Findings, classes: Iterable[ClassSummary]) -> list[str]:

@@ -194,9 +194,11 @@ class ThumbnailDelegate(QStyledItemDelegate):
         top = rect.top() + 5
         square = QRectF(left, top + (height - side) / 2, side, side)
         self._paint_square(painter, square, present[0] if present else None)
-        if not present and not is_unread(record.findings):
-            middle = square.center().y()
-            painter.drawLine(QPointF(square.left() + 2, middle), QPointF(square.right() - 2, middle))
+        is_read = not is_unread(record.findings)
+        if is_read and not present:
+            middle, inset = square.center().y(), QPointF(2, 0)
+            start, end = QPointF(square.left(), middle), QPointF(square.right(), middle)
+            painter.drawLine(start + inset, end - inset)
         left += side + 4
         room = int(rect.right() - 4 - left)
         painter.setFont(look.font)
@@ -205,7 +207,10 @@ class ThumbnailDelegate(QStyledItemDelegate):
         names = tuple(c.name for c in present) or (model.label(record),)
         painter.drawText(QRectF(left, top, room, height), align, self._listed(names, room))
         painter.setPen(look.secondary)
-        painter.drawText(QRectF(left, top + height + 2, room, height), align, record.patient)
+        below = QRectF(left, top + height + 2, room, height)
+        painter.drawText(below, align, record.patient)
+        if is_read and (n_unknown := model.n_unknown(record)):
+            painter.drawText(below, align | Qt.AlignmentFlag.AlignRight, f"{n_unknown} ?")
 
     def _paint_square(self, painter: QPainter, rect: QRectF, found: ClassSummary | None) -> None:
         """Paint the colour of a class that is in use, or an empty square."""

@@ -116,8 +116,10 @@ class FindingDetail(Card):
         self._advice.show()
         self._outcome.hide()
         self.figure.hide()
+        self._filler.show()
         self.checks.show_checks(report.checks)
         self.setAccessibleName(line.sentence)
+        self.setAccessibleDescription(self._advice.text())
 
     def _show_finding(self, finding: Finding, state: FindingState) -> None:
         is_open = state is FindingState.OPEN

@@ -9,21 +9,19 @@ from PySide6.QtCore import QLocale, Qt, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
-from engine.contract.records import ImageRecord
-from engine.project import labels
-from gui.dialogs.class_edit import ClassesDialog
-from gui.dialogs.exclude_reason import ExcludeDialog
+from engine.contract.records import SPLITS, ImageRecord
 from gui.dialogs.skipped_files import SkippedFilesDialog
 from gui.itemmodels.image_grid import ImageGrid
-from gui.itemmodels.image_query import ImageQuery, search_texts, select_records
+from gui.itemmodels.image_query import ImageQuery, ImageSelector
 from gui.messages import split_name
 from gui.panels.data_filters import FilterBar
 from gui.panels.data_side import DataSide
 from gui.panels.data_tasks import DataTasks
-from gui.panels.label_card import MAX_KEYS
+from gui.panels.label_edits import LabelEdits
+from gui.panels.learn_choice import LearnMenu
 from gui.panels.panel import Panel
 from gui.relink import RelinkGuide
-from gui.session import Session
+from gui.session import Session, Snapshot
 from gui.stages import Stage
 from gui.widgets.counts import images_text, patients_text
 from gui.widgets.empty_state import EmptyState
@@ -43,7 +41,6 @@ class DataPanel(Panel):
     def __init__(self, session: Session, *, parent: QWidget | None = None) -> None:
         super().__init__(session, self.tr("Data"), parent=parent)
         self._folder: Path | None = None
-        self._texts: dict[int, str] = {}
         self._skipped_button = self.header.add_button(self.tr("Left out…"))
         self._skipped_button.clicked.connect(self._show_skipped)
         self._more = self.header.add_button(self.tr("More"))
@@ -51,11 +48,14 @@ class DataPanel(Panel):
         self._add.clicked.connect(self._on_add)
         self._next = self.header.add_button(self.tr("Train…"), is_primary=True)
         self._next.clicked.connect(self._on_next)
+        self._learn_menu = LearnMenu(lambda: session.snapshot, self)
         self.filters = FilterBar()
         self.filters.query_changed.connect(self._on_query_changed)
         self.grid = ImageGrid()
         self.grid.selection_moved.connect(self._show_selection)
         self.side = DataSide(session)
+        self.edits = LabelEdits(session, self.selected_records, self)
+        self._learn_menu.chosen.connect(self.edits.learn)
         self._tasks = DataTasks(session, self.grid.selected_ids, self)
         self._tasks.told.connect(self.message_requested)
         self._more.setMenu(self._tasks.menu)
@@ -71,7 +71,6 @@ class DataPanel(Panel):
         self._empty.action_requested.connect(self.add_requested)
         self._build()
         self._connect_side()
-        self._add_shortcuts()
         session.snapshot_changed.connect(self._on_snapshot_changed)
         session.project_changed.connect(self._on_project_changed)
         session.jobs.started.connect(self._show_state)
@@ -105,7 +104,6 @@ class DataPanel(Panel):
             self._folder = snapshot.folder
             if snapshot.folder is not None:
                 self._relink.check()
-        self._texts = {}
         self.filters.set_snapshot(snapshot)
         self._select_records(self.filters.query)
         self._show_state()
@@ -115,23 +113,23 @@ class DataPanel(Panel):
 
     def _select_records(self, query: ImageQuery) -> None:
         snapshot = self.session.snapshot
-        records = select_records(snapshot.records, query, snapshot.classes, self._search_texts)
-        self.grid.set_images(records, snapshot.classes)
+        selector = ImageSelector(
+            records=snapshot.by_name,
+            classes=snapshot.classes,
+            texts=snapshot.texts,
+            split_names={part: split_name(part) for part in SPLITS},
+            suspects=snapshot.suspects,
+            is_multi=snapshot.is_multi,
+        )
+        records = selector.select(query)
+        self.grid.set_images(records, snapshot.classes, is_multi=snapshot.is_multi)
         self._stack.setCurrentWidget(self.grid if records else self._no_match)
         self._show_counts(len(records), query)
 
-    def _search_texts(self) -> dict[int, str]:
-        if not self._texts:
-            snapshot = self.session.snapshot
-            names = {part: split_name(part) for part in ("train", "val", "test")}
-            self._texts = search_texts(snapshot.records, snapshot.classes, names)
-        return self._texts
-
     def _show_counts(self, n_shown: int, query: ImageQuery) -> None:
         snapshot = self.session.snapshot
-        n_classes = len(snapshot.classes_in_use)
-        classes = self.tr("1 class") if n_classes == 1 else self.tr("%d classes") % n_classes
-        parts = [images_text(len(snapshot.records)), patients_text(snapshot.n_patients), classes]
+        parts = [images_text(len(snapshot.records)), patients_text(snapshot.n_patients)]
+        parts.append(self._classes_text(snapshot))
         if not query.is_everything:
             parts[0] = self.tr("%s of %s") % (QLocale().toString(n_shown), parts[0])
         self.header.set_subtitle(" · ".join(parts) if snapshot.records else "")
@@ -152,17 +150,35 @@ class DataPanel(Panel):
         self._next.setVisible(has_images)
         if not has_images:
             self._say_empty(is_importing=is_importing)
-        n_classes = sum(1 for c in snapshot.classes_in_use if c.n_images)
-        self._next.setEnabled(n_classes >= 2 and not is_importing)
-        self._next.setToolTip(
-            "" if n_classes >= 2 else self.tr("A classifier needs images of at least two classes")
-        )
+        self._next.setEnabled(snapshot.can_split and not is_importing)
+        self._next.setToolTip("" if snapshot.can_split else self._missing_text(snapshot))
         if snapshot.split is None:
             self._next.setText(self.tr("Split the patients"))
         elif snapshot.is_split_stale:
             self._next.setText(self.tr("Make a new split"))
+        elif snapshot.is_finding_missing:
+            self._next.setText(self.tr("Choose what to learn…"))
         else:
             self._next.setText(self.tr("Train…"))
+
+    def _classes_text(self, snapshot: Snapshot) -> str:
+        n_classes = len(snapshot.classes_in_use)
+        if snapshot.is_multi:
+            one, many = self.tr("1 finding"), self.tr("%d findings")
+        elif snapshot.is_ordinal:
+            one, many = self.tr("1 grade"), self.tr("%d grades")
+        else:
+            one, many = self.tr("1 class"), self.tr("%d classes")
+        text = one if n_classes == 1 else many % n_classes
+        if not snapshot.is_multi:
+            return text
+        learned = snapshot.learned.name if snapshot.learned is not None else self.tr("none yet")
+        return self.tr("%s, to learn: %s") % (text, learned)
+
+    def _missing_text(self, snapshot: Snapshot) -> str:
+        if snapshot.is_multi:
+            return self.tr("Say first which findings the images show")
+        return self.tr("A classifier needs images of at least two classes")
 
     def _say_empty(self, *, is_importing: bool) -> None:
         if is_importing:
@@ -188,72 +204,28 @@ class DataPanel(Panel):
 
     def _on_next(self) -> None:
         snapshot = self.session.snapshot
-        is_ready = snapshot.split is not None and not snapshot.is_split_stale
-        self.go_to(Stage.TRAIN if is_ready else Stage.SPLIT)
+        if snapshot.split is None or snapshot.is_split_stale:
+            self.go_to(Stage.SPLIT)
+        elif snapshot.is_finding_missing:
+            self._learn_menu.popup(self._next.mapToGlobal(self._next.rect().bottomLeft()))
+        else:
+            self.go_to(Stage.TRAIN)
 
     def _show_skipped(self) -> None:
         SkippedFilesDialog(self.session.snapshot.skipped, parent=self).show()
 
-    def _give_label(self, class_id: int) -> None:
-        ids = [r.id for r in self.selected_records() if r.class_id != class_id]
-        if ids:
-            self.session.change(labels.set_labels, ids, class_id)
-
-    def _on_number_key(self, number: int) -> None:
-        class_id = self.side.labels.class_of_key(number)
-        if class_id is not None:
-            self._give_label(class_id)
-
-    def _ask_exclude(self) -> None:
-        ids = [record.id for record in self.selected_records() if record.excluded is None]
-        if not ids:
-            return
-        dialog = ExcludeDialog(len(ids), parent=self)
-        dialog.reason_given.connect(lambda reason: self.session.change(labels.exclude, ids, reason))
-        dialog.show()
-
-    def _include(self) -> None:
-        ids = [record.id for record in self.selected_records() if record.excluded is not None]
-        if ids:
-            self.session.change(labels.include, ids)
-
-    def _undo(self) -> None:
-        self.session.change(labels.undo)
-
-    def _redo(self) -> None:
-        self.session.change(labels.redo)
-
-    def _edit_classes(self, class_id: int) -> None:
-        ClassesDialog(self.session, class_id, parent=self).show()
-
-    def _make_positive(self, class_id: int) -> None:
-        self.session.change(labels.set_positive, class_id)
-
-    def _leave_out(self, class_id: int, is_left_out: bool) -> None:
-        self.session.change(labels.leave_out, class_id, is_left_out)
+    def _show_some(self, ids: list[int], title: str) -> None:
+        current = self.grid.current_record()
+        self.filters.show_only(ids, title)
+        if current is not None:
+            self.grid.setCurrentIndex(self.grid.images.index_of(current.id))
 
     def _connect_side(self) -> None:
-        card = self.side.labels
-        card.class_chosen.connect(self._give_label)
-        card.exclude_requested.connect(self._ask_exclude)
-        card.include_requested.connect(self._include)
-        card.undo_requested.connect(self._undo)
-        card.redo_requested.connect(self._redo)
-        classes = self.side.classes
-        classes.edit_requested.connect(self._edit_classes)
-        classes.positive_requested.connect(self._make_positive)
-        classes.left_out_requested.connect(self._leave_out)
-
-    def _add_shortcuts(self) -> None:
-        for number in range(1, MAX_KEYS + 1):
-            self._shortcut(str(number), lambda number=number: self._on_number_key(number))
-        self._shortcut("X", self._ask_exclude)
-        self._shortcut("Ctrl+F", self.filters.focus_text)
-
-    def _shortcut(self, keys: str, run: Any) -> None:
-        shortcut = QShortcut(QKeySequence(keys), self)
-        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-        shortcut.activated.connect(run)
+        self.edits.connect_cards(self.side.labels, self.side.classes)
+        self.side.facts.images_requested.connect(self._show_some)
+        find = QShortcut(QKeySequence("Ctrl+F"), self)
+        find.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        find.activated.connect(self.filters.focus_text)
 
     def _build(self) -> None:
         self._stack = QStackedWidget()

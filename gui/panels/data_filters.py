@@ -1,34 +1,41 @@
-"""The line above the grid: words to look for, and chips for class, split, modality and order."""
+"""The line above the grid: words to look for, and chips for what is shown and in which order."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
-from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QAction, QActionGroup
-from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QMenu, QWidget
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QBoxLayout, QLayout, QLineEdit, QWidget
 
-from engine.contract.records import SPLITS
+from engine.contract.records import SPLITS, ClassSummary, ImageRecord
 from gui.icons import icon
 from gui.itemmodels.image_query import (
     NO_SPLIT,
+    NOT_KNOWN,
     UNLABELLED,
+    FindingIs,
     ImageQuery,
+    Reading,
     Shown,
     SortBy,
-    modalities,
+    values_of,
 )
+from gui.itemmodels.label_states import SIGNS, Mark, mark_text
 from gui.messages import split_name
+from gui.panels.choice_chip import Choice, ChoiceChip
 from gui.session import Snapshot
 from gui.theme import theme
 from gui.widgets.chip import ChipButton
+from gui.widgets.flow_layout import FlowLayout
 
 __all__ = ["FilterBar"]
 
 _TYPING_MS: Final = 150
-_Choice = tuple[str, Any]
+_TEXT_PX: Final = 240
+_MARKS: Final = (Mark.PRESENT, Mark.ABSENT, Mark.UNKNOWN)
 
 
 class FilterBar(QWidget):
@@ -43,8 +50,8 @@ class FilterBar(QWidget):
     def __init__(self, *, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._query = ImageQuery()
+        self._records: Sequence[ImageRecord] = ()
         self._text = QLineEdit()
-        self._text.setPlaceholderText(self.tr("Filter: class, patient, split, modality, text…"))
         self._text.setClearButtonEnabled(True)
         self._text.setAccessibleName(self.tr("Filter the images"))
         self._text.textChanged.connect(self._on_text_changed)
@@ -58,40 +65,26 @@ class FilterBar(QWidget):
         self._only = ChipButton()
         self._only.clicked.connect(self.clear)
         self._only.hide()
-        self._class = _ChoiceChip(self.tr("Class"))
-        self._split = _ChoiceChip(self.tr("Split"))
-        self._modality = _ChoiceChip(self.tr("Modality"))
-        self._shown = _ChoiceChip(self.tr("Show"))
-        self._sort = _ChoiceChip(self.tr("Sort"))
+        self._class = ChoiceChip(self.tr("Class"))
+        self._finding = ChoiceChip(self.tr("Finding"))
+        self._split = ChoiceChip(self.tr("Split"))
+        self._modality = ChoiceChip(self.tr("Modality"))
+        self._site = ChoiceChip(self.tr("Site"))
+        self._view = ChoiceChip(self.tr("View"))
+        self._shown = ChoiceChip(self.tr("Show"))
+        self._sort = ChoiceChip(self.tr("Sort"))
         self._fields = {
             self._class: "class_id",
+            self._finding: "finding",
             self._split: "split",
             self._modality: "modality",
+            self._site: "site",
+            self._view: "view",
             self._shown: "shown",
             self._sort: "sort_by",
         }
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(8)
-        row.addWidget(self._text, 1)
-        row.addWidget(self._only)
-        for chip in self._fields:
-            chip.chosen.connect(self._on_chosen)
-            row.addWidget(chip)
-        self._shown.set_choices(
-            [
-                (self.tr("all"), Shown.ALL),
-                (self.tr("included"), Shown.INCLUDED),
-                (self.tr("excluded"), Shown.EXCLUDED),
-            ]
-        )
-        self._sort.set_choices(
-            [
-                (self.tr("name"), SortBy.NAME),
-                (self.tr("class"), SortBy.CLASS),
-                (self.tr("patient"), SortBy.PATIENT),
-            ]
-        )
+        self._build()
+        self.set_snapshot(Snapshot())
         theme().changed.connect(self._on_theme_changed)
 
     @property
@@ -118,33 +111,128 @@ class FilterBar(QWidget):
         self._only.setToolTip(self.tr("%s: show all images again") % title)
         self._only.setAccessibleName(self._only.toolTip())
         self._only.show()
+        self._arrange()
         self._set(ImageQuery(sort_by=self._query.sort_by, only=frozenset(ids)))
 
     def set_snapshot(self, snapshot: Snapshot) -> None:
-        """Offer the classes, parts and modalities that occur."""
-        classes: list[_Choice] = [(self.tr("all"), None)]
-        classes += [(c.name, c.id) for c in snapshot.classes]
-        if any(record.class_id is None for record in snapshot.records):
-            classes.append((self.tr("no label"), UNLABELLED))
-        self._class.set_choices(classes)
-        parts: list[_Choice] = [(self.tr("all"), None)]
+        """Offer the classes, parts, modalities, sites and views that occur."""
+        self._set_labels(snapshot)
+        parts = [Choice(self.tr("all"), None)]
         if snapshot.split is not None:
-            parts += [(split_name(part), part) for part in SPLITS]
-            parts.append((split_name(None), NO_SPLIT))
+            parts += [Choice(split_name(part), part) for part in SPLITS]
+            parts.append(Choice(split_name(None), NO_SPLIT))
         self._split.set_choices(parts)
-        found = modalities(snapshot.records)
-        self._modality.set_choices([(self.tr("all"), None), *((name, name) for name in found)])
-        self._modality.setVisible(len(found) > 1)
         self._split.setVisible(snapshot.split is not None)
-        values = {field: chip.value for chip, field in self._fields.items()}
+        self._set_values(snapshot)
+        self._shown.set_choices(
+            [
+                Choice(self.tr("all"), Shown.ALL),
+                Choice(self.tr("included"), Shown.INCLUDED),
+                Choice(self.tr("excluded"), Shown.EXCLUDED),
+            ]
+        )
+        self._set_orders(snapshot)
+        values = {name: chip.value for chip, name in self._fields.items()}
         self._query = replace(self._query, **values)
+        self._arrange()
+
+    def _set_labels(self, snapshot: Snapshot) -> None:
+        """Offer the classes, or present, absent and unknown of each finding."""
+        classes = [Choice(self.tr("all"), None)]
+        findings = [Choice(self.tr("all"), None)]
+        if snapshot.is_multi:
+            findings += [_finding_choice(c, mark) for c in snapshot.classes for mark in _MARKS]
+            findings.append(Choice(self.tr("no finding"), Reading.CLEAR))
+            findings.append(Choice(self.tr("no label"), Reading.UNREAD))
+        else:
+            classes += [Choice(c.name, c.id) for c in snapshot.classes]
+            if any(record.class_id is None for record in snapshot.records):
+                classes.append(Choice(self.tr("no label"), UNLABELLED))
+        self._class.set_choices(
+            classes, title=self.tr("Grade") if snapshot.is_ordinal else self.tr("Class")
+        )
+        self._finding.set_choices(findings)
+        self._class.setVisible(not snapshot.is_multi)
+        self._finding.setVisible(snapshot.is_multi)
+        what = self.tr("finding") if snapshot.is_multi else self.tr("class")
+        self._text.setPlaceholderText(self.tr("Filter: %s, patient, site, file…") % what)
+        self._text.setToolTip(
+            self.tr(
+                "Words that must all occur: %s, patient, study, split, modality, site, view, file "
+                "(Ctrl+F)"
+            )
+            % what
+        )
+
+    def _set_values(self, snapshot: Snapshot) -> None:
+        """Offer what there is more than one of; records alone decide, and they seldom change."""
+        if snapshot.records is self._records:
+            return
+        self._records = snapshot.records
+        for chip in (self._modality, self._site, self._view):
+            found = values_of(snapshot.records, self._fields[chip])
+            n_known = len(found) - (NOT_KNOWN in found)
+            choices = [Choice(self.tr("all"), None)]
+            if n_known > 1:
+                choices += [Choice(value or self.tr("not known"), value) for value in found]
+            chip.set_choices(choices)
+            chip.setVisible(n_known > 1)
+
+    def _set_orders(self, snapshot: Snapshot) -> None:
+        label = self.tr("class")
+        if snapshot.is_multi:
+            label = self.tr("finding")
+        elif snapshot.is_ordinal:
+            label = self.tr("grade")
+        orders = [
+            Choice(self.tr("name"), SortBy.NAME),
+            Choice(label, SortBy.CLASS),
+            Choice(self.tr("patient"), SortBy.PATIENT),
+        ]
+        if snapshot.suspects:
+            orders.append(Choice(self.tr("suspicion"), SortBy.SUSPICION))
+        self._sort.set_choices(orders)
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the width of the text field; the chips wrap."""
+        return QSize(self._text.minimumSizeHint().width(), self._rows.minimumSize().height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Put the chips below the text field where both don't fit."""
+        super().resizeEvent(event)
+        self._arrange()
+
+    def _build(self) -> None:
+        self._chips = QWidget()
+        flow = FlowLayout(self._chips)
+        flow.addWidget(self._only)
+        for chip in self._fields:
+            chip.chosen.connect(self._on_chosen)
+            flow.addWidget(chip)
+        self._rows = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
+        self._rows.setContentsMargins(0, 0, 0, 0)
+        self._rows.setSpacing(8)
+        self._rows.setSizeConstraint(QLayout.SizeConstraint.SetNoConstraint)
+        self._rows.addWidget(self._text, 1)
+        self._rows.addWidget(self._chips)
+
+    def _arrange(self) -> None:
+        chips = self._chips.sizeHint().width()
+        is_narrow = theme().px(_TEXT_PX) + self._rows.spacing() + chips > self.width()
+        side_by_side, below = QBoxLayout.Direction.LeftToRight, QBoxLayout.Direction.TopToBottom
+        self._rows.setDirection(below if is_narrow else side_by_side)
+        # With an alignment the chips keep the width of one row, without it they wrap.
+        beside = Qt.AlignmentFlag.AlignVCenter
+        self._rows.setAlignment(self._chips, Qt.AlignmentFlag(0) if is_narrow else beside)
 
     def _reset(self) -> None:
-        for chip in (self._class, self._split, self._modality, self._shown):
-            chip.choose_first()
+        for chip in self._fields:
+            if chip is not self._sort:
+                chip.choose_first()
         self._text.clear()
         self._typing.stop()
         self._only.hide()
+        self._arrange()
 
     def _on_text_changed(self) -> None:
         self._typing.start()
@@ -153,7 +241,8 @@ class FilterBar(QWidget):
         self._set(replace(self._query, text=self._text.text()))
 
     def _on_chosen(self) -> None:
-        values = {field: chip.value for chip, field in self._fields.items()}
+        values = {name: chip.value for chip, name in self._fields.items()}
+        self._arrange()
         self._set(replace(self._query, **values))
 
     def _set(self, query: ImageQuery) -> None:
@@ -163,60 +252,16 @@ class FilterBar(QWidget):
 
     def _on_theme_changed(self) -> None:
         self._search.setIcon(icon("search", "secondary"))
+        self._arrange()
 
 
-class _ChoiceChip(ChipButton):
-    """A chip "Class: all" with a menu of choices; a choice that is gone becomes the first."""
-
-    chosen = Signal()
-
-    def __init__(self, title: str) -> None:
-        super().__init__()
-        self._title = title
-        self._choices: Sequence[_Choice] = ()
-        self._place = 0
-        self._menu = QMenu(self)
-        self._group: QActionGroup | None = None
-        self._menu.aboutToShow.connect(self._fill)
-        self.setMenu(self._menu)
-        self._show()
-
-    @property
-    def value(self) -> Any:
-        return self._choices[self._place][1] if self._choices else None
-
-    def set_choices(self, choices: Sequence[_Choice]) -> None:
-        value = self.value
-        self._choices = tuple(choices)
-        places = [place for place, choice in enumerate(choices) if choice[1] == value]
-        self._place = places[0] if places else 0
-        self._show()
-
-    def choose_first(self) -> None:
-        self._place = 0
-        self._show()
-
-    def _fill(self) -> None:
-        self._menu.clear()
-        self._group = QActionGroup(self)
-        for place, (text, _) in enumerate(self._choices):
-            action = QAction(text.replace("&", "&&"), self._group)
-            action.setCheckable(True)
-            action.setChecked(place == self._place)
-            action.setData(place)
-            self._menu.addAction(action)
-        self._group.triggered.connect(self._on_triggered)
-
-    def _on_triggered(self, action: QAction) -> None:
-        self._place = int(action.data())
-        self._show()
-        self.chosen.emit()
-
-    def _show(self) -> None:
-        value = self._choices[self._place][0] if self._choices else ""
-        whole = f"{self._title}: {value}"
-        room = theme().px(150)
-        shown = self.fontMetrics().elidedText(whole, Qt.TextElideMode.ElideRight, room)
-        self.setText(shown.replace("&", "&&"))
-        self.setToolTip(whole if shown != whole else "")
-        self.setAccessibleName(whole)
+def _finding_choice(summary: ClassSummary, mark: Mark) -> Choice:
+    # The sign comes first: a long name may be cut, how the finding stands may not.
+    sign, word = SIGNS[mark], mark_text(mark)
+    return Choice(
+        f"{sign} {summary.name}",
+        FindingIs(summary.id, mark),
+        group=summary.name,
+        entry=f"{sign}  {word}",
+        spoken=f"{summary.name} {word}",
+    )

@@ -1,33 +1,24 @@
-"""The right side of the data page: the selected image, its label, the classes, its header."""
+"""The right side of the data page: the selected image, its label, the classes, its facts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from PySide6.QtCore import QLocale, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QFontMetrics
-from PySide6.QtWidgets import (
-    QFrame,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from engine.contract.errors import EngineError
 from engine.contract.records import ImageRecord
-from gui.messages import split_name
 from gui.panels.classes_card import ClassesCard
 from gui.panels.data_viewer import ImageLoader
+from gui.panels.image_facts import FactsCard
+from gui.panels.image_history import ImageHistory
 from gui.panels.label_card import LabelCard
 from gui.session import Session
 from gui.theme import theme
-from gui.widgets.card import Card
 from gui.widgets.chip import ChipButton
-from gui.widgets.elided_label import ElidedLabel
 from gui.widgets.image_view import ImageView
 from gui.widgets.painting import set_role
 
@@ -46,6 +37,8 @@ class DataSide(QScrollArea):
     Attributes:
         labels: The card that gives labels.
         classes: The card of the classes.
+        facts: The card of what is known of the image.
+        history: What was decided about the image.
     """
 
     def __init__(self, session: Session, *, parent: QWidget | None = None) -> None:
@@ -69,7 +62,8 @@ class DataSide(QScrollArea):
         self._trouble.hide()
         self.labels = LabelCard()
         self.classes = ClassesCard()
-        self._fields = _FieldsCard()
+        self.facts = FactsCard()
+        self.history = ImageHistory(session)
         self._build()
         theme().changed.connect(self._fit)
         self._fit()
@@ -77,10 +71,11 @@ class DataSide(QScrollArea):
     def show_images(self, records: Sequence[ImageRecord], current: ImageRecord | None) -> None:
         """Show the current image, and the labels of all selected ones."""
         snapshot = self._session.snapshot
-        self.labels.set_images(records, snapshot.classes)
+        self.labels.set_images(records, snapshot.classes, is_multi=snapshot.is_multi)
         self.labels.set_history(can_undo=snapshot.can_undo, can_redo=snapshot.can_redo)
-        self.classes.set_classes(snapshot.classes)
-        self._fields.show_record(current)
+        self.classes.set_snapshot(snapshot)
+        self.facts.show_record(current, snapshot)
+        self.history.show_record(current)
         is_same = (
             current is not None
             and self._record is not None
@@ -181,7 +176,7 @@ class DataSide(QScrollArea):
         picture.addWidget(self._below)
         column.addLayout(picture)
         column.addWidget(self._trouble)
-        for card in (self.labels, self.classes, self._fields):
+        for card in (self.labels, self.classes, self.facts, self.history):
             column.addWidget(card)
         column.addStretch(1)
         self.setWidget(page)
@@ -192,43 +187,3 @@ class DataSide(QScrollArea):
         # Style sheets give chips a least height of nothing, and the scrolled column would take it.
         text_height = QFontMetrics(theme().font("secondary")).height()
         self._below.setFixedHeight(text_height + 8)
-
-
-class _FieldsCard(Card):
-    """What is known of the image: size, format, and the whitelisted header fields."""
-
-    def __init__(self) -> None:
-        super().__init__(self.tr("This image"))
-        self._grid = QGridLayout()
-        self._grid.setHorizontalSpacing(12)
-        self._grid.setVerticalSpacing(4)
-        self._grid.setColumnStretch(1, 1)
-        self.body.addLayout(self._grid)
-
-    def show_record(self, record: ImageRecord | None) -> None:
-        """Show a record, or nothing."""
-        while (item := self._grid.takeAt(0)) is not None:
-            if (widget := item.widget()) is not None:
-                widget.hide()
-                widget.deleteLater()
-        self.setVisible(record is not None)
-        if record is None:
-            return
-        for row, (name, value) in enumerate(self._facts(record)):
-            title = ElidedLabel(name, role="small")
-            text = ElidedLabel(value, role="smallText", mode=Qt.TextElideMode.ElideMiddle)
-            text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-            self._grid.addWidget(title, row, 0)
-            self._grid.addWidget(text, row, 1)
-
-    def _facts(self, record: ImageRecord) -> list[tuple[str, str]]:
-        locale = QLocale()
-        locale.setNumberOptions(QLocale.NumberOption.OmitGroupSeparator)
-        size = f"{locale.toString(record.width)} × {locale.toString(record.height)}"
-        facts = [
-            (self.tr("File"), record.path.rpartition("/")[2]),
-            (self.tr("Patient"), record.patient),
-            (self.tr("Part"), split_name(record.split)),
-            (self.tr("Size"), self.tr("%s, %d bit, %s") % (size, record.bits, record.format)),
-        ]
-        return facts + list(record.dicom.items())

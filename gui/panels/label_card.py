@@ -1,14 +1,16 @@
-"""The classes as large buttons for the selected images, with what else can be done to them."""
+"""What the selected images show, to be said by click or key, and what else can be done to them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QPaintEvent, QPen
 from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QSizePolicy, QWidget
 
 from engine.contract.records import ClassSummary, ImageRecord
+from gui.itemmodels.label_states import Mark, count_marks
+from gui.panels.finding_rows import MAX_KEYS, FindingRows
 from gui.theme import theme
 from gui.widgets.buttons import IconButton, make_link
 from gui.widgets.card import Card
@@ -16,21 +18,26 @@ from gui.widgets.counts import images_text
 from gui.widgets.elided_label import ElidedLabel
 from gui.widgets.painting import draw_elided, draw_focus_ring, smooth_painter
 
-__all__ = ["LabelCard"]
-
-MAX_KEYS = 9
+__all__ = ["MAX_KEYS", "LabelCard"]
 
 
 class LabelCard(Card):
-    """Gives the selected images a class, or excludes them.
+    """Gives the selected images a class, a grade or findings, or excludes them.
+
+    Attributes:
+        findings: The rows of a project with several findings an image.
 
     Signals:
         class_chosen: Id of a class.
+        mark_chosen: Id of a finding, and its new :class:`Mark`.
+        none_chosen: All findings are absent.
         exclude_requested, include_requested: For the selected images.
         undo_requested, redo_requested: Of the last change.
     """
 
     class_chosen = Signal(int)
+    mark_chosen = Signal(int, object)
+    none_chosen = Signal()
     exclude_requested = Signal()
     include_requested = Signal()
     undo_requested = Signal()
@@ -40,6 +47,10 @@ class LabelCard(Card):
         super().__init__(self.tr("Label"), parent=parent)
         self._buttons: dict[int, _ClassButton] = {}
         self._classes: tuple[ClassSummary, ...] = ()
+        self.findings = FindingRows()
+        self.findings.mark_chosen.connect(self.mark_chosen)
+        self._none = _ClassButton(0, None, self.tr("No finding: all absent"), "0")
+        self._none.chosen.connect(self._on_none)
         self._undo = IconButton("undo", self.tr("Undo (Ctrl+Z)"), size_px=16)
         self._undo.clicked.connect(self.undo_requested)
         self._redo = IconButton("redo", self.tr("Redo (Ctrl+Shift+Z)"), size_px=16)
@@ -59,7 +70,8 @@ class LabelCard(Card):
         row.addWidget(self._excluded, 1)
         row.addWidget(self._include)
         self.body.setSpacing(6)
-        self.body.addWidget(self._rest)
+        for part in (self.findings, self._none, self._rest):
+            self.body.addWidget(part)
         self.set_history(can_undo=False, can_redo=False)
         self.set_images((), ())
 
@@ -68,45 +80,82 @@ class LabelCard(Card):
         self._undo.setEnabled(can_undo)
         self._redo.setEnabled(can_redo)
 
-    def set_images(self, records: Sequence[ImageRecord], classes: Sequence[ClassSummary]) -> None:
-        """Show what the selected images have in common."""
-        if tuple(classes) != self._classes:
-            self._set_classes(classes)
-        labels = {record.class_id for record in records}
-        common = labels.pop() if len(labels) == 1 else None
-        for class_id, button in self._buttons.items():
-            button.set_current(is_current=class_id == common)
-            button.setEnabled(bool(records))
+    def set_images(
+        self,
+        records: Sequence[ImageRecord],
+        classes: Sequence[ClassSummary],
+        *,
+        is_multi: bool = False,
+    ) -> None:
+        """Show what the selected images have in common.
+
+        Args:
+            records: The selected images.
+            classes: Of the project.
+            is_multi: Whether images have several findings.
+        """
+        self.findings.setVisible(is_multi)
+        self._none.setVisible(is_multi)
+        if is_multi:
+            self._show_findings(records, classes)
+        else:
+            self._show_classes({record.class_id for record in records}, classes)
         several = len(records) > 1
         self.set_title(images_text(len(records)) if several else self.tr("Label"))
-        reasons = {record.excluded for record in records if record.excluded is not None}
-        n_excluded = sum(record.excluded is not None for record in records)
+        self._show_exclusions([r.excluded for r in records if r.excluded is not None], len(records))
+
+    def _show_findings(
+        self, records: Sequence[ImageRecord], classes: Sequence[ClassSummary]
+    ) -> None:
+        self._set_classes(())
+        marks = count_marks(records, classes)
+        self.findings.set_findings(classes, marks, n_images=len(records))
+        common = {counts.common for counts in marks.values()}
+        self._none.set_current(is_current=bool(records) and common == {Mark.ABSENT})
+        self._none.setEnabled(bool(records))
+
+    def _show_classes(self, labels: set[int | None], classes: Sequence[ClassSummary]) -> None:
+        if _looks(classes) != _looks(self._classes):  # counts alone change no button
+            self._set_classes(classes)
+        common = next(iter(labels)) if len(labels) == 1 else None
+        for class_id, button in self._buttons.items():
+            button.set_current(is_current=class_id == common)
+            button.setEnabled(bool(labels))
+
+    def _show_exclusions(self, reasons: Sequence[str], n_images: int) -> None:
+        n_excluded = len(reasons)
         self._rest.setVisible(n_excluded > 0)
-        self._exclude.setVisible(n_excluded < len(records))
-        if n_excluded and len(reasons) == 1 and n_excluded == len(records):
-            self._excluded.setText(self.tr("Excluded: %s") % next(iter(reasons)))
-        elif n_excluded:
-            self._excluded.setText(self.tr("%d excluded") % n_excluded)
+        self._exclude.setVisible(n_excluded < n_images)
+        if n_excluded == n_images and len(set(reasons)) == 1:
+            self._excluded.setText(self.tr("Excluded: %s") % reasons[0])
         else:
-            self._excluded.setText("")
+            self._excluded.setText(self.tr("%d excluded") % n_excluded if n_excluded else "")
 
     def class_of_key(self, number: int) -> int | None:
         """Return the id of the class with a number key, from 1."""
         ids = list(self._buttons)
         return ids[number - 1] if 0 < number <= min(len(ids), MAX_KEYS) else None
 
-    def _set_classes(self, classes: Sequence[ClassSummary]) -> None:
+    def _on_none(self, _class_id: int) -> None:
+        self.none_chosen.emit()
+
+    def _set_classes(self, classes: Iterable[ClassSummary]) -> None:
         self._classes = tuple(classes)
         for button in self._buttons.values():
             self.body.removeWidget(button)
             button.hide()
             button.deleteLater()
         self._buttons = {}
-        for number, summary in enumerate(classes, start=1):
-            button = _ClassButton(summary, str(number) if number <= MAX_KEYS else "")
+        for number, summary in enumerate(self._classes, start=1):
+            key = str(number) if number <= MAX_KEYS else ""
+            button = _ClassButton(summary.id, summary.index, summary.name, key)
             button.chosen.connect(self.class_chosen)
             self.body.insertWidget(number - 1, button)
             self._buttons[summary.id] = button
+
+
+def _looks(classes: Iterable[ClassSummary]) -> list[tuple[int, int | None, str]]:
+    return [(c.id, c.index, c.name) for c in classes]
 
 
 class _ClassButton(QAbstractButton):
@@ -114,12 +163,13 @@ class _ClassButton(QAbstractButton):
 
     chosen = Signal(int)
 
-    def __init__(self, summary: ClassSummary, key: str) -> None:
+    def __init__(self, class_id: int, index: int | None, name: str, key: str) -> None:
         super().__init__()
-        self._summary = summary
+        self._class_id = class_id
+        self._index = index
         self._key = key
         self._is_current = False
-        self.setText(summary.name)
+        self.setText(name)
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keyboard to the grid
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAttribute(Qt.WidgetAttribute.WA_Hover)
@@ -165,9 +215,9 @@ class _ClassButton(QAbstractButton):
         )
         left += key_width + 6
         side = look.px(8)
-        if self._summary.index is not None:
+        if self._index is not None:
             painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(QColor(look.tokens.class_color(self._summary.index)))
+            painter.setBrush(QColor(look.tokens.class_color(self._index)))
         else:
             painter.setPen(QPen(look.color("control"), 1))
             painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -186,4 +236,4 @@ class _ClassButton(QAbstractButton):
         self.setAccessibleDescription(", ".join(part for part in (key, current) if part))
 
     def _on_clicked(self) -> None:
-        self.chosen.emit(self._summary.id)
+        self.chosen.emit(self._class_id)

@@ -13,7 +13,6 @@ from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
-    QToolButton,
     QWidget,
 )
 
@@ -21,7 +20,7 @@ from engine.contract.catalog import BACKBONES, METHODS, BackboneCard, backbone_c
 from engine.contract.commands import AddWeights
 from engine.contract.config import ExperimentConfig, preset_config
 from engine.contract.events import COMPLETED, FAILED, JobFinished
-from gui.icons import bind_icon
+from engine.contract.records import ClassSummary
 from gui.panels.model_details import ModelDetails
 from gui.panels.next_run import (
     RECOMMENDED_BACKBONE,
@@ -40,6 +39,7 @@ from gui.widgets.adaptive_row import AdaptiveRow
 from gui.widgets.buttons import make_button
 from gui.widgets.choice_card import ChoiceCard
 from gui.widgets.counts import images_text
+from gui.widgets.fold import Fold
 from gui.widgets.message_bar import MessageAction, MessageKind
 from gui.widgets.painting import set_role
 
@@ -67,7 +67,8 @@ class ModelPanel(Panel):
         self._warning = _ScratchWarning()
         self._warning.add_requested.clicked.connect(self.ask_weights)
         self._details: ModelDetails | None = None
-        self._fold = _Fold(self.tr("Details"))
+        self._fold = Fold(self.tr("Details"))
+        self._fold.setToolTip(self.tr("Every setting, with its range; nobody needs to change any"))
         self._fold.toggled.connect(self._show_details)
         self._wanted: str | None = None
         self._build()
@@ -273,11 +274,25 @@ class ModelPanel(Panel):
         return texts[reason].format(images)
 
     def _n_train(self) -> int:
-        split = self.session.snapshot.split
-        if split is not None:
-            return sum(split.counts.get("train", {}).values())
-        records = self.session.snapshot.records
+        snapshot = self.session.snapshot
+        if snapshot.is_multi:
+            return self._n_train_of(snapshot.learned)
+        if snapshot.split is not None:
+            return sum(snapshot.split.counts.get("train", {}).values())
+        records = snapshot.records
         return sum(1 for r in records if r.class_id is not None and r.excluded is None)
+
+    def _n_train_of(self, learned: ClassSummary | None) -> int:
+        """Return of how many images to train on a finding is known; of all, until it is chosen."""
+        snapshot = self.session.snapshot
+        part = None if snapshot.split is None else "train"
+        return sum(
+            1
+            for record in snapshot.records
+            if record.excluded is None
+            and (part is None or record.split == part)
+            and (learned is None or record.findings.get(learned.id) is not None)
+        )
 
     def _show_details(self, is_open: bool) -> None:
         if self._details is None:
@@ -313,23 +328,6 @@ class _ScratchWarning(QFrame):
         ).format(title)
         self._text.setText(text)
         self.setAccessibleName(text)
-
-
-class _Fold(QToolButton):
-    """A line that opens and closes what is below it."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.setText(text)
-        self.setCheckable(True)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.setToolTip(self.tr("Every setting, with its range; nobody needs to change any"))
-        self.toggled.connect(self._point)
-        self._point(False)
-
-    def _point(self, is_open: bool) -> None:
-        bind_icon(self, "chevron-down" if is_open else "chevron-right", size_px=16, gap_px=4)
 
 
 def _default_of(config: ExperimentConfig) -> ExperimentConfig:

@@ -110,8 +110,7 @@ class SplitPanel(Panel):
 
     def _refresh(self) -> None:
         snapshot = self.session.snapshot
-        n_classes = sum(1 for c in snapshot.classes_in_use if c.n_images)
-        is_possible = n_classes >= 2
+        is_possible = snapshot.can_split
         is_busy = self.session.jobs.is_busy_with("split")
         self._empty.setVisible(not is_possible)
         self._content.setVisible(is_possible)

@@ -43,6 +43,7 @@ class TrainPanel(Panel):
         self._history = TrainHistory()
         self._advice = QLabel()
         self._empty = EmptyState("train", "", is_primary=False)
+        self._missing_stage = Stage.SPLIT
         self._add_buttons()
         self._build()
         self._connect()
@@ -216,8 +217,7 @@ class TrainPanel(Panel):
         self._refresh()
 
     def _on_empty_action(self) -> None:
-        has_images = bool(self.session.snapshot.records)
-        self.go_to(Stage.SPLIT if has_images else Stage.DATA)
+        self.go_to(self._missing_stage)
 
     def _refresh(self) -> None:
         state = self.session.runs.state
@@ -272,9 +272,10 @@ class TrainPanel(Panel):
         facts = self.session.facts()
         split = self.tr("Make a split")
         is_stale = facts.has_split and facts.is_split_stale
-        if not facts.n_images or facts.n_classes < 2:
+        self._missing_stage = Stage.SPLIT
+        if not facts.n_images or not facts.can_split:
             what = self.tr("Training needs labelled images of at least two classes.")
-            action = self.tr("Go to the data")
+            action, self._missing_stage = self.tr("Go to the data"), Stage.DATA
         elif not facts.has_split:
             what, action = (
                 self.tr("Divide the patients first: some to learn from, some to test."),
@@ -283,6 +284,11 @@ class TrainPanel(Panel):
         elif is_stale:
             what = self.tr("Images or labels have changed since the split was made.")
             action = self.tr("Make a new split")
+        elif facts.is_finding_missing:
+            what = self.tr(
+                "Images have several findings here, and a run learns one: present or absent."
+            )
+            action, self._missing_stage = self.tr("Choose the finding to learn"), Stage.DATA
         else:
             self._empty.hide()
             return True

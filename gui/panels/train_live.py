@@ -23,7 +23,6 @@ from engine.contract.events import (
     SamplePrediction,
     Warned,
 )
-from engine.contract.records import ClassSummary
 from gui.itemmodels.run_words import number_text
 from gui.messages import most_left_text, time_text
 from gui.panels.sample_strip import SampleCell, SampleStrip
@@ -189,10 +188,10 @@ class TrainLive(QWidget):
             self._strip.set_cells(self._cells(event.samples))
 
     def _cells(self, samples: Sequence[SamplePrediction]) -> list[SampleCell]:
-        classes = self._session.snapshot.classes_in_use
+        names = self._session.snapshot.trained_names
         records = self._session.snapshot.by_id
         return [
-            _cell(sample, classes, records[sample.record].row, records[sample.record].patient)
+            _cell(sample, names, records[sample.record].row, records[sample.record].patient)
             for sample in samples
             if sample.record in records
         ]
@@ -307,17 +306,15 @@ def _rate_text(rate: float) -> str:
     return f"{QLocale().toString(float(mantissa), 'f', 1)}e{int(exponent)}"
 
 
-def _cell(
-    sample: SamplePrediction, classes: Sequence[ClassSummary], row: int, patient: str
-) -> SampleCell:
+def _cell(sample: SamplePrediction, names: Sequence[str], row: int, patient: str) -> SampleCell:
     probabilities = sample.probabilities
     predicted = max(range(len(probabilities)), key=probabilities.__getitem__)
-    names = {c.index: c.name for c in classes}
+    known = dict(enumerate(names))
     return SampleCell(
         row=row,
         patient=patient,
-        label=names.get(sample.label, ""),
-        predicted=names.get(predicted, ""),
+        label=known.get(sample.label, ""),
+        predicted=known.get(predicted, ""),
         class_index=predicted,
         probability=probabilities[predicted],
         is_right=predicted == sample.label,

@@ -21,11 +21,17 @@ _GAP_PX = 12
 
 @dataclass(frozen=True, slots=True)
 class ClassCount:
-    """What is shown of one class; ``n_patients`` is ``None`` where patients are unknown."""
+    """What is shown of one class.
+
+    Attributes:
+        n_patients: None where patients are unknown.
+        detail: More on it, for the tooltip.
+    """
 
     name: str
     n_images: int
     n_patients: int | None = None
+    detail: str = ""
 
 
 class ClassBars(QWidget):
@@ -97,11 +103,12 @@ class ClassBars(QWidget):
         return f"{images} / {locale.toString(count.n_patients)}"
 
     def _describe(self, count: ClassCount) -> str:
-        images = images_text(count.n_images)
-        if count.n_patients is None:
-            return f"{count.name}: {images}"
-        patients = patients_text(count.n_patients)
-        return f"{count.name}: {images}, {patients}"
+        parts = [images_text(count.n_images)]
+        if count.n_patients is not None:
+            parts.append(patients_text(count.n_patients))
+        if count.detail:
+            parts.append(count.detail)
+        return f"{count.name}: {', '.join(parts)}"
 
     def _on_theme_changed(self) -> None:
         self.updateGeometry()

@@ -38,7 +38,7 @@ def test_copies_on_two_sides_of_the_split_come_first_and_name_the_later_image(tm
 
 def test_the_same_pixels_in_files_with_other_bytes_are_copies(tmp_path):
     made = study_of(12)
-    made[2] = replace(made[2], values=made[0].values, name="copy.bmp")
+    made[2] = replace(made[2], values=made[0].values, name="i002.bmp")
     with opened_study(import_study(tmp_path, made)) as study:
         assert len(set(study.facts.texts["sha256"])) == 12
         assert numbers_of(study, only(find_exact_duplicates(study), "exact_duplicates")) == [0, 2]
@@ -118,6 +118,14 @@ def test_keeping_near_copies_together_makes_the_split_stale_and_the_next_one_who
 
 def test_different_images_are_not_near_copies(tmp_path):
     with opened_study(import_study(tmp_path, study_of(60))) as study:
+        assert find_near_duplicates(study) == []
+
+
+def test_a_study_of_nothing_but_blank_images_has_no_copies(tmp_path):
+    blank = np.zeros((40, 40), dtype=np.uint8)
+    made = [replace(image, values=blank + n) for n, image in enumerate(study_of(8))]
+    with opened_study(import_study(tmp_path, made)) as study:
+        assert find_exact_duplicates(study) == []
         assert find_near_duplicates(study) == []
 
 

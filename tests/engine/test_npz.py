@@ -138,6 +138,16 @@ def test_claims_of_size_are_refused_before_memory_is_used(shape, words):
         decode_image(bomb(shape))
 
 
+@pytest.mark.parametrize("description", [b"{'descr': '|u1',", b"{'descr': ", b"1 +", b"(" * 300])
+def test_a_header_that_is_no_dictionary_is_damage(description):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        head = b"\x93NUMPY\x01\x00" + len(description).to_bytes(2, "little") + description
+        archive.writestr("train_images.npy", head + bytes(100))
+    with pytest.raises(UnreadableImageError, match="damaged"):
+        open_image(stream.getvalue())
+
+
 def test_random_damage_never_raises_anything_else(tmp_path):
     data = study()
     path = tmp_path / "a.npz"

@@ -12,7 +12,8 @@ from engine.contract.commands import Scan
 from engine.contract.config import ImageContract
 from engine.contract.control import Control, JobCanceled
 from engine.contract.errors import DatasetError
-from engine.data.pixels import in_order, load_pixels, open_pixels
+from engine.data.decode_pool import Limits
+from engine.data.pixels import load_pixels, open_pixels
 from engine.data.scan import scan
 from engine.project.labels import exclude
 from engine.project.store import Project
@@ -89,29 +90,8 @@ def test_making_pixels_can_be_canceled_and_goes_on_later(project):
     assert len(open_pixels(project, other)) == 6
 
 
-def test_results_come_in_order_and_errors_come_out():
-    import time
-
-    def slow(n: int) -> int:
-        time.sleep(0.002 * (n % 3))
-        if n == 40:
-            raise ValueError("forty")
-        return n * n
-
-    assert list(in_order(slow, range(30))) == [n * n for n in range(30)]
-    with pytest.raises(ValueError, match="forty"):
-        list(in_order(slow, range(60)))
-
-
-def test_only_a_few_jobs_run_ahead():
-    started: list[int] = []
-
-    def note(n: int) -> int:
-        started.append(n)
-        return n
-
-    results = in_order(note, range(1000))
-    assert next(results) == 0
-    assert max(started) < 20
-    results.close()
-    assert max(started) < 20
+def test_originals_on_a_disk_that_is_gone_are_said(project, tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.data.pixels._LIMITS", Limits(gone_s=0))
+    (tmp_path / "study").rename(tmp_path / "away")
+    with pytest.raises(DatasetError, match="6 of 6 original images are needed"):
+        open_pixels(project, replace(ImageContract(), size_px=64))

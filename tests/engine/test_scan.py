@@ -16,6 +16,7 @@ from engine.contract.control import Control, JobCanceled
 from engine.contract.errors import ConfigError, DatasetError, StorageError
 from engine.contract.events import JobProgressed
 from engine.contract.records import ColumnMapping, PatientRule
+from engine.data.decode_pool import Limits
 from engine.data.preview import preview
 from engine.data.scan import scan
 from engine.project.labels import set_labels
@@ -354,7 +355,9 @@ def test_a_full_disk_is_said_and_nothing_is_imported(study, target, monkeypatch)
     assert run(study, target).result.n_images == 8
 
 
-def test_a_source_that_goes_away_is_told_from_bad_files(study, target):
+def test_a_source_that_goes_away_is_told_from_bad_files(study, target, monkeypatch):
+    monkeypatch.setattr("engine.data.scan.LIMITS", Limits(gone_s=0.2, retry_s=0.1))
+
     def vanish(event):
         if isinstance(event, JobProgressed) and event.stage == "Reading images":
             shutil.rmtree(study, ignore_errors=True)
@@ -442,15 +445,18 @@ def test_every_dicom_flavour_is_imported_or_listed(shared_data, tmp_path, target
         shutil.copy(path, folder / path.name)
     result = run(root, target).result
     assert result.n_images + result.n_skipped == 60
-    assert {Path(file.path).name for file in result.skipped} == {
-        "MR_truncated.dcm",
-        "badVR.dcm",
-        "meta_missing_tsyntax.dcm",
-        "no_meta.dcm",
-        "reportsi.dcm",
-        "rtplan.dcm",
-        "waveform_ecg.dcm",
+    kinds = {Path(file.path).name: file.kind for file in result.skipped}
+    assert kinds == {  # as the manifest notes
+        "MR_truncated.dcm": "unreadable",
+        "meta_missing_tsyntax.dcm": "unreadable",
+        "no_meta.dcm": "unreadable",
+        "reportsi.dcm": "not_image",
+        "rtplan.dcm": "not_image",
+        "waveform_ecg.dcm": "not_image",
     }
+    with Project.open(target, read_only=True) as project:
+        kept = {Path(file.path).name: file.kind for file in project.skipped()}
+    assert kept == kinds
 
 
 # --- preview -------------------------------------------------------------------------------------

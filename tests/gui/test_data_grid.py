@@ -13,11 +13,11 @@ from gui.itemmodels.image_grid import ImageGrid
 from gui.itemmodels.image_query import (
     UNLABELLED,
     ImageQuery,
+    ImageSelector,
+    SearchTexts,
     Shown,
     SortBy,
-    modalities,
-    search_texts,
-    select_records,
+    values_of,
 )
 
 CLASSES = (
@@ -65,9 +65,16 @@ def grid(qtbot):
     return grid
 
 
-def shown(records, query):
-    texts = search_texts(records, CLASSES, {"test": "Test"})
-    return [r.id for r in select_records(records, query, CLASSES, lambda: texts)]
+def shown(records, query, **more):
+    by_name = sorted(records, key=lambda r: r.path)
+    selector = ImageSelector(
+        records=by_name,
+        classes=CLASSES,
+        texts=SearchTexts(by_name),
+        split_names={"test": "Test"},
+        **more,
+    )
+    return [r.id for r in selector.select(query)]
 
 
 def test_every_filter_narrows_and_all_must_hold():
@@ -83,7 +90,7 @@ def test_every_filter_narrows_and_all_must_hold():
     assert shown(records, ImageQuery(shown=Shown.EXCLUDED)) == [2]
     assert shown(records, ImageQuery(shown=Shown.INCLUDED, class_id=4)) == [4]
     assert shown(records, ImageQuery(text="肺炎 TEST")) == [4]
-    assert modalities(records) == ["CR", "DX"]
+    assert values_of(records, "modality") == ["CR", "DX"]
 
 
 def test_orders_are_by_name_class_and_patient():
@@ -95,7 +102,8 @@ def test_orders_are_by_name_class_and_patient():
 
 def test_a_hundred_thousand_images_are_listed_within_a_second(grid, many):
     start = time.process_time()
-    grid.set_images(select_records(many, ImageQuery(), CLASSES, dict), CLASSES)
+    selector = ImageSelector(records=many, classes=CLASSES, texts=SearchTexts(many))
+    grid.set_images(selector.select(ImageQuery()), CLASSES)
     grid.grab()
     assert time.process_time() - start < 1.0
 

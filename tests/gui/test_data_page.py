@@ -89,7 +89,7 @@ def test_undo_and_redo_take_labels_back_and_forth(qtbot, panel):
     first, second = session.snapshot.classes
     record = session.snapshot.records[0]
     with wait_for(qtbot, session):
-        panel._give_label(second.id)
+        panel.edits.give_label(second.id)
     with wait_for(qtbot, session):
         panel.side.labels.undo_requested.emit()
     assert session.snapshot.by_id[record.id].class_id == first.id
@@ -102,7 +102,7 @@ def test_excluded_images_keep_their_reason_and_can_come_back(qtbot, panel):
     session = panel.session
     select(panel, 0, 1)
     ids = panel.grid.selected_ids()
-    panel._ask_exclude()
+    panel.edits.ask_exclude()
     dialog = panel.findChild(ExcludeDialog)
     dialog._reason.setCurrentText("Metal everywhere")
     with wait_for(qtbot, session):
@@ -155,7 +155,7 @@ def test_label_change_keeps_place_and_selection(qtbot, panel):
     select(panel, 5, 6)
     before = panel.grid.selected_ids()
     with wait_for(qtbot, session):
-        panel._give_label(session.snapshot.classes[0].id)
+        panel.edits.give_label(session.snapshot.classes[0].id)
     assert panel.grid.selected_ids() == before
 
 
@@ -167,7 +167,7 @@ def test_image_that_leaves_the_filter_gives_its_place_to_the_next(qtbot, panel):
     shown = [r.id for r in panel.grid.images.records]
     select(panel, 3)
     with wait_for(qtbot, session):
-        panel._give_label(second.id)
+        panel.edits.give_label(second.id)
     assert panel.grid.current_record().id == shown[4]
 
 
@@ -279,7 +279,7 @@ def test_moved_originals_are_noticed_and_found_again(qtbot, open_session, tmp_pa
 def test_classes_can_be_renamed_merged_and_left_out(qtbot, panel):
     session = panel.session
     _, second = session.snapshot.classes
-    panel._edit_classes(second.id)
+    panel.edits.edit_classes(second.id)
     dialog = panel.findChild(ClassesDialog)
     dialog._name.setText("肺炎")
     with wait_for(qtbot, session):
@@ -315,8 +315,8 @@ def test_positive_class_can_be_exchanged_from_the_menu(qtbot, panel):
 
 
 def test_dialogs_are_not_modal(qtbot, panel):
-    panel._ask_exclude()
-    panel._edit_classes(0)
+    panel.edits.ask_exclude()
+    panel.edits.edit_classes(0)
     assert [d.isModal() for d in panel.findChildren(QDialog)] == [False, False]
     for dialog in panel.findChildren(QDialog):
         dialog.close()

@@ -54,9 +54,11 @@ def scene(seed: int, shape: tuple[int, int] = (96, 96)) -> NDArray[np.uint8]:
         picture += np.sin(2 * np.pi * wave + phase) / size**0.5
     for _ in range(12):
         cx, cy, radius = random.uniform(0, 1, 3) * (1, 1, 0.15)
-        picture += random.normal() * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * radius**2 + 1e-4))
+        picture += random.normal() * np.exp(
+            -((x - cx) ** 2 + (y - cy) ** 2) / (2 * radius**2 + 1e-4)
+        )
     picture -= picture.min()
-    return np.rint(20 + 210 * picture / picture.max()).astype(np.uint8)
+    return np.asarray(np.rint(20 + 210 * picture / picture.max()), dtype=np.uint8)
 
 
 def study_of(n_patients: int, *, per_patient: int = 1, seed: int = 0) -> list[Made]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pydicom
+from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, HTJ2KLosslessRPCL
@@ -85,6 +86,25 @@ def without_meta(data: bytes) -> bytes:
     parsed = pydicom.dcmread(io.BytesIO(data))
     length = 132 + 12 + parsed.file_meta.FileMetaInformationGroupLength
     return data[length:]
+
+
+def picture(pixels: np.ndarray, format_: str, **options: Any) -> bytes:
+    """Return pixels as a JPEG or JPEG 2000 stream."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, format_, **options)
+    return stream.getvalue()
+
+
+def rle_frame(planes: list[bytes]) -> bytes:
+    """Return segments of literal runs (PS3.5, Annex G)."""
+    segments = []
+    for plane in planes:
+        parts = [plane[i : i + 128] for i in range(0, len(plane), 128)]
+        body = b"".join(bytes([len(part) - 1]) + part for part in parts)
+        segments.append(body + b"\0" * (len(body) % 2))
+    starts = np.cumsum([64, *map(len, segments)])[:-1].tolist()
+    numbers = [len(segments), *starts, *[0] * (15 - len(segments))]
+    return struct.pack("<16L", *numbers) + b"".join(segments)
 
 
 def encoded_by_gdcm(data: bytes, process: str, folder: Path) -> bytes:
