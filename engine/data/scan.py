@@ -8,7 +8,7 @@ import that was cut off goes on where it stopped; one that the user canceled lea
 
 from __future__ import annotations
 
-from collections import Counter
+import contextlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -26,12 +26,13 @@ from engine.data.decode_messages import DecodeSettings
 from engine.data.decode_pool import DecodePool, Limits, SourceGoneError
 from engine.data.import_division import Divider, Division
 from engine.data.import_end import Decider
+from engine.data.import_notes import notes_on_images, notes_on_known, nothing_readable
 from engine.data.import_plan import ImportPlan
 from engine.data.import_reading import Waiting, choose_channels, read_files
 from engine.data.import_writer import ImportWriter
 from engine.data.label_writer import enter_labels, prepare_task, update_labels
 from engine.data.patients import PatientFinder
-from engine.data.phrases import count_of, verb
+from engine.data.phrases import count_of
 from engine.data.pixels import pixel_shape
 from engine.data.plan import plan_import
 from engine.data.progress import Emit, Progress, SilenceWatch
@@ -40,7 +41,6 @@ from engine.project.access import open_or_make_alone
 from engine.project.classes import MULTI, clean_name
 from engine.project.labels import exclude, set_positive
 from engine.project.sources import KnownFile, file_key
-from engine.project.staged import EntrySummary
 from engine.project.staging import Staging, unfinished_contract
 from engine.project.store import Project, has_project
 from engine.project.thumbnails import THUMBNAIL_PX
@@ -51,7 +51,6 @@ _OWNER: Final = "an import"
 _SILENCE_S: Final = 30.0
 _BYTES_PER_RECORD: Final = 4096
 _FEW_PATIENTS: Final = 3
-_NO_PHOTOGRAPHS: Final = {"SEG": "segmentations", "RTDOSE": "dose maps"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +147,10 @@ def _require_class(positive: str | None, names: Sequence[str]) -> None:
     )
 
 
+class _TakenBackError(Exception):
+    """Ends a transaction that was only a trial."""
+
+
 class _Import:
     """One import into an open project."""
 
@@ -174,6 +177,7 @@ class _Import:
         """Read what is new and enter it."""
         policy, root = self._command.frames, self._plan.root
         self._require_axis(policy)
+        self._require_task()
         contract = self._contract()
         staging = Staging(self._project, root, contract, policy)
         try:
@@ -207,6 +211,12 @@ class _Import:
                 f"The volumes of this folder were imported as {axis} slices already.",
                 remedy=f"Import them as {axis} slices again, or into another project.",
             )
+
+    def _require_task(self) -> None:
+        """Find out whether the labels fit those of the project, before any image is read."""
+        with contextlib.suppress(_TakenBackError), self._project.transaction():
+            prepare_task(self._project, self._plan)
+            raise _TakenBackError
 
     def _contract(self) -> ImageContract:
         """Return the project's contract; a first import decides between grey and colour."""
@@ -275,9 +285,16 @@ class _Import:
     ) -> ScanOutcome:
         project, plan = self._project, self._plan
         decider = Decider(project, staging, self._patients, plan.items)
-        summary = staging.decide(decider.entries(self._control.safe_point))
+        n_images = division.n_staged + len(division.wanted)
+        progress = Progress(self._emit, KIND, "Entering images", n_images)
+
+        def tick() -> None:
+            self._control.safe_point()
+            progress.step()
+
+        summary = staging.decide(decider.entries(tick))
         if not summary.n_images and not division.same:
-            raise _nothing_readable(skipped)
+            raise nothing_readable(skipped)
         if plan.task != MULTI:
             _require_classes(plan, summary.labels, _existing_names(project))
         with project.transaction():
@@ -288,9 +305,9 @@ class _Import:
                 enter_labels(project, list(ids.values()), items)
         staging.clean_up()
         self._leave_out_lost_frames(division, decider.n_frames)
-        notes = [*plan.notes, *self._patients.notes(), *_notes(summary, contract)]
+        notes = [*plan.notes, *self._patients.notes(), *notes_on_images(summary, contract)]
         notes += update_labels(project, [(record, item) for item, record in division.same])
-        notes += _notes_on_known(division)
+        notes += notes_on_known(division)
         if self._command.positive is not None:
             _set_positive(project, self._command.positive)
         words = {
@@ -344,49 +361,6 @@ def _require_room(project: Project, n_images: int, contract: ImageContract) -> N
     pixels = int(np.prod(pixel_shape(contract))) * (1 if contract.depth_bits <= 8 else 2)
     thumbnail = THUMBNAIL_PX**2 * contract.channels
     require_space(project.folder, n_images * (pixels + thumbnail + _BYTES_PER_RECORD))
-
-
-def _nothing_readable(skipped: Sequence[SkippedFile]) -> DatasetError:
-    reasons = Counter(file.reason for file in skipped).most_common(1)
-    example = f" Most often: {reasons[0][0]}" if reasons else ""
-    return DatasetError(
-        f"None of the {count_of(len(skipped), 'file')} could be read as an image.{example}",
-        remedy="Check that the folder holds DICOM, PNG, JPEG, TIFF or BMP images.",
-    )
-
-
-def _notes(summary: EntrySummary, contract: ImageContract) -> list[str]:
-    notes = []
-    if n_files := summary.n_files_with_frames:
-        taken = (
-            "one of each was imported: the middle frame of DICOM, the first page of TIFF."
-            if summary.n_frames == n_files
-            else f"{count_of(summary.n_frames, 'image')} of them {verb(summary.n_frames, 'was')} "
-            "imported."
-        )
-        notes.append(f"{count_of(n_files, 'file', 'holds')} several frames; {taken}")
-    if summary.n_color and contract.channels == 1:
-        notes.append(
-            f"{count_of(summary.n_color, 'image', 'is')} in colour among grey "
-            f"ones and {verb(summary.n_color, 'is')} used in grey."
-        )
-    notes += [
-        f"{count_of(n, 'file', 'is')} {kind}, not photographs of the body; exclude them if they "
-        "should not be learned."
-        for modality, kind in _NO_PHOTOGRAPHS.items()
-        if (n := summary.modalities.get(modality))
-    ]
-    notes += [f"{count_of(n, 'image')}: {note}" for note, n in summary.notes.items()]
-    return notes
-
-
-def _notes_on_known(division: Division) -> list[str]:
-    notes = []
-    if n := division.n_staged:
-        notes.append(f"{count_of(n, 'image', 'was')} read before the import was interrupted.")
-    if n := len(division.same):
-        notes.append(f"{count_of(n, 'image', 'was')} in the project already.")
-    return notes
 
 
 def _set_positive(project: Project, name: str) -> None:

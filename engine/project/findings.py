@@ -29,6 +29,7 @@ _REASONS: Final = {
     "padded_images": "mostly border",
     "burned_in": "text burned into the image",
 }
+_COPIES: Final = ("exact_duplicates", "near_duplicates", "label_conflict")
 _OTHER_REASON: Final = "found by the audit"
 _IDS_PER_QUERY: Final = 900  # below the 999 parameters that old SQLite builds allow
 _DIGEST_DIGITS: Final = 32
@@ -38,10 +39,12 @@ class FindingStore(RunStore):
     """The newest audit of a project, the notes on its findings, and patients kept together."""
 
     def audit_digest(self) -> str:
-        """Return a hash of what an audit looks at: images, labels, patients, pixels and split."""
+        """Return hashes of what an audit looks at: images, labels, patients, pixels; and split."""
         with self.db.snapshot():
-            parts = (self.data_digest(), self.usable_digest(), self.split_digest())
-        return hashlib.sha256("|".join(parts).encode()).hexdigest()[:_DIGEST_DIGITS]
+            parts = (self.data_digest(), self.usable_digest())
+            split = self.split_digest()
+        data = hashlib.sha256("|".join(parts).encode()).hexdigest()[:_DIGEST_DIGITS]
+        return f"{data}|{split}"
 
     def save_audit(self, report: AuditReport, *, digest: str | None = None) -> None:
         """Keep a report instead of the one before.
@@ -75,9 +78,23 @@ class FindingStore(RunStore):
         return replace(report, findings=tuple(findings))
 
     def audit_is_stale(self) -> bool:
-        """Return whether what an audit looks at changed since; False without an audit."""
-        digest = self.db.value("SELECT data_digest FROM audits")
-        return digest is not None and digest != self.audit_digest()
+        """Return whether what an audit looks at changed since; False without an audit.
+
+        A first split, made after the audit, leaves it fresh, unless there are copies of images,
+        which could now lie on two sides.
+        """
+        row = self.db.one("SELECT data_digest, report FROM audits")
+        if row is None:
+            return False
+        (data, _, split), (data_now, _, split_now) = (
+            text.partition("|") for text in (row[0], self.audit_digest())
+        )
+        if data != data_now:
+            return True
+        if split == split_now:
+            return False
+        kinds = {finding["kind"] for finding in json.loads(row[1])["findings"]}
+        return bool(split) or not kinds.isdisjoint(_COPIES)
 
     def accept_finding(self, kind: str, key: str, note: str) -> None:
         """Note why a finding is all right; later audits that find the same keep the note."""

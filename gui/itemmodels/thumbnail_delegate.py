@@ -43,6 +43,8 @@ GAP_PX: Final = 8
 _CACHE_KB: Final = 96 * 1024
 _DIMMED: Final = 0.35
 _RADIUS_PX: Final = 6
+_INSET_PX: Final = 6
+"""The frame of the keyboard is four pixels inside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ class ThumbnailDelegate(QStyledItemDelegate):
         look = self._look
         found = model.classes.get(record.class_id) if record.class_id is not None else None
         side = look.square_px
-        left, right = rect.left() + 4, rect.right() - 4
+        left, right = rect.left() + _INSET_PX, rect.right() - _INSET_PX
         self._paint_square(painter, QRectF(left, rect.center().y() - side / 2, side, side), found)
         left += side + 4
         patient_width = look.metrics.horizontalAdvance(record.patient) + 1
@@ -190,7 +192,7 @@ class ThumbnailDelegate(QStyledItemDelegate):
         look = self._look
         side, height = look.square_px, look.metrics.height()
         present = [c for c in model.classes.values() if record.findings.get(c.id)]
-        left = rect.left() + 4
+        left = rect.left() + _INSET_PX
         top = rect.top() + 5
         square = QRectF(left, top + (height - side) / 2, side, side)
         self._paint_square(painter, square, present[0] if present else None)
@@ -200,7 +202,7 @@ class ThumbnailDelegate(QStyledItemDelegate):
             start, end = QPointF(square.left(), middle), QPointF(square.right(), middle)
             painter.drawLine(start + inset, end - inset)
         left += side + 4
-        room = int(rect.right() - 4 - left)
+        room = int(rect.right() - _INSET_PX - left)
         painter.setFont(look.font)
         painter.setPen(look.text if present and record.excluded is None else look.secondary)
         align = Qt.AlignmentFlag.AlignVCenter

@@ -77,7 +77,7 @@ class ClassesCard(Card):
             title, edit = self.tr("Findings"), self.tr("Edit the findings")
             tip = self.tr("Rename, merge, order or leave out findings")
         elif snapshot.is_ordinal:
-            title, edit = self.tr("Grades, low to high"), self.tr("Edit the grades")
+            title, edit = self.tr("Grades"), self.tr("Edit the grades")
             tip = self.tr("Rename, merge, order or leave out grades")
         else:
             title, edit = self.tr("Classes"), self.tr("Edit the classes")

@@ -166,7 +166,9 @@ class _FindingRow(QWidget):
         return QSize(buttons + theme().px(80), self.sizeHint().height())
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        if event.button() == Qt.MouseButton.LeftButton and self.rect().contains(event.pos()):
+        if event.button() == Qt.MouseButton.LeftButton and self.rect().contains(
+            event.position().toPoint()
+        ):
             self.toggle()
 
     def focusInEvent(self, event: QFocusEvent) -> None:

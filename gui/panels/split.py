@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QFrame,
@@ -140,6 +142,22 @@ class SplitPanel(Panel):
         self._show_proof(split)
         if split is None:
             return
+        self._show_bars(split)
+        self._patients.show_counts(split.n_patients)
+        self._notes.setText("\n".join(split.notes))
+        self._notes.setVisible(bool(split.notes))
+        if split.fractions is not None:
+            self.details.propose(split.fractions, split.seed)
+
+    def _show_bars(self, split: SplitSummary) -> None:
+        snapshot = self.session.snapshot
+        is_multi = snapshot.is_multi
+        self._bars_card.set_title(
+            self.tr("Images by finding") if is_multi else self.tr("Images by class")
+        )
+        self._bars_card.set_secondary(self.tr("an image can have several") if is_multi else "")
+        included = [r.split for r in snapshot.records if r.excluded is None] if is_multi else []
+        totals = Counter(included)
         classes = list(dict.fromkeys(name for c in split.counts.values() for name in c))
         self._bars.set_counts(
             classes,
@@ -147,15 +165,11 @@ class SplitPanel(Panel):
                 SplitCount(
                     name=split_name(part),
                     n_images=tuple(split.counts.get(part, {}).get(name, 0) for name in classes),
+                    n_total=totals[part] if is_multi else None,
                 )
                 for part in SPLITS
             ],
         )
-        self._patients.show_counts(split.n_patients)
-        self._notes.setText("\n".join(split.notes))
-        self._notes.setVisible(bool(split.notes))
-        if split.fractions is not None:
-            self.details.propose(split.fractions, split.seed)
 
     def _subtitle(self, split: SplitSummary | None) -> str:
         if split is None:

@@ -21,11 +21,16 @@ _GAP_PX = 16
 
 @dataclass(frozen=True, slots=True)
 class SplitCount:
-    """One part of a split: images of each class, in class order, and its patients."""
+    """One part of a split: images of each class, in class order, and its patients.
+
+    Attributes:
+        n_total: Its images, where they aren't the sum: one can have several findings.
+    """
 
     name: str
     n_images: tuple[int, ...]
     n_patients: int | None = None
+    n_total: int | None = None
 
 
 class SplitBars(QWidget):
@@ -130,7 +135,7 @@ class SplitBars(QWidget):
         return body + 4 + _BAR_PX + 4 + QFontMetrics(look.font("secondary")).height()
 
     def _total(self, part: SplitCount) -> str:
-        images = images_text(sum(part.n_images))
+        images = images_text(sum(part.n_images) if part.n_total is None else part.n_total)
         if part.n_patients is None:
             return images
         return f"{images} · " + patients_text(part.n_patients)

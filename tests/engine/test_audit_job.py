@@ -10,7 +10,7 @@ import pytest
 
 from engine.audit import checks
 from engine.audit.checks import CHECKS, Check
-from engine.contract.commands import Audit
+from engine.contract.commands import Audit, MakeSplit
 from engine.contract.control import Control
 from engine.contract.errors import DatasetError
 from engine.contract.events import CANCELED, COMPLETED, Event, JobFinished, JobProgressed
@@ -20,6 +20,7 @@ from engine.project.labels import exclude, set_labels
 from engine.project.store import Project
 from engine.run import execute
 from tests.helpers.audit_study import import_study, study_of
+from tests.helpers.tiny_study import run_job
 
 
 @pytest.fixture
@@ -136,6 +137,32 @@ def test_an_audit_is_stale_when_labels_exclusions_split_or_fit_change(faulty):
             assert not project.audit_is_stale()
             change()
             assert project.audit_is_stale()
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_split_before", "is_stale"),
+    [
+        ("shortcut", False, False),
+        ("exact_duplicates", False, True),
+        ("near_duplicates", False, True),
+        ("shortcut", True, True),
+    ],
+)
+def test_a_first_split_leaves_an_audit_fresh_unless_there_are_copies(
+    faulty, kind, is_split_before, is_stale
+):
+    def split(seed: int) -> None:
+        run_job(MakeSplit(project=str(faulty), fractions=(0.6, 0.2, 0.2), seed=seed))
+
+    if is_split_before:
+        split(1)
+    with Project.open(faulty) as project:
+        if not is_split_before:
+            project.db.execute("DELETE FROM split")
+        project.save_audit(report(finding(kind=kind)))
+    split(2)
+    with Project.open(faulty, read_only=True) as project:
+        assert project.audit_is_stale() is is_stale
 
 
 def test_a_label_changed_while_the_audit_looked_makes_it_stale(faulty):

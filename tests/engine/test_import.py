@@ -461,3 +461,35 @@ def test_labels_set_by_hand_survive_a_second_import(study, target):
         [again] = project.records([first.id])
         assert again.class_id == project.class_named("sick")
         assert again.row != first.row
+
+
+def test_labels_of_another_kind_are_refused_before_anything_is_read(study, target):
+    run(study, target)
+    flat = study.with_name("flat")
+    for i in range(4):
+        put(flat / f"{i}.png", i)
+    (flat / "labels.csv").write_text(
+        "path,label\n0.png,a|b\n1.png,a\n2.png,b\n3.png,a|b\n", encoding="utf-8"
+    )
+    events = []
+    with pytest.raises(DatasetError, match="don't fit"):
+        run(flat, target, emit=events.append)
+    assert {event.stage for event in events} == {"Looking for images"}
+    assert run(study, target).classes == {"normal": 4, "sick": 4}
+
+
+def test_several_findings_an_image_are_entered_with_the_images(tmp_path, target):
+    root = tmp_path / "flat"
+    for i in range(6):
+        put(root / f"{i}.png", i)
+    cells = ("a|b", "a", "b", "a|b", "a", "b")
+    rows = [f"{i}.png,{cell}" for i, cell in enumerate(cells)]
+    (root / "labels.csv").write_text("\n".join(["path,label", *rows]), encoding="utf-8")
+    run(root, target)
+    with Project.open(target) as project:
+        names = {c.id: c.name for c in project.classes()}
+        found = [
+            "|".join(sorted(names[c] for c, value in record.findings.items() if value))
+            for record in project.records()
+        ]
+    assert tuple(found) == cells

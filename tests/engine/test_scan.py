@@ -410,7 +410,7 @@ def test_progress_has_stages_and_ends_complete(study, target):
     scan(Scan(source=str(study), project=str(target)), events.append, Control())
     assert {event.kind for event in events} == {"scan"}
     stages = list(dict.fromkeys(event.stage for event in events))
-    assert stages == ["Looking for images", "Reading images"]
+    assert stages == ["Looking for images", "Reading images", "Entering images"]
     assert (events[-1].done, events[-1].total) == (8, 8)
 
 

@@ -10,6 +10,7 @@ from PySide6.QtCore import QItemSelectionModel, QPoint, Qt
 from PySide6.QtWidgets import QDialog
 
 from engine.contract.events import COMPLETED, FAILED, JobFinished, JobStarted
+from engine.contract.records import AuditReport, Finding
 from engine.project import labels
 from engine.project.store import Project
 from gui.dialogs.class_edit import ClassesDialog
@@ -148,6 +149,56 @@ def test_order_by_class_puts_classes_together(panel):
     chip._group.actions()[1].trigger()
     ids = [record.class_id for record in panel.grid.images.records]
     assert ids == sorted(ids)
+
+
+def test_order_by_suspicion_is_offered_once_an_audit_doubts_labels(qtbot, panel):
+    session = panel.session
+    chip = panel.filters._sort
+    chip._fill()
+    assert [a.text() for a in chip._group.actions()] == ["name", "class", "patient"]
+    ids = [r.id for r in session.snapshot.records]
+    doubtful = Finding(
+        kind="label_suspects", key="", severity="medium", n=2, sentence="", records=(ids[9], ids[4])
+    )
+    report = AuditReport(findings=(doubtful,), n_images=24, checks={}, data_digest="")
+    with wait_for(qtbot, session):
+        session.change(Project.save_audit, report)
+    chip._fill()
+    chip._group.actions()[3].trigger()
+    assert [r.id for r in panel.grid.images.records][:3] == [ids[9], ids[4], ids[0]]
+
+
+def test_grades_can_be_put_in_order_and_keys_follow(qtbot, open_session, tmp_path):
+    folder = make_project(tmp_path / "p.radtune", classes=["severe", "mild", "none"])
+    with Project.open(folder) as project:
+        project.set_task("ordinal")
+    session = open_session(folder)
+    panel = DataPanel(session)
+    qtbot.addWidget(panel)
+    severe, mild, none = (c.id for c in session.snapshot.classes)
+    panel.edits.edit_classes(severe)
+    dialog = panel.findChild(ClassesDialog)
+    assert dialog.windowTitle() == "Grades, low to high"
+    for _ in range(2):
+        with wait_for(qtbot, session):
+            dialog._down.click()
+    assert [c.id for c in session.snapshot.classes] == [mild, none, severe]
+    panel._show_selection()
+    assert [panel.side.labels.class_of_key(k) for k in (1, 2, 3)] == [mild, none, severe]
+    assert panel.filters._class.text() == "Grade: all"
+    with wait_for(qtbot, session):
+        panel.edits.undo()
+    assert [c.id for c in session.snapshot.classes] == [mild, severe, none]
+    dialog.close()
+
+
+def test_classes_of_one_label_an_image_have_no_order_to_change(panel):
+    panel.edits.edit_classes(0)
+    dialog = panel.findChild(ClassesDialog)
+    assert not dialog._up.isVisibleTo(dialog)
+    dialog._move_down()
+    assert not panel.session.snapshot.can_undo
+    dialog.close()
 
 
 def test_label_change_keeps_place_and_selection(qtbot, panel):

@@ -2,10 +2,10 @@
 
 ``python -m tests.speed.import_scale [--images 100000] [--folder DIR]``: generated DICOM and PNG
 files, half of each, in two class folders. Printed are images a second of the import beside those of
-a bare loop (read, decode, SHA-256, two resizes; nothing kept) in as many processes, before and after
-the import since the machine's load varies, and the processor time of both; the most memory that all
-processes took; the time to open the project as the window does; and what a second import that is
-killed half-way repeats.
+a bare loop (read, decode, SHA-256, two resizes; nothing kept) in as many processes, before and
+after the import since the machine's load varies, and the processor time of both; the most memory
+that all processes took; the time to open the project as the window does; and what a second import
+that is killed half-way repeats.
 """
 
 from __future__ import annotations
