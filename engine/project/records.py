@@ -242,7 +242,7 @@ class RecordStore(SourceStore):
         found: Findings = {}
         for record, text in rows:
             if text not in known:
-                known[text] = dict(map(_finding, text.split()))
+                known[text] = dict(map(_finding, text.split(",")))
             found[record] = known[text]
         return found
 
@@ -293,16 +293,17 @@ _SELECT: Final = """
 
 Findings = dict[int, dict[int, int | None]]
 _NO_FINDINGS: Final[dict[int, int | None]] = {}
+# One number for class and value: text is put together in twice the time.
 _FINDINGS: Final = """
-    SELECT record_id, group_concat(class_id || '=' || coalesce(value, ''), ' ') FROM record_findings
+    SELECT record_id, group_concat(3 * class_id + coalesce(value, 2)) FROM record_findings
 """
 
 
 @cache
-def _finding(pair: str) -> tuple[int, int | None]:
-    """Return class and value of a text such as ``7=1``; there are few different ones."""
-    class_id, _, value = pair.partition("=")
-    return int(class_id), int(value) if value else None
+def _finding(code: str) -> tuple[int, int | None]:
+    """Return class and value of a number of the statement above; there are few different ones."""
+    class_id, value = divmod(int(code), 3)
+    return class_id, None if value == 2 else value
 
 
 def _image_records(rows: list[tuple[Any, ...]], findings: Findings) -> list[ImageRecord]:

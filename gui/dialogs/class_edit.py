@@ -180,6 +180,7 @@ class ClassesDialog(QDialog):
         self._list.setAccessibleName(title)
         self._left_out.setText(left_out)
         self._positive.setText(positive)
+        self._positive.setVisible(not snapshot.is_ordinal)
         for button in (self._up, self._down):
             button.setVisible(self._has_order)
 

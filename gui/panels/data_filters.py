@@ -154,7 +154,7 @@ class FilterBar(QWidget):
         self._finding.set_choices(findings)
         self._class.setVisible(not snapshot.is_multi)
         self._finding.setVisible(snapshot.is_multi)
-        what = self.tr("finding") if snapshot.is_multi else self.tr("class")
+        what = _label_word(self, snapshot)
         self._text.setPlaceholderText(self.tr("Filter: %s, patient, site, file…") % what)
         self._text.setToolTip(
             self.tr(
@@ -179,14 +179,9 @@ class FilterBar(QWidget):
             chip.setVisible(n_known > 1)
 
     def _set_orders(self, snapshot: Snapshot) -> None:
-        label = self.tr("class")
-        if snapshot.is_multi:
-            label = self.tr("finding")
-        elif snapshot.is_ordinal:
-            label = self.tr("grade")
         orders = [
             Choice(self.tr("name"), SortBy.NAME),
-            Choice(label, SortBy.CLASS),
+            Choice(_label_word(self, snapshot), SortBy.CLASS),
             Choice(self.tr("patient"), SortBy.PATIENT),
         ]
         if snapshot.suspects:
@@ -253,6 +248,13 @@ class FilterBar(QWidget):
     def _on_theme_changed(self) -> None:
         self._search.setIcon(icon("search", "secondary"))
         self._arrange()
+
+
+def _label_word(bar: FilterBar, snapshot: Snapshot) -> str:
+    """Return what an image has, in a word."""
+    if snapshot.is_multi:
+        return bar.tr("finding")
+    return bar.tr("grade") if snapshot.is_ordinal else bar.tr("class")
 
 
 def _finding_choice(summary: ClassSummary, mark: Mark) -> Choice:
