@@ -152,7 +152,9 @@ class DataPanel(Panel):
             self._say_empty(is_importing=is_importing)
         self._next.setEnabled(snapshot.can_split and not is_importing)
         self._next.setToolTip("" if snapshot.can_split else self._missing_text(snapshot))
-        if snapshot.split is None:
+        if self._wants_check():
+            self._next.setText(self.tr("Check the data"))
+        elif snapshot.split is None:
             self._next.setText(self.tr("Split the patients"))
         elif snapshot.is_split_stale:
             self._next.setText(self.tr("Make a new split"))
@@ -202,9 +204,16 @@ class DataPanel(Panel):
     def _on_add(self) -> None:
         self.add_requested.emit()
 
+    def _wants_check(self) -> bool:
+        """Whether an audit should come next: before the patients are divided for the first time."""
+        snapshot = self.session.snapshot
+        return snapshot.split is None and snapshot.audit is None
+
     def _on_next(self) -> None:
         snapshot = self.session.snapshot
-        if snapshot.split is None or snapshot.is_split_stale:
+        if self._wants_check():
+            self.go_to(Stage.AUDIT)
+        elif snapshot.split is None or snapshot.is_split_stale:
             self.go_to(Stage.SPLIT)
         elif snapshot.is_finding_missing:
             self._learn_menu.popup(self._next.mapToGlobal(self._next.rect().bottomLeft()))

@@ -279,7 +279,7 @@ def test_what_the_network_sees_comes_from_the_cache(qtbot, panel):
 
 @pytest.mark.parametrize(
     ("is_split", "text", "stage"),
-    [(False, "Split the patients", Stage.SPLIT), (True, "Train…", Stage.TRAIN)],
+    [(False, "Check the data", Stage.AUDIT), (True, "Train…", Stage.TRAIN)],
 )
 def test_primary_button_leads_to_the_next_step(
     qtbot, open_session, tmp_path, is_split, text, stage
@@ -290,6 +290,14 @@ def test_primary_button_leads_to_the_next_step(
     with qtbot.waitSignal(panel.stage_requested) as asked:
         panel._next.click()
     assert asked.args == [stage]
+
+
+def test_after_an_audit_the_patients_are_split(qtbot, open_session, project_folder):
+    with Project.open(project_folder) as project:
+        project.save_audit(AuditReport(findings=(), n_images=24, checks={}, data_digest=""))
+    panel = DataPanel(open_session(project_folder))
+    qtbot.addWidget(panel)
+    assert panel._next.text() == "Split the patients"
 
 
 def test_one_class_alone_is_not_enough_to_go_on(qtbot, open_session, tmp_path):

@@ -301,7 +301,7 @@ def test_one_finding_is_chosen_to_be_learned(qtbot, panel, classes):
 def test_next_steps_ask_for_the_finding_instead_of_failing(qtbot, panel, classes, monkeypatch):
     session = panel.session
     assert panel._next.isEnabled()
-    assert panel._next.text() == "Split the patients"
+    assert panel._next.text() == "Check the data"
     with qtbot.waitSignal(session.snapshot_changed):
         _split_all(session)
     assert panel._next.text() == "Choose what to learn…"

@@ -104,7 +104,7 @@ def _measure(folder: Path, n_images: int, height: int, *, is_killed: bool) -> No
     started = time.perf_counter()
     files = list(_write_files(source, n_images, height))
     print(f"{n_images:,} files written in {time.perf_counter() - started:.0f} s", flush=True)
-    sample = files[:: max(1, n_images // _SAMPLE)]
+    sample = files[: min(n_images, _SAMPLE)]
     before = {kind: _bare_cost(sample, kind) for kind in _BARE}
     cpu_s = _cpu_seconds()
     seconds, memory = _import(source, folder / "whole.radtune", n_images)
@@ -213,7 +213,8 @@ def _bare_cost(files: list[Path], kind: str) -> Cost:
     started = time.perf_counter()
     for number, child in enumerate(children):
         assert child.stdin is not None
-        child.stdin.write("\n".join(map(str, files[number::n])) + "\n")
+        share = files[number * len(files) // n : (number + 1) * len(files) // n]  # of both kinds
+        child.stdin.write("\n".join(map(str, share)) + "\n")
         child.stdin.close()
     for child in children:
         child.wait()
