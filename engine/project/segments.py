@@ -93,7 +93,7 @@ class SegmentWriter:
         numbers = self._numbered(len(batch), rows)
         while len(batch):
             n = min(len(batch), SEGMENT_ROWS - len(self._rows))
-            self._write(np.ascontiguousarray(batch[:n]).tobytes())
+            self._write(np.ascontiguousarray(batch[:n]))
             self._rows += numbers[:n]
             batch, numbers = batch[n:], numbers[n:]
             if len(self._rows) == SEGMENT_ROWS:
@@ -111,12 +111,12 @@ class SegmentWriter:
         self._next_row += n
         return list(range(first, first + n))
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, items: _Item) -> None:
         try:
             if self._file is None:
                 self._begin()
             assert self._file is not None
-            self._file.write(data)
+            self._file.write(items.data)  # large ones go past the file's buffer, without a copy
         except OSError as error:
             self.abort()
             raise storage_error(error, "the image cache") from error
