@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -93,6 +94,7 @@ def test_files_come_in_order_and_as_the_reader_reads_them(tmp_path):
                 if len(order) % 40 == 1:
                     alone, image = load_pixels(tmp_path / job.path, CONTRACT)
                     np.testing.assert_array_equal(outcome.pixels, alone)
+                    assert outcome.thumbnail is not None
                     assert outcome.thumbnail.shape == (128, 128)
                     assert outcome.facts.pixel_hash == pixel_hash(image.values)
                     assert outcome.facts.n_bytes == (tmp_path / job.path).stat().st_size
@@ -187,7 +189,7 @@ def test_a_source_that_stays_away_ends_the_work(tmp_path):
 
 
 def test_a_disk_that_does_not_answer_is_said(tmp_path):
-    told = []
+    told: list[str] = []
     jobs = put(tmp_path, "once-stall.png")
     _, ends = decode(jobs, command=fragile_command(), limits=QUICK, on_wait=told.append)
     assert told[0].startswith("The disk with the images doesn't answer")
@@ -232,6 +234,7 @@ def test_decode_processes_end_with_the_program(tmp_path):
     program = subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
+    assert program.stdout is not None
     child = psutil.Process(int(program.stdout.readline()))
     assert child.is_running()
     program.send_signal(getattr(signal, "SIGKILL", signal.SIGTERM))
@@ -252,17 +255,18 @@ def test_there_are_as_many_processes_as_cores_may_be_used():
 
 
 def test_messages_survive_the_pipe_whatever_names_files_have():
-    facts = ImageFacts(
-        **dict.fromkeys(ImageFacts.__dataclass_fields__, 1)
-        | {"window": (0.5, 2.0), "notes": ("a",), "patient_id": "Müller\udce9"}
-    )
+    values: dict[str, Any] = dict.fromkeys(ImageFacts.__dataclass_fields__, 1)
+    values |= {"window": (0.5, 2.0), "notes": ("a",), "patient_id": "Müller\udce9"}
+    facts = ImageFacts(**values)
     frame = DecodedFrame(facts, np.arange(12, dtype=np.uint16).reshape(3, 4))
     read_end, write_end = os.pipe()
     with os.fdopen(read_end, "rb", buffering=0) as reader:
         with os.fdopen(write_end, "wb", buffering=0) as writer:
             send(writer, *frame.to_message())
             writer.write(b"\x05\0\0\0")  # cut off
-        back = DecodedFrame.from_message(*receive(reader))
+        message = receive(reader)
+        assert message is not None
+        back = DecodedFrame.from_message(*message)
         assert receive(reader) is None
     assert back.facts == facts
     np.testing.assert_array_equal(back.pixels, frame.pixels)

@@ -11,12 +11,13 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 from engine.contract.commands import Scan
 from engine.contract.config import ImageContract
@@ -50,7 +51,7 @@ def put_dicom(path: Path, seed: int = 0, n_frames: int = 1, **fields: str) -> Pa
     path.parent.mkdir(parents=True, exist_ok=True)
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
+    meta.MediaStorageSOPClassUID = UID("1.2.840.10008.5.1.4.1.1.7")
     meta.MediaStorageSOPInstanceUID = generate_uid()
     image = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
     values = np.random.default_rng(seed).integers(0, 4000, (n_frames, 24, 20), np.uint16)
@@ -115,7 +116,8 @@ class CutOff(Control):
 
     def __init__(self, *, is_interrupt: bool) -> None:
         super().__init__()
-        self._left, self._is_interrupt = None, is_interrupt
+        self._left: int | None = None
+        self._is_interrupt = is_interrupt
 
     def take(self, event) -> None:
         """Begin to count when reading begins."""
@@ -206,6 +208,7 @@ def test_an_import_that_was_killed_goes_on_where_it_stopped(tmp_path, target):
         stdout=subprocess.PIPE,
         text=True,
     )
+    assert process.stdout is not None
     for line in process.stdout:
         event = json.loads(line)
         if event.get("stage") == "Reading images" and staged(target):
@@ -234,7 +237,7 @@ def staged(target: Path) -> int:
         return 0
     try:
         with sqlite3.connect(f"file:{target}/project.db?mode=ro", uri=True) as connection:
-            return connection.execute("SELECT count(*) FROM staged").fetchone()[0]
+            return int(connection.execute("SELECT count(*) FROM staged").fetchone()[0])
     except sqlite3.Error:
         return 0
 
@@ -284,8 +287,8 @@ def test_a_disk_that_fills_up_keeps_what_was_read_before(tmp_path, target, monke
 def test_what_was_read_by_another_contract_or_policy_is_read_again(study, target):
     run(study, target)
     more = class_folders(study.with_name("more"), 20)
-    for options in ({}, {"frames": FramePolicy(frames="all")}):
-        cut_off(more, target, **options)
+    for frames in (FramePolicy(), FramePolicy(frames="all")):
+        cut_off(more, target, frames=frames)
         assert staged(target) > 0
     with Project.open(target) as project:
         project.image_contract = replace(project.image_contract, size_px=64)
@@ -308,7 +311,7 @@ def test_the_sheet_may_change_before_an_import_goes_on(tmp_path, target):
     result = run(root, target)
     assert (result.classes, result.n_patients) == ({"a": 20, "b": 20}, 20)
     with Project.open(target) as project:
-        names = {c.id: c.name for c in project.classes()}
+        names: dict[int | None, str] = {c.id: c.name for c in project.classes()}
         assert [names[r.class_id] for r in project.records()] == ["b", "a"] * 20
         sexes = [row[0] for row in project.db.all("SELECT sex FROM records ORDER BY id")]
     assert sexes == ["F", *["M"] * 39]  # of the file where the sheet is silent
@@ -411,7 +414,7 @@ def test_volumes_of_a_project_keep_their_axis(study, target, shared_data):
 
 def test_an_array_file_of_many_images_is_read_frame_by_frame(tmp_path, target):
     random = np.random.default_rng(0)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for part, n in (("train", 150), ("val", 20), ("test", 30)):
         arrays[f"{part}_images"] = random.integers(0, 256, (n, 28, 28), np.uint8)
         arrays[f"{part}_labels"] = (np.arange(n) % 2)[:, None]
@@ -471,7 +474,7 @@ def test_labels_of_another_kind_are_refused_before_anything_is_read(study, targe
     (flat / "labels.csv").write_text(
         "path,label\n0.png,a|b\n1.png,a\n2.png,b\n3.png,a|b\n", encoding="utf-8"
     )
-    events = []
+    events: list[Any] = []
     with pytest.raises(DatasetError, match="don't fit"):
         run(flat, target, emit=events.append)
     assert {event.stage for event in events} == {"Looking for images"}

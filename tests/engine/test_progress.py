@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
-from engine.contract.events import Warned
 from engine.data.progress import Progress, SilenceWatch
 
 
 def test_files_read_by_an_earlier_part_count_as_done_but_not_for_the_rate(monkeypatch):
-    events, now = [], [100.0]
+    events: list[Any] = []
+    now = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     progress = Progress(events.append, "scan", "Reading images", 100, n_before=60)
     now[0] += 10
@@ -22,7 +23,7 @@ def test_files_read_by_an_earlier_part_count_as_done_but_not_for_the_rate(monkey
 
 
 def test_a_silent_disk_is_said_once_for_each_silence():
-    events: list[Warned] = []
+    events: list[Any] = []
     with SilenceWatch(events.append, after_s=0.1) as watch:
         time.sleep(0.5)
         assert len(events) == 1

@@ -273,7 +273,7 @@ def test_a_project_of_the_first_version_is_brought_up_to_date_with_all_that_it_h
     connection.execute("PRAGMA user_version = 1")
     connection.close()
     with Project.open(folder) as project:
-        names = {c.id: c.name for c in project.classes()}
+        names: dict[int | None, str] = {c.id: c.name for c in project.classes()}
         records = project.records()
         assert [names[r.class_id] for r in records] == [
             "effusion",

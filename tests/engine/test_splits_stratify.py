@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -171,7 +172,7 @@ def test_a_hundred_thousand_images_take_under_a_second(n_groups):
     np.testing.assert_allclose(np.bincount(split) / 100_000, FRACTIONS, atol=0.002)
 
 
-def _findings(n_images: int = 900) -> tuple[np.ndarray, np.ndarray]:
+def _findings(n_images: int = 900) -> tuple[Any, Any]:
     """Return three findings, frequent, less so and rare, of three images a patient."""
     generator = np.random.default_rng(3)
     present = generator.random((n_images, 3)) < (0.4, 0.15, 0.0)

@@ -178,6 +178,7 @@ def test_grades_can_be_put_in_order_and_keys_follow(qtbot, open_session, tmp_pat
     severe, mild, none = (c.id for c in session.snapshot.classes)
     panel.edits.edit_classes(severe)
     dialog = panel.findChild(ClassesDialog)
+    assert dialog is not None
     assert dialog.windowTitle() == "Grades, low to high"
     for _ in range(2):
         with wait_for(qtbot, session):

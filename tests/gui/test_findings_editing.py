@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from PySide6.QtCore import QItemSelectionModel, QPoint, Qt
@@ -306,7 +307,7 @@ def test_next_steps_ask_for_the_finding_instead_of_failing(qtbot, panel, classes
         _split_all(session)
     assert panel._next.text() == "Choose what to learn…"
     assert stage_state(Stage.TRAIN, session.facts()) is StageState.EMPTY
-    popped = []
+    popped: list[Any] = []
     monkeypatch.setattr(panel._learn_menu, "popup", popped.append)
     panel._next.click()
     assert len(popped) == 1

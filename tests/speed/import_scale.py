@@ -29,7 +29,7 @@ import numpy as np
 import psutil
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from engine.contract.config import ImageContract
 from engine.data.decode_pool import n_processes
@@ -153,8 +153,8 @@ def _dicom_template(height: int, width: int) -> bytes:
     """Return a file up to its pixels, with placeholders for what differs from file to file."""
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
-    meta.MediaStorageSOPInstanceUID = _UID
+    meta.MediaStorageSOPClassUID = UID("1.2.840.10008.5.1.4.1.1.1.1")
+    meta.MediaStorageSOPInstanceUID = UID(_UID)
     image = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
     for name, value in {
         "SOPClassUID": meta.MediaStorageSOPClassUID,
