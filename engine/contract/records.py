@@ -30,7 +30,7 @@ class SheetFormat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnMapping:
-    """Columns of a label sheet; None means "find it by its name".
+    """Columns of a label sheet; None means "find it by its name", an empty name "no column".
 
     Attributes:
         path: Names the file: a path, a file name, or a SOP Instance UID.

@@ -22,6 +22,7 @@ _TASKS_OPEN: Final = 64
 """Of one process, answered or not: so far may one be ahead of another."""
 _TICK_S: Final = 0.2
 _PROBE_S: Final = 10.0
+_GRACE_S: Final = 5.0
 _MAX_STARTS: Final = 3
 CRASHED, HUNG, HUGE, STALLED = "crashed", "hung", "huge", "stalled"
 
@@ -131,16 +132,17 @@ class Crew:
         Raises:
             Lost: If it died, or was ended because it hung, stalled or outgrew its memory.
         """
-        began = time.monotonic()
+        waited_s = 0.0  # counted, since a job that is paused stops the clock too
         while True:
             message = self._next_message(process)
             if message is None:
-                if time.monotonic() - began > max(patience_s, self.limits.stall_s) + 5:
+                waited_s += _TICK_S
+                if waited_s > max(patience_s, self.limits.stall_s) + _GRACE_S:
                     raise Lost(HUNG)  # not even its own clock answers
             elif message[0]["type"] != "busy":
                 return message
             else:
-                began = time.monotonic()
+                waited_s = 0.0
                 self._judge(message[0], patience_s)
 
     def _next_message(self, process: DecodeProcess) -> tuple[dict[str, Any], Any] | None:

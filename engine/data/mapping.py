@@ -74,6 +74,8 @@ def complete_mapping(
 ) -> ColumnMapping:
     """Return the columns to use: those the user named, else those found.
 
+    An empty name stands for "no column": that role isn't looked for.
+
     Findings may have a column each: at least two columns of 0/1 (or yes/no, marks, -1, blanks).
     Where the labels are known, or the sheet has no names of columns, the column whose cells name
     files is the path; in a nameless sheet of two columns the other is the label.
@@ -86,18 +88,24 @@ def complete_mapping(
     Raises:
         DatasetError: If a named column doesn't exist.
     """
-    chosen: dict[str, Any] = {role: _named(table, role, getattr(wanted, role)) for role in ROLES}
+    none_of = {role for role in ROLES if getattr(wanted, role) == ""}
+    chosen: dict[str, Any] = {
+        role: _named(table, role, getattr(wanted, role) or None) for role in ROLES
+    }
     labels = tuple(name for text in wanted.labels if (name := _named(table, "label", text)))
     taken = {column for column in chosen.values() if column is not None} | set(labels)
     guess = _without_misleading_names(table, guess_columns(table.columns))
     for role, column in chosen.items():
         guessed = getattr(guess, role)
-        if column is None and guessed not in taken and not (role == "label" and labels):
+        is_open = column is None and role not in none_of and not (role == "label" and labels)
+        if is_open and guessed not in taken:
             chosen[role] = guessed
     mapping = ColumnMapping(**chosen, labels=labels, join=wanted.join)
-    if not labels and mapping.label is None:
+    if not labels and mapping.label is None and "label" not in none_of:
         mapping = replace(mapping, labels=flag_columns(table, mapping))
-    return mapping if is_file is None else _with_path(table, mapping, is_file)
+    if is_file is None or "path" in none_of:
+        return mapping
+    return _with_path(table, mapping, is_file)
 
 
 def _with_path(

@@ -371,4 +371,7 @@ def _set_positive(project: Project, name: str) -> None:
             f"There is no class “{name}” to be the positive one; the images are imported.",
             remedy=f"Choose one of: {', '.join(in_use.values())}.",
         )
-    set_positive(project, class_id)
+    if project.task == MULTI:
+        project.choose_finding(class_id)
+    else:
+        set_positive(project, class_id)

@@ -256,3 +256,14 @@ def test_covariates_are_read_in_the_words_of_dicom():
     assert [read_age(text) for text in ages] == [pytest.approx(e, abs=0.01) for e in expected]
     assert OLDEST_AGE == OLDEST_AGE_IN_DICOM
     assert (read_view(" pa "), read_view("x" * 40)) == ("PA", None)
+
+
+@pytest.mark.parametrize("role", ["path", "label", "patient", "split"])
+def test_an_empty_name_says_that_no_column_has_this_role(role):
+    columns = ("path", "label", "patient_id", "split", "edema", "mass")
+    rows = [(f"{i}.png", "ab"[i % 2], str(i), "train", str(i % 2), "0") for i in range(30)]
+    table = Table(columns=columns, rows=rows)
+    mapping = complete_mapping(table, ColumnMapping(**{role: ""}), lambda cell: ".png" in cell)
+    found = {"path": "path", "label": "label", "patient": "patient_id", "split": "split"}
+    assert {name: getattr(mapping, name) for name in found} == found | {role: None}
+    assert mapping.labels == ()
