@@ -28,6 +28,7 @@ from pydicom.uid import (
 from engine.__main__ import main
 from engine.bundle.read import read_facts
 from engine.contract.commands import (
+    Audit,
     Command,
     Evaluate,
     Export,
@@ -822,6 +823,7 @@ def _write_dicom(path: Path, patient: int, k: int) -> None:
     data.StudyInstanceUID, data.Modality = generate_uid(), "DX"
     data.PatientName, data.PatientID = f"{_NAME}{patient}", f"{_ID}{patient}"
     data.PatientBirthDate, data.AccessionNumber = "19550203", "ACCQUUX0815"
+    data.StudyDate = data.ContentDate = "20190817"
     data.InstitutionName = data.StationName = data.ReferringPhysicianName = "CLINICQUUX"
     data.StudyDescription = data.SeriesDescription = data.PatientComments = f"of {_NAME}"
     values = np.random.default_rng(patient).integers(0, 2000, (40, 40)).astype(np.uint16)
@@ -843,19 +845,28 @@ def test_identifiers_stay_out_of_everything_but_the_paths_in_the_database(
     for i in range(24):
         _write_dicom(source / "ab"[i % 2] / f"{_FILE}_{i}.dcm", i, i % 2)
     (source / "a" / f"{_FILE}_bad.dcm").write_bytes(b"x" * 300)
+    rows = [
+        f"{'ab'[i % 2]}/{_FILE}_{i}.dcm,{'ab'[i % 2]},{_NAME}{i},0301234567{i},8150{i},{40 + i}"
+        for i in range(24)
+    ]
+    header = "path,label,Name,Telephone,Case number,Dose"
+    (source / "labels.csv").write_text("\n".join([header, *rows]), encoding="utf-8")
     with Project.create(project) as opened:
         opened.image_contract = CONTRACT
     assert scan(source, project, patient_rule=PatientRule())["patient_source"] == "dicom"
     run_job(MakeSplit(project=str(project)))
     finished, events = train(project, small_config("full_finetune"))
     run_job(Evaluate(project=str(project), run=finished.run))
+    audited = run_job(Audit(project=str(project)))
+    assert not [reason for reason in audited["checks"].values() if reason]
     bundle, table = tmp_path / "bundle", tmp_path / "o.csv"
     run_job(Export(project=str(project), run=finished.run, out=str(bundle)))
     run_job(Predict(bundle=str(bundle), source=str(source), out=str(table)))
     monkeypatch.setattr("engine.jobs.evaluation.evaluate", _fails_with(f"{_NAME} {source}"))
     perform(Evaluate(project=str(project), run=finished.run))  # goes to the log
     secrets = [_NAME, _ID, "19550203", "ACCQUUX0815", "CLINICQUUX", _FILE, str(tmp_path)]
-    printed = "".join(capfd.readouterr()) + repr(events)
+    secrets += ["20190817", "2019-08-17", "0301234567", "81507"]
+    printed = "".join(capfd.readouterr()) + repr(events) + repr(audited)
     assert not [secret for secret in secrets if secret in printed]
     for folder in (project, bundle, tmp_path / "user"):
         for path in (path for path in folder.rglob("*") if path.is_file()):
