@@ -92,11 +92,6 @@ class DecodeProcess:
         threading.Thread(target=self._listen, name="decode", daemon=True).start()
 
     @property
-    def is_alive(self) -> bool:
-        """Whether it hasn't been ended from this side."""
-        return not self._is_closed and not self.ended_for
-
-    @property
     def n_unanswered(self) -> int:
         """How many tasks it still has to do, whether or not answers have been taken."""
         return self._n_given - self._n_answered

@@ -20,7 +20,7 @@ from engine.contract.errors import DatasetError, UnreadableImageError
 from engine.data.decode_messages import PIXELS, DecodedFrame, DecodeSettings, Job
 from engine.data.decode_pool import DecodePool, Limits, SourceGoneError
 from engine.data.decoded import DecodedImage
-from engine.data.images import decode_image, read_bytes
+from engine.data.images import read_image
 from engine.data.rendering import to_pixels
 from engine.files import require_space
 from engine.project.segments import SegmentReader, SegmentWriter
@@ -46,26 +46,23 @@ def pixel_type(contract: ImageContract) -> type[np.uint8] | type[np.uint16]:
     return np.uint8 if contract.depth_bits <= 8 else np.uint16
 
 
-def decode_for(
-    data: bytes, contract: ImageContract, *, suffix: str = "", frame: int | None = None
-) -> DecodedImage:
-    """Decode a file as far as a contract needs it; the same wherever it is used.
-
-    Raises:
-        UnreadableImageError: See ``images.decode_image``.
-    """
-    return decode_image(data, suffix=suffix, frame=frame, at_least_px=contract.size_px)
-
-
 def load_pixels(
-    path: Path, contract: ImageContract, *, frame: int | None = None
+    path: Path, contract: ImageContract, *, frame: int | None = None, axis: str = "axial"
 ) -> tuple[NDArray[Any], DecodedImage]:
     """Return the pixels of one file as a contract wants them, and the image they come from.
+
+    The same that an import and :func:`open_pixels` make in processes of their own.
+
+    Args:
+        path: Of any format that ``images.open_image`` knows.
+        contract: How pixels are made.
+        frame: Frame, page or slice; None takes the one that stands for the file.
+        axis: Plane of the slices of a volume.
 
     Raises:
         UnreadableImageError: If the file can't be read, saying why.
     """
-    image = decode_for(read_bytes(path), contract, suffix=path.suffix, frame=frame)
+    image = read_image(path, frame=frame, axis=axis, at_least_px=contract.size_px)
     try:
         return to_pixels(image, contract), image
     except MemoryError as error:
