@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -263,7 +265,9 @@ def test_an_empty_name_says_that_no_column_has_this_role(role):
     columns = ("path", "label", "patient_id", "split", "edema", "mass")
     rows = [(f"{i}.png", "ab"[i % 2], str(i), "train", str(i % 2), "0") for i in range(30)]
     table = Table(columns=columns, rows=rows)
-    mapping = complete_mapping(table, ColumnMapping(**{role: ""}), lambda cell: ".png" in cell)
+    named: dict[str, Any] = {role: ""}
+    wanted = replace(ColumnMapping(), **named)
+    mapping = complete_mapping(table, wanted, lambda cell: ".png" in cell)
     found = {"path": "path", "label": "label", "patient": "patient_id", "split": "split"}
     assert {name: getattr(mapping, name) for name in found} == found | {role: None}
     assert mapping.labels == ()
