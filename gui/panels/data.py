@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QLocale, Qt, Signal
-from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtGui import QKeySequence, QShortcut, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from engine.contract.records import SPLITS, ImageRecord
@@ -41,6 +41,7 @@ class DataPanel(Panel):
     def __init__(self, session: Session, *, parent: QWidget | None = None) -> None:
         super().__init__(session, self.tr("Data"), parent=parent)
         self._folder: Path | None = None
+        self._is_side_outdated = False
         self._skipped_button = self.header.add_button(self.tr("Left out…"))
         self._skipped_button.clicked.connect(self._show_skipped)
         self._more = self.header.add_button(self.tr("More"))
@@ -88,6 +89,12 @@ class DataPanel(Panel):
                 self.grid.setCurrentIndex(self.grid.images.index_of(wanted.current))
         if self._pages.currentWidget() is self._browser:
             self.grid.setFocus()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Catch up with what happened while another page was shown."""
+        super().showEvent(event)
+        if self._is_side_outdated:
+            self._show_selection()
 
     def selected_records(self) -> list[ImageRecord]:
         """Return the selected images."""
@@ -199,6 +206,10 @@ class DataPanel(Panel):
             )
 
     def _show_selection(self) -> None:
+        # A page behind another catches up when it is shown: this takes up to 40 ms.
+        self._is_side_outdated = not self.isVisible() and self.window().isVisible()
+        if self._is_side_outdated:
+            return
         self.side.show_images(self.selected_records(), self.grid.current_record())
 
     def _on_add(self) -> None:
