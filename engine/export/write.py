@@ -250,11 +250,9 @@ def _pixels(
     contract = loaded.config.image
     records = [int(record) for record in table.record_ids[chosen]]
     try:
-        frames = [record.frame for record in project.records(records)]
-        paths = project.original_paths(records)
         images = [
-            load_pixels(path, contract, frame=frame)[0]
-            for path, frame in zip(paths, frames, strict=True)
+            load_pixels(original.file, contract, frame=original.frame, axis=original.axis)[0]
+            for original in project.originals(records)
         ]
         return np.stack(images), True
     except EngineError:  # originals moved away: the cached pixels came from them
