@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any, Final
 
-from engine.contract.catalog import BACKBONES, METHODS
+from engine.contract.backbones import BACKBONES
 from engine.contract.commands import (
     AddWeights,
     Audit,
@@ -29,6 +29,7 @@ from engine.contract.commands import (
 )
 from engine.contract.config import PRESETS, preset_config
 from engine.contract.errors import ConfigError
+from engine.contract.methods import METHODS
 from engine.contract.records import (
     ColumnMapping,
     FramePolicy,

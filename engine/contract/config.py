@@ -52,7 +52,7 @@ class BackboneConfig:
     """Which pre-trained network is adapted.
 
     Attributes:
-        key: A key of ``engine.contract.catalog.BACKBONES``.
+        key: A key of ``engine.contract.backbones.BACKBONES``.
         weights: ``pretrained`` for the weights that RadTune ships or that were added for this
             backbone, ``scratch`` for random ones (needs far more images).
     """
@@ -118,7 +118,7 @@ class MethodConfig:
     """How the backbone is adapted.
 
     Attributes:
-        key: A key of ``engine.contract.catalog.METHODS``.
+        key: A key of ``engine.contract.methods.METHODS``.
         max_epochs: Most passes over the training set; features-only methods ignore it.
         patience: Stop after this many epochs without a better validation AUROC.
         frozen_stages: Stages next to the image that stay as they were pre-trained. Edges and

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from engine.bundle.format import BundleFacts
-from engine.contract.catalog import backbone_card, method_card
+from engine.contract.backbones import backbone_card
+from engine.contract.methods import method_card
 
 
 def model_card(facts: BundleFacts) -> str:

@@ -24,7 +24,7 @@ from engine.bundle.format import (
     facts_digest,
 )
 from engine.bundle.read import largest_difference, read_bundle
-from engine.contract.catalog import backbone_card
+from engine.contract.backbones import backbone_card
 from engine.contract.config_io import finite, to_plain
 from engine.contract.control import Control
 from engine.contract.errors import BundleError, EngineError

@@ -57,7 +57,7 @@ def add_weights(command: AddWeights, emit: Emit, control: Control) -> dict[str, 
 
 def doctor(command: Doctor, emit: Emit, control: Control) -> dict[str, Any]:
     """Say what this machine can do."""
-    from engine.contract.catalog import BACKBONES
+    from engine.contract.backbones import BACKBONES
     from engine.hardware import describe
     from engine.models.weights import weights_state
 

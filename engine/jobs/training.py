@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 import engine.version
-from engine.contract.catalog import backbone_card
+from engine.contract.backbones import backbone_card
 from engine.contract.commands import Resume, Train
 from engine.contract.config import ExperimentConfig
 from engine.contract.config_io import config_to_json, to_plain

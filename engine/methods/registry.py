@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from engine.contract.catalog import METHODS
 from engine.contract.errors import ConfigError
+from engine.contract.methods import METHODS
 from engine.methods.full_finetune import FullFinetune
 from engine.methods.linear_probe import LinearProbe
 from engine.methods.method import FineTuneMethod

@@ -10,7 +10,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from engine.contract.catalog import BACKBONES, BackboneCard, backbone_card
+from engine.contract.backbones import BACKBONES, BackboneCard, backbone_card
 from engine.contract.errors import ConfigError
 from engine.models.timm_nets import build_timm, rename_lite0
 from engine.models.torchvision_nets import build_torchvision, rename_densenet

@@ -7,7 +7,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from engine.contract.catalog import BackboneCard
+from engine.contract.backbones import BackboneCard
 from engine.models.layer_groups import STAGES, TAPS
 
 FEATURE_KINDS: Final = ("stages", "last")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from engine.contract.catalog import BACKBONES
+from engine.contract.backbones import BACKBONES
 from engine.contract.errors import WeightsError
 from engine.models.adapt import (
     TensorPlan,

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from torch import Tensor
 
-from engine.contract.catalog import BackboneCard
+from engine.contract.backbones import BackboneCard
 from engine.contract.errors import EngineError, StorageError, WeightsError
 from engine.files import read_json, storage_error, write_atomic, write_json
 from engine.models.adapt import find_card

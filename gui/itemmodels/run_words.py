@@ -7,7 +7,8 @@ from typing import Final
 
 from PySide6.QtCore import QCoreApplication, QDateTime, QLocale
 
-from engine.contract.catalog import PRESETS, backbone_card, method_card
+from engine.contract.backbones import backbone_card
+from engine.contract.methods import PRESETS, method_card
 from engine.contract.records import Estimate, RunSummary
 
 __all__ = [

@@ -16,10 +16,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from engine.contract.catalog import BACKBONES, METHODS, BackboneCard, backbone_card, method_card
+from engine.contract.backbones import BACKBONES, BackboneCard, backbone_card
 from engine.contract.commands import AddWeights
 from engine.contract.config import ExperimentConfig, preset_config
 from engine.contract.events import COMPLETED, FAILED, JobFinished
+from engine.contract.methods import METHODS, method_card
 from engine.contract.records import ClassSummary
 from gui.panels.model_details import ModelDetails
 from gui.panels.next_run import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from PySide6.QtCore import QCoreApplication, Signal
 from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QVBoxLayout, QWidget
 
-from engine.contract.catalog import PRESETS
 from engine.contract.config import ExperimentConfig
+from engine.contract.methods import PRESETS
 from gui.itemmodels.run_words import method_name
 from gui.messages import time_text
 from gui.panels.next_run import with_preset

@@ -10,9 +10,9 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from engine.contract.catalog import METHODS
 from engine.contract.config import ExperimentConfig
 from engine.contract.errors import ConfigError
+from engine.contract.methods import METHODS
 from engine.methods.full_finetune import FullFinetune
 from engine.methods.linear_head import STRENGTHS, fit_linear_head, standardisation
 from engine.methods.registry import get_method

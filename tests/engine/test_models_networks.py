@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from engine.contract.catalog import BACKBONES
+from engine.contract.backbones import BACKBONES
 from engine.contract.errors import ConfigError, WeightsError
 from engine.hardware import Runtime, autocast
 from engine.models import weights
