@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 from engine.contract.limits import Between, OneOf, check_limits
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 PRESETS: Final = ("quick", "standard", "thorough")
 
 
@@ -94,11 +94,9 @@ class OptimizerConfig:
         weight_decay: Decoupled weight decay (AdamW); not applied to biases and norms.
         warmup: Share of all steps in which the rate rises to its peak.
         batch_size: Images per update.
-        label_smoothing: Share of each label spread over all classes; helps with noisy labels.
         gradient_clip: Largest norm of the gradient; 0 turns clipping off.
         ema_decay: Decay per step of the running average of the weights that is evaluated and
             kept; 0 turns it off.
-        class_weights: Weigh classes by the inverse of their frequency.
     """
 
     learning_rate: Annotated[float, Between(1e-6, 1.0)] = 5e-4
@@ -107,10 +105,8 @@ class OptimizerConfig:
     weight_decay: Annotated[float, Between(0.0, 1.0)] = 0.01
     warmup: Annotated[float, Between(0.0, 0.9)] = 0.05
     batch_size: Annotated[int, Between(1, 1024)] = 16
-    label_smoothing: Annotated[float, Between(0.0, 0.5)] = 0.05
     gradient_clip: Annotated[float, Between(0.0, 100.0)] = 1.0
     ema_decay: Annotated[float, Between(0.0, 0.99999)] = 0.98
-    class_weights: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +126,75 @@ class MethodConfig:
     max_epochs: Annotated[int, Between(1, 1000)] = 8
     patience: Annotated[int, Between(1, 1000)] = 2
     frozen_stages: Annotated[int, Between(0, 4)] = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossConfig:
+    """What training minimises, and what it does about classes of unequal size.
+
+    Attributes:
+        imbalance: ``none``; ``weights`` counts images of rarer classes more; ``sampling`` shows
+            them more often; ``focal`` turns to images that are still wrong; ``logit_adjustment``
+            takes the frequencies out of the logits while training.
+        focal_gamma: How far ``focal`` turns away from images that are already right.
+        label_smoothing: Share of each label spread over all classes; helps with noisy labels.
+    """
+
+    imbalance: Annotated[str, OneOf("none", "weights", "sampling", "focal", "logit_adjustment")] = (
+        "weights"
+    )
+    focal_gamma: Annotated[float, Between(0.0, 5.0)] = 2.0
+    label_smoothing: Annotated[float, Between(0.0, 0.5)] = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorConfig:
+    """How weights are held near their pre-trained values (``soft_threshold``, ``l2_sp``).
+
+    Attributes:
+        strength: The pull towards the pre-trained values; 0 chooses it on the validation images.
+    """
+
+    strength: Annotated[float, Between(0.0, 100.0)] = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdversarialConfig:
+    """Training on worst-case images (``adversarial``).
+
+    Attributes:
+        epsilon_255: Largest change of a grey value, in steps of 8-bit grey (full range 255).
+        steps: Gradient steps to the worst case; 1 is fast (FGSM), more are stronger (PGD).
+        clean_share: Share of the loss that unchanged images have.
+    """
+
+    epsilon_255: Annotated[float, Between(0.0, 32.0)] = 4.0
+    steps: Annotated[int, Between(1, 50)] = 1
+    clean_share: Annotated[float, Between(0.0, 1.0)] = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoraConfig:
+    """Low-rank changes beside frozen layers (``lora``).
+
+    Attributes:
+        rank: Rank of each change; more can learn more.
+        scale: Factor on the change; the customary ``alpha / rank``.
+    """
+
+    rank: Annotated[int, Between(1, 256)] = 8
+    scale: Annotated[float, Between(0.01, 32.0)] = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradualConfig:
+    """Opening the network from the head down (``gradual_unfreezing``).
+
+    Attributes:
+        epochs_per_stage: Passes before the next earlier stage is opened.
+    """
+
+    epochs_per_stage: Annotated[int, Between(1, 100)] = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +237,11 @@ class ExperimentConfig:
     method: MethodConfig = field(default_factory=MethodConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    anchor: AnchorConfig = field(default_factory=AnchorConfig)
+    adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    gradual: GradualConfig = field(default_factory=GradualConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
 

@@ -14,6 +14,8 @@ from engine.contract.errors import ConfigError
 
 T = TypeVar("T")
 
+_LOSS_HAS_ITS_OWN_STAGE = 2
+
 
 def to_plain(value: Any) -> Any:
     """Return a dataclass, or a container of them, as JSON-ready dicts, lists and scalars."""
@@ -152,5 +154,19 @@ def config_from_json(text: str) -> ExperimentConfig:
             "The settings were written by a newer version of RadTune.",
             remedy="Update RadTune, or choose another file.",
         )
+    if version < _LOSS_HAS_ITS_OWN_STAGE:
+        _move_loss_settings(plain)
     config: ExperimentConfig = from_plain(ExperimentConfig, plain)
     return config
+
+
+def _move_loss_settings(plain: dict[str, Any]) -> None:
+    """Turn settings of version 1 into those of version 2."""
+    optimizer = plain.get("optimizer")
+    if not isinstance(optimizer, dict):
+        return
+    loss = plain.setdefault("loss", {})
+    if "label_smoothing" in optimizer:
+        loss["label_smoothing"] = optimizer.pop("label_smoothing")
+    if "class_weights" in optimizer:
+        loss["imbalance"] = "weights" if optimizer.pop("class_weights") else "none"

@@ -52,7 +52,7 @@ from engine.project.classes import MULTI
 from engine.project.store import Project
 from engine.project.table import TrainingTable
 from engine.seeding import seed_everything
-from engine.trainer.checkpoint import has_state, save_best
+from engine.trainer.checkpoint import best_facts, has_state, save_best
 from engine.trainer.full_disk import when_there_is_room
 from engine.trainer.loop import Trainer
 from engine.trainer.steps import validate
@@ -216,7 +216,9 @@ class TrainingRun:
             seed=config.seed,
             features=self._method.features,
         )
-        return network.to(runtime.device)
+        network = network.to(runtime.device)
+        self._method.install(network, config)
+        return network
 
     def _training_data(self, network: Network, runtime: Runtime) -> TrainingData:
         pixels = open_pixels(self._project, self._config.image)
@@ -281,7 +283,11 @@ class TrainingRun:
             class_weights=None,
             positive=table.positive,
         )
-        facts = {"epoch": 0, "val_auroc": result.auroc}
+        facts = {
+            "epoch": 0,
+            "val_auroc": result.auroc,
+            "method_facts": self._method.summary(network),
+        }
         self._with_room(lambda: save_best(self._folder / "checkpoints", network, facts))
         return result.auroc
 
@@ -305,6 +311,7 @@ class TrainingRun:
                 "val_auroc": auroc,
                 "epochs": epochs,
                 "train_images_per_s": speed,
+                "method_facts": best_facts(self._folder / "checkpoints").get("method_facts", {}),
                 "seconds": round(seconds, 2),
             },
         )

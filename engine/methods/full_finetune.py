@@ -17,18 +17,16 @@ from torch import nn
 
 from engine.contract.config import ExperimentConfig
 from engine.methods.linear_probe import fit_head, install_head
-from engine.methods.method import MethodContext, ParameterGroup
+from engine.methods.method import FineTuneMethod, MethodContext, ParameterGroup
 from engine.models.features import extract
 from engine.models.layer_groups import layer_groups
 from engine.models.network import Network
 
 
-class FullFinetune:
+class FullFinetune(FineTuneMethod):
     """Everything is trained, with layer-wise learning rates."""
 
     key: ClassVar[str] = "full_finetune"
-    trains_epochs: ClassVar[bool] = True
-    features: ClassVar[str] = "last"
 
     def prepare(self, network: Network, context: MethodContext) -> None:
         """Fit the head on the frozen features, so that training starts from a good classifier.

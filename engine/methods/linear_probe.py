@@ -15,14 +15,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.contract.config import ExperimentConfig
 from engine.methods.linear_head import LinearHead, fit_linear_head
-from engine.methods.method import MethodContext, ParameterGroup
+from engine.methods.method import FineTuneMethod, MethodContext
 from engine.metrics.ranking import auroc, macro_ovr_auroc
 from engine.models.network import Network
 
 
-class LinearProbe:
+class LinearProbe(FineTuneMethod):
     """Features once, then a regularised linear head chosen on validation."""
 
     key: ClassVar[str] = "linear_probe"
@@ -33,20 +32,6 @@ class LinearProbe:
         """Fit the head and put it into the network."""
         data = context.data
         install_head(network, fit_head(network, context, data.features_of))
-
-    def parameter_groups(
-        self, network: Network, config: ExperimentConfig
-    ) -> tuple[ParameterGroup, ...]:
-        """Return nothing: no gradient is taken."""
-        return ()
-
-    def set_train_mode(self, network: Network) -> None:
-        """Keep everything as in evaluation."""
-        network.eval()
-
-    def finish_epoch(self, network: Network, context: MethodContext) -> Network:
-        """Return the network as it is."""
-        return network
 
 
 def install_head(network: Network, head: LinearHead) -> None:
@@ -71,7 +56,6 @@ def fit_head(
     n_train = len(data.train)
     both = np.concatenate([data.train, data.val])
     features = features_of(table.rows[both])
-    settings = context.config.optimizer
 
     def score(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
         if data.n_classes == 2:
@@ -83,7 +67,7 @@ def fit_head(
         (features[:n_train], table.labels[data.train]),
         (features[n_train:], table.labels[data.val]),
         widths=network.feature_blocks,
-        class_weights=data.class_weights() if settings.class_weights else None,
+        class_weights=data.class_weights() if context.config.loss.imbalance != "none" else None,
         score=score,
         on_strength=lambda done, total: context.report("Fitting the decision layer", done, total),
     )

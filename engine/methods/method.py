@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from engine.contract.config import ExperimentConfig
 from engine.contract.control import Control
 from engine.hardware import Runtime
+from engine.methods.balance import inverse_frequency
 from engine.models.network import Network
 from engine.project.segments import SegmentReader
 from engine.project.table import TrainingTable
@@ -51,11 +53,13 @@ class TrainingData:
         """Number of classes."""
         return len(self.table.class_names)
 
+    def class_counts(self) -> NDArray[np.int64]:
+        """Return how many training images each class has, shape ``(K,)``."""
+        return np.bincount(self.table.labels[self.train], minlength=self.n_classes)
+
     def class_weights(self) -> NDArray[np.float64]:
         """Return inverse-frequency weights of the training classes with mean 1, shape ``(K,)``."""
-        counts = np.bincount(self.table.labels[self.train], minlength=self.n_classes)
-        weights = 1.0 / np.maximum(counts, 1)
-        return np.asarray(weights * self.n_classes / weights.sum(), dtype=np.float64)
+        return inverse_frequency(self.class_counts())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,32 +93,60 @@ class ParameterGroup:
     weight_decay: float
 
 
-class FineTuneMethod(Protocol):
-    """One way of adapting a backbone.
+class FineTuneMethod:
+    """One way of adapting a backbone; a subclass changes what its method is about.
 
-    The run calls ``prepare`` once, then, when ``trains_epochs``, trains ``parameter_groups`` for
-    up to ``MethodConfig.max_epochs`` with the modules switched by ``set_train_mode``.
+    A run builds the network, calls ``install``, then ``prepare`` once, and, when
+    ``trains_epochs``, trains ``parameter_groups`` for up to ``MethodConfig.max_epochs``. A resumed
+    run calls ``install`` and goes on with the saved state, so nothing that ``prepare`` finds out
+    may be kept on the method itself.
     """
 
     key: ClassVar[str]
-    trains_epochs: ClassVar[bool]
-    features: ClassVar[str]
+    trains_epochs: ClassVar[bool] = True
+    features: ClassVar[str] = "last"
     """What the head sees in training: ``stages`` or ``last`` (``engine.models.network``)."""
 
+    def install(self, network: Network, config: ExperimentConfig) -> None:
+        """Change the structure of a fresh network, or remember its weights, before any training."""
+
     def prepare(self, network: Network, context: MethodContext) -> None:
-        """Change the fresh network before any epoch, for example fit its head."""
-        ...
+        """Change the fresh network before the first epoch, for example fit its head."""
 
     def parameter_groups(
         self, network: Network, config: ExperimentConfig
     ) -> tuple[ParameterGroup, ...]:
         """Return what is trained; parameters in no group are frozen."""
-        ...
+        return ()
+
+    def begin_epoch(self, network: Network, epoch: int, config: ExperimentConfig) -> None:
+        """Change what is trained in an epoch, counted from 1, as a function of its number alone."""
 
     def set_train_mode(self, network: Network) -> None:
         """Switch modules to training or evaluation mode for an epoch."""
-        ...
+        network.eval()
+
+    def loss(
+        self, network: Network, images: Tensor, labels: Tensor, criterion: nn.Module
+    ) -> Tensor:
+        """Return the loss of one batch, a scalar; autocast is on where the runtime has it.
+
+        Args:
+            network: In training mode.
+            images: Values in [0, 1], ``(N, C, H, W)``.
+            labels: Class indices, int64 ``(N,)``.
+            criterion: Takes float32 logits ``(N, K)`` and labels.
+        """
+        loss: Tensor = criterion(network(images).float(), labels)
+        return loss
+
+    def after_step(self, network: Network, optimizer: torch.optim.Optimizer) -> None:
+        """Change weights after an update; each group of the optimizer has its present ``lr``."""
 
     def finish_epoch(self, network: Network, context: MethodContext) -> Network:
         """Return what is validated and kept after an epoch, given the averaged network."""
-        ...
+        return network
+
+    def summary(self, network: Network) -> dict[str, Any]:
+        """Return plain facts about a kept network that people should see; empty without any."""
+        return {}

@@ -161,6 +161,16 @@ def load_best(checkpoints: Path) -> tuple[dict[str, Tensor], str]:
         ) from error
 
 
+def best_facts(checkpoints: Path) -> dict[str, Any]:
+    """Return what was written beside the weights of the best epoch; nothing if they aren't there.
+
+    Raises:
+        StorageError: If the file can't be read.
+    """
+    path = checkpoints / "best" / "facts.json"
+    return dict(read_json(path)) if path.is_file() else {}
+
+
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return the optimizer's state as named tensors."""
     packed: dict[str, Tensor] = {}

@@ -84,9 +84,8 @@ class Trainer:
         self._average = (
             average_weights(self.network, settings.ema_decay) if settings.ema_decay > 0 else None
         )
-        self._weights = self.data.class_weights() if settings.class_weights else None
         self._criterion = classification_loss(
-            self._weights, label_smoothing=settings.label_smoothing, device=self.runtime.device
+            self.config.loss, self.data.class_counts(), self.runtime.device
         )
         self._scaler = torch.amp.GradScaler(
             self.runtime.device, enabled=self.runtime.precision == "fp16"
@@ -169,6 +168,7 @@ class Trainer:
 
     def _train_epoch(self) -> None:
         state, started = self._state, time.perf_counter()
+        self.method.begin_epoch(self.network, state.epoch, self.config)
         self.method.set_train_mode(self.network)
         order = self._epoch_order(state.epoch)
         self._recent = [(started, state.images)]
@@ -198,22 +198,23 @@ class Trainer:
         n_steps = self._n_batches * self.config.method.max_epochs
         set_lr(self._optimizer, lr_share(state.step, n_steps, settings.warmup))
         loss = train_step(
-            self.network,
-            images,
-            labels,
-            criterion=self._criterion,
+            lambda: self.method.loss(self.network, images, labels, self._criterion),
             optimizer=self._optimizer,
             scaler=self._scaler,
             runtime=self.runtime,
             gradient_clip=settings.gradient_clip,
         )
+        self.method.after_step(self.network, self._optimizer)
         if self._average is not None:
             self._average.update_parameters(self.network)
         return loss, len(chosen)
 
     def _epoch_order(self, epoch: int) -> NDArray[np.int64]:
         generator = np.random.default_rng(step_seed(self.config.seed, "order", epoch))
-        return generator.permutation(self.data.train)
+        if self.config.loss.imbalance != "sampling":
+            return generator.permutation(self.data.train)
+        share = self.data.class_weights()[self.data.table.labels[self.data.train]]
+        return generator.choice(self.data.train, len(self.data.train), p=share / share.sum())
 
     def _finish_epoch(self) -> None:
         state, started = self._state, time.perf_counter()
@@ -254,7 +255,11 @@ class Trainer:
         )
 
     def _save_best(self, network: Network) -> None:
-        facts = {"epoch": self._stopping.best_epoch, "val_auroc": self._stopping.best_auroc}
+        facts = {
+            "epoch": self._stopping.best_epoch,
+            "val_auroc": self._stopping.best_auroc,
+            "method_facts": self.method.summary(network),
+        }
         save_best(self._checkpoints, network, facts)
 
     def _save(self) -> None:

@@ -17,11 +17,8 @@ from engine.project.segments import SegmentReader
 
 
 def train_step(
-    network: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    loss_of: Callable[[], Tensor],
     *,
-    criterion: nn.Module,
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
     runtime: Runtime,
@@ -29,14 +26,20 @@ def train_step(
 ) -> float:
     """Make one update and return the batch's loss before it.
 
+    Args:
+        loss_of: Returns the loss of the batch, a scalar; called once, under autocast.
+        optimizer: Its parameters are those of the loss.
+        scaler: Belongs to the optimizer.
+        runtime: Device and precision.
+        gradient_clip: Largest norm of the gradient; 0 for none.
+
     The scaler keeps small gradients from vanishing in fp16 (Micikevicius et al., "Mixed Precision
     Training", ICLR 2018); switched off, as in every other precision, it changes nothing.
     """
     optimizer.zero_grad(set_to_none=True)
     with autocast(runtime):
-        logits = network(images)
-    loss = criterion(logits.float(), labels)
-    scaler.scale(loss).backward()
+        loss = loss_of()
+    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch says no types here
     scaler.unscale_(optimizer)
     if gradient_clip > 0:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]

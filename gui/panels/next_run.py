@@ -23,6 +23,17 @@ __all__ = [
 FEW_IMAGES: Final = 200
 """Fewer training images than this are too few to adapt a whole network."""
 RECOMMENDED_BACKBONE: Final = "efficientnet_lite0"
+_KEPT_STAGES: Final = (
+    "augmentation",
+    "optimizer",
+    "loss",
+    "anchor",
+    "adversarial",
+    "lora",
+    "gradual",
+    "evaluation",
+    "runtime",
+)
 _HEAD_ONLY: Final = "linear_probe"
 _WHOLE: Final = "full_finetune"
 
@@ -100,7 +111,7 @@ def with_preset(config: ExperimentConfig, preset: str) -> ExperimentConfig:
         method = replace(method, key=config.method.key)
     kept = {
         part: _with_edits(getattr(new, part), getattr(old, part), getattr(config, part))
-        for part in ("augmentation", "optimizer", "evaluation", "runtime")
+        for part in _KEPT_STAGES
     }
     return replace(new, backbone=config.backbone, method=method, **kept)
 

@@ -82,3 +82,11 @@ def test_the_image_contract_key_changes_with_each_of_its_fields() -> None:
     ]
     keys = {base.key(), *(other.key() for other in others)}
     assert len(keys) == 1 + len(others)
+
+
+def test_settings_of_version_1_keep_their_loss() -> None:
+    plain = json.loads(config_to_json(ExperimentConfig())) | {"schema_version": 1}
+    del plain["loss"]
+    plain["optimizer"] |= {"class_weights": False, "label_smoothing": 0.2}
+    read = config_from_json(json.dumps(plain))
+    assert (read.loss.imbalance, read.loss.label_smoothing) == ("none", 0.2)

@@ -101,7 +101,15 @@ def test_a_run_tells_its_story_in_the_agreed_grammar(finished_run: Any) -> None:
 
 def test_the_result_has_the_promised_fields(finished_run: Any) -> None:
     _, finished, _ = finished_run
-    expected = {"run", "outcome", "val_auroc", "epochs", "train_images_per_s", "seconds"}
+    expected = {
+        "run",
+        "outcome",
+        "val_auroc",
+        "epochs",
+        "train_images_per_s",
+        "method_facts",
+        "seconds",
+    }
     assert set(finished.result) == expected
     assert finished.result["epochs"] == 2
 
