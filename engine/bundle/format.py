@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from engine.contract.config import ImageContract
+from engine.contract.records import FramePolicy
 
 BUNDLE_VERSION: Final = 1
 FACTS_NAME: Final = "bundle.json"
@@ -53,6 +54,7 @@ class BundleFacts:
         metrics: Test results with intervals if the test set was looked at, and validation AUROC.
         data: Numbers of images and patients by split and class.
         method: How the backbone was adapted: preset, method, seed, all settings.
+        frames: Which frames of files with several were learned from, and so are predicted.
         files: SHA-256 of each other file of the bundle.
         facts_digest: Hash of all the other facts, by :func:`facts_digest`; in the file alone.
     """
@@ -70,6 +72,7 @@ class BundleFacts:
     data: dict[str, Any]
     method: dict[str, Any]
     versions: dict[str, str]
+    frames: FramePolicy = field(default_factory=FramePolicy)
     files: dict[str, str] = field(default_factory=dict)
     intended_use: str = "Research and teaching. Not for clinical use."
     facts_digest: str = ""

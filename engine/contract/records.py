@@ -546,6 +546,95 @@ class EvaluationResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AttackPoint:
+    """The same images under changes of one strength, each number with its 95 % interval.
+
+    Attributes:
+        epsilon_255: Largest change of a grey value, in steps of 8-bit grey; 0 is unchanged.
+        accuracy: Share that is still called right in the worst case that was found.
+        auroc: With every image changed to its own disadvantage.
+        one_step: Share that is right after a single step along the gradient.
+        noise: Share that is right when every grey value goes up or down by this much at random.
+    """
+
+    epsilon_255: float
+    accuracy: Estimate
+    sensitivity: Estimate
+    specificity: Estimate
+    auroc: Estimate
+    one_step: float
+    noise: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorruptionPoint:
+    """The same images after one everyday degradation.
+
+    Attributes:
+        kind: ``noise``, ``blur``, ``resolution``, ``contrast``, ``exposure``, ``jpeg`` or
+            ``rotation``.
+        severity: From 1, slight, to 5, severe.
+        level: How strong that is, in words.
+    """
+
+    kind: str
+    severity: int
+    level: str
+    auroc: Estimate
+    accuracy: Estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskingCheck:
+    """One sign by which an attack that failed can be told from a network that withstood it.
+
+    Attributes:
+        key: ``gradient``, ``one_step``, ``noise``, ``large_change`` or ``without_gradient``.
+        sentence: What was compared, with its figures.
+    """
+
+    key: str
+    is_passed: bool
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RobustnessResult:
+    """How a finished run bears changed images: worst cases, and what happens by accident.
+
+    Attributes:
+        split: ``val`` or ``test``: where the images are from.
+        threshold: As in :class:`EvaluationResult`; locked on validation.
+        n_steps: Gradient steps from each start of the attack.
+        attacks: By strength, from 0.
+        corruptions: By kind, then severity. Empty if they weren't asked for.
+        checks: Signs of masked gradients that were looked for.
+        is_masking_suspected: Whether a sign was found: the true worst case may be worse.
+        skill_kept: Mean over all corruptions of ``AUROC - 1/2``, relative to unchanged images; NaN
+            without corruptions, or if there was no skill.
+        looks: How often the test set has now been looked at with this run; 0 for validation.
+        sentences: The results in plain words.
+    """
+
+    run: str
+    split: str
+    n_images: int
+    n_patients: int
+    classes: tuple[str, ...]
+    positive: str | None
+    threshold: float | None
+    n_steps: int
+    attacks: tuple[AttackPoint, ...]
+    corruptions: tuple[CorruptionPoint, ...] = ()
+    checks: tuple[MaskingCheck, ...] = ()
+    is_masking_suspected: bool = False
+    skill_kept: float
+    seconds: float
+    looks: int = 0
+    sentences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PredictionRow:
     """One image the bundle was applied to.
 
@@ -553,12 +642,14 @@ class PredictionRow:
         path: As given by the user; belongs in the user's own table only.
         patient: Pseudonym, numbered afresh for each table.
         label: Predicted class name.
+        frame: Frame, page, slice or item of a file that gave several images, from 0; else None.
     """
 
     path: str
     patient: str
     label: str
     probabilities: tuple[float, ...]
+    frame: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,8 +19,8 @@ from engine.contract.control import Control
 from engine.contract.errors import DatasetError, UnreadableImageError
 from engine.data.decode_messages import PIXELS, DecodedFrame, DecodeSettings, Job
 from engine.data.decode_pool import DecodePool, Limits, SourceGoneError
-from engine.data.decoded import DecodedImage
-from engine.data.images import read_image
+from engine.data.decoded import DecodedImage, ImageFile
+from engine.data.images import open_image, read_bytes
 from engine.data.rendering import to_pixels
 from engine.files import require_space
 from engine.project.segments import SegmentReader, SegmentWriter
@@ -62,7 +62,18 @@ def load_pixels(
     Raises:
         UnreadableImageError: If the file can't be read, saying why.
     """
-    image = read_image(path, frame=frame, axis=axis, at_least_px=contract.size_px)
+    return pixels_of(open_image(read_bytes(path), suffix=path.suffix, axis=axis), contract, frame)
+
+
+def pixels_of(
+    file: ImageFile, contract: ImageContract, frame: int | None = None
+) -> tuple[NDArray[Any], DecodedImage]:
+    """Return the pixels of one frame of an opened file, and the image they come from.
+
+    Raises:
+        UnreadableImageError: If the frame can't be read, saying why.
+    """
+    image = file.read(frame, contract.size_px)
     try:
         return to_pixels(image, contract), image
     except MemoryError as error:

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +19,11 @@ from engine.contract.control import Control
 from engine.contract.errors import DatasetError, EngineError, StorageError
 from engine.contract.events import Event, JobProgressed
 from engine.contract.records import PredictionResult, PredictionRow, SkippedFile
+from engine.data.decoded import ImageFile
+from engine.data.frames import choose_frames
+from engine.data.images import open_image, read_bytes
 from engine.data.listing import list_files
-from engine.data.pixels import load_pixels
+from engine.data.pixels import pixels_of
 from engine.data.sheet import count_of
 from engine.data.transforms import test_time_views
 from engine.evaluate.report import decide
@@ -30,19 +33,30 @@ from engine.project.folder import readable
 from engine.trainer.steps import predict_batch
 
 _COLUMNS: Final = ("path", "patient", "class")
-_TABLE_START: Final = ",".join((*_COLUMNS, "p_")).encode("ascii")
+_COLUMNS_WITH_FRAMES: Final = ("path", "frame", "patient", "class")
+_TABLE_STARTS: Final = tuple(
+    ",".join((*columns, "p_")).encode("ascii") for columns in (_COLUMNS, _COLUMNS_WITH_FRAMES)
+)
 _BATCH: Final = 32
 _READERS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A file that was read, or why it wasn't."""
+    """An image that was read, or why it wasn't.
+
+    Attributes:
+        frame: Frame, page or slice of a file of which several are taken, from 0; else None.
+    """
 
     path: Path
+    frame: int | None = None
     pixels: NDArray[np.generic] | None = None
     patient: str | None = None
     problem: str = ""
+
+
+_Part = tuple[Path, ImageFile, int]
 
 
 class Predictor:
@@ -71,24 +85,53 @@ class Predictor:
 
     def predict_files(
         self, paths: Sequence[Path]
-    ) -> Iterator[tuple[list[_Read], NDArray[np.float64]]]:
-        """Yield batches of files with the probabilities of those that could be read."""
+    ) -> Iterator[tuple[int, list[_Read], NDArray[np.float64]]]:
+        """Yield batches: files done so far, what was read, and the sound ones' probabilities."""
         with ThreadPoolExecutor(_READERS) as pool:
             for start in range(0, len(paths), _BATCH):
-                read = list(pool.map(self._read, paths[start : start + _BATCH]))
-                sound = [item.pixels for item in read if item.pixels is not None]
-                n_classes = len(self.bundle.facts.classes)
-                probabilities = (
-                    self.predict_pixels(np.stack(sound)) if sound else np.empty((0, n_classes))
-                )
-                yield read, probabilities
+                opened = list(pool.map(self._open, paths[start : start + _BATCH]))
+                done = start + len(opened)
+                further = [part for _, parts in opened for part in parts]
+                first = [read for read, _ in opened]
+                yield done if not further else start, first, self._probabilities(first)
+                for begin in range(0, len(further), _BATCH):
+                    read = list(pool.map(self._read, further[begin : begin + _BATCH]))
+                    is_last = begin + _BATCH >= len(further)
+                    yield done if is_last else start, read, self._probabilities(read)
 
-    def _read(self, path: Path) -> _Read:
+    def _probabilities(self, read: list[_Read]) -> NDArray[np.float64]:
+        sound = [item.pixels for item in read if item.pixels is not None]
+        if not sound:
+            return np.empty((0, len(self.bundle.facts.classes)))
+        return self.predict_pixels(np.stack(sound))
+
+    def _open(self, path: Path) -> tuple[_Read, list[_Part]]:
+        """Read the first wanted image of a file, and say which others are wanted.
+
+        Wanted is what was wanted in the project of the training; of a table of images (MedMNIST's
+        ``.npz``), which holds cases and not frames of one, all.
+        """
+        policy = self.bundle.facts.frames
         try:
-            pixels, image = load_pixels(path, self.bundle.facts.image)
-            return _Read(path, pixels, image.patient_id)
+            file = open_image(read_bytes(path), suffix=path.suffix, axis=policy.axis)
+            if file.format == "NPZ":
+                policy = replace(policy, frames="all")
+            frames = choose_frames(file.n_frames, policy, default=file.default_frame)
         except EngineError as error:
-            return _Read(path, problem=error.message)
+            return _Read(path, problem=error.message), []
+        if len(frames) == 1:
+            read = self._read((path, file, frames[0]))
+            return replace(read, frame=None), []
+        first, *others = [(path, file, frame) for frame in frames]
+        return self._read(first), others
+
+    def _read(self, part: _Part) -> _Read:
+        path, file, frame = part
+        try:
+            pixels, image = pixels_of(file, self.bundle.facts.image, frame)
+            return _Read(path, frame, pixels, image.patient_id)
+        except EngineError as error:
+            return _Read(path, frame, problem=error.message)
 
 
 class _Pseudonyms:
@@ -113,8 +156,8 @@ def predict(
 ) -> PredictionResult:
     """Apply a bundle to a file or folder and write one CSV row per image.
 
-    Columns: ``path`` (relative to the source folder), ``patient`` (numbered afresh), ``class``,
-    and ``p_<class>`` for each class.
+    Columns: ``path`` (relative to the source folder), ``frame`` (from 0, where a file gave several
+    images), ``patient`` (numbered afresh), ``class``, and ``p_<class>`` for each class.
 
     Raises:
         BundleError: If the bundle can't be used.
@@ -132,8 +175,7 @@ def predict(
         )
     facts, pseudonyms = predictor.bundle.facts, _Pseudonyms()
     rows: list[PredictionRow] = []
-    done = 0
-    for read, probabilities in predictor.predict_files(paths):
+    for done, read, probabilities in predictor.predict_files(paths):
         control.safe_point()
         skipped += [
             SkippedFile(path=_relative(item.path, root), reason=item.problem)
@@ -145,13 +187,13 @@ def predict(
         rows += [
             PredictionRow(
                 path=_relative(item.path, root),
+                frame=item.frame,
                 patient=pseudonyms.of(item.patient),
                 label=facts.classes[label],
                 probabilities=tuple(float(p) for p in values),
             )
             for item, label, values in zip(sound, labels, probabilities, strict=True)
         ]
-        done += len(read)
         emit(JobProgressed(kind="predict", stage="Applying to images", done=done, total=len(paths)))
     if not rows:
         raise DatasetError(
@@ -184,10 +226,10 @@ def _check_target(out: Path) -> None:
         return
     try:
         with out.open("rb") as stream:
-            head = stream.read(len(_TABLE_START))
+            head = stream.read(max(map(len, _TABLE_STARTS)))
     except OSError as error:
         raise storage_error(error, "the table of predictions") from error
-    if head and head != _TABLE_START:
+    if head and not head.startswith(_TABLE_STARTS):
         raise StorageError(
             "There is another file where the table of predictions should be.",
             remedy="Choose another name; RadTune replaces only its own tables.",
@@ -213,8 +255,11 @@ def _relative(path: Path, root: Path) -> str:
 def _table(classes: tuple[str, ...], rows: Sequence[PredictionRow]) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*_COLUMNS, *(f"p_{name}" for name in classes)])
+    has_frames = any(row.frame is not None for row in rows)
+    columns = _COLUMNS_WITH_FRAMES if has_frames else _COLUMNS
+    writer.writerow([*columns, *(f"p_{name}" for name in classes)])
     for row in rows:
+        frame = ["" if row.frame is None else row.frame] if has_frames else []
         shares = [f"{p:.6f}" for p in row.probabilities]
-        writer.writerow([row.path, row.patient, row.label, *shares])
+        writer.writerow([row.path, *frame, row.patient, row.label, *shares])
     return text.getvalue()

@@ -29,7 +29,7 @@ from engine.contract.config_io import finite, to_plain
 from engine.contract.control import Control
 from engine.contract.errors import BundleError, EngineError
 from engine.contract.events import Event, JobProgressed
-from engine.contract.records import SPLITS, EvaluationResult
+from engine.contract.records import SPLITS, EvaluationResult, FramePolicy
 from engine.data.pixels import load_pixels
 from engine.evaluate.report import Scored, choose_threshold
 from engine.evaluate.score import FinishedRun, load_run
@@ -188,7 +188,14 @@ def _facts(project: Project, loaded: FinishedRun, table: TrainingTable) -> Bundl
         data=_data_summary(loaded, table),
         method={"preset": config.preset, "epochs": summary.epochs, "settings": to_plain(config)},
         versions=loaded.recipe["versions"],
+        frames=_frames(project),
     )
+
+
+def _frames(project: Project) -> FramePolicy:
+    """Return the frame policy that most images were imported with."""
+    sources = project.sources()
+    return max(sources, key=lambda source: source.n_images).frames if sources else FramePolicy()
 
 
 def _threshold(loaded: FinishedRun, table: TrainingTable) -> float | None:

@@ -75,16 +75,22 @@ class PredictionTableModel(QAbstractTableModel):
         row, column = self._rows[index.row()], index.column()
         if column >= _N_TEXTS:
             return self._probability(row.probabilities[column - _N_TEXTS], column, role)
-        text = (row.path, row.patient, row.label)[column]
+        text = (self._place(row), row.patient, row.label)[column]
         if role == Qt.ItemDataRole.DisplayRole:
             return text
         if role == SORT_ROLE:
-            return text.casefold()
+            # Frames by number, not by the words that a locale writes it in.
+            return f"{row.path.casefold()}\0{row.frame or 0:09}" if column == 0 else text.casefold()
         if role == Qt.ItemDataRole.ToolTipRole and column == 0:
             return text
         if role == Qt.ItemDataRole.DecorationRole and column == _N_TEXTS - 1:
             return self._swatch(row.label)
         return None
+
+    def _place(self, row: PredictionRow) -> str:
+        if row.frame is None:
+            return row.path
+        return self.tr("{0} · frame {1}").format(row.path, QLocale().toString(row.frame + 1))
 
     def _probability(self, value: float, column: int, role: int) -> Any:
         if role == Qt.ItemDataRole.DisplayRole:
