@@ -53,6 +53,7 @@ def plan_from_arrays(draft: Draft, rule: LabelRule) -> ImportPlan:
                 label=None if is_multi else item.label,
                 findings=findings.get(item.label or "", {}) if item.label is not None else {},
                 split=item.split,
+                is_case=True,
             )
             for name, item in found
         ),

@@ -74,7 +74,8 @@ class Decider:
         origin = "patient"
         if patient is None:
             source = self._staging.source_id
-            patient, origin = self._project.own_patient_hash(source, key.path, study)
+            case = f"{key.path}#{key.frame}" if item.is_case else key.path
+            patient, origin = self._project.own_patient_hash(source, case, study)
         return Entry(
             staged=key,
             place=place,

@@ -15,12 +15,13 @@ from engine.data.sheet import Item, count_of
 class PatientFinder:
     """Finds patients by a rule and remembers which sources gave their ids."""
 
-    def __init__(self, rule: PatientRule, *, has_column: bool) -> None:
+    def __init__(self, rule: PatientRule, *, has_column: bool, of_cases: bool = False) -> None:
         """Prepare.
 
         Args:
             rule: The user's rule.
             has_column: Whether the label sheet has patient ids.
+            of_cases: Whether the source is a table of images, each a case of its own.
 
         Raises:
             ConfigError: If the pattern is no regular expression.
@@ -33,6 +34,7 @@ class PatientFinder:
             )
         self._rule = rule
         self._pattern = compile_pattern(rule.pattern) if rule.source == "pattern" else None
+        self._of_cases = of_cases
         self._counts: Counter[str] = Counter()
         self._ids: set[str] = set()
 
@@ -78,6 +80,11 @@ class PatientFinder:
         n_images, n_file = self._counts.total(), self._counts["file"]
         if not n_images:
             return []
+        if n_file == n_images and self._of_cases:
+            return [
+                "The file holds no patient ids: each of its images is its own patient. If patients "
+                "have several images in it, results may look too good."
+            ]
         if n_file == n_images:
             return [
                 "No patient ids were found: each file is its own patient (images of one DICOM "

@@ -22,6 +22,7 @@ from engine.contract.config import ImageContract
 from engine.contract.control import Control, JobCanceled
 from engine.contract.errors import DatasetError, StorageError
 from engine.contract.records import FramePolicy, ScanResult, SkippedFile
+from engine.data.array_files import ARRAYS
 from engine.data.decode_messages import DecodeSettings
 from engine.data.decode_pool import DecodePool, Limits, SourceGoneError
 from engine.data.import_division import Divider, Division
@@ -94,7 +95,9 @@ def scan(command: Scan, emit: Emit, control: Control) -> ScanOutcome:
             DecodePool(on_wait=waiting.tell, safe_point=control.safe_point, limits=LIMITS)
         )
         plan = _look(command, emit, control)
-        patients = PatientFinder(command.patient_rule, has_column=plan.has_patients)
+        patients = PatientFinder(
+            command.patient_rule, has_column=plan.has_patients, of_cases=plan.kind == ARRAYS
+        )
         existing = [] if project is None else _existing_names(project)
         _require_classes(plan, plan.class_names(), existing)
         if project is None or not (command.positive and project.class_named(command.positive)):

@@ -45,6 +45,8 @@ class Item:
         view: Such as ``PA``.
         acquired: Day of the study; memory only.
         numbers: Numeric columns without a role, by name.
+        is_case: Whether a frame is a case of its own, as those of a table of images are; other
+            frames of a file are of one patient.
     """
 
     path: str
@@ -61,6 +63,7 @@ class Item:
     view: str | None = None
     acquired: datetime.date | None = field(default=None, repr=False)
     numbers: dict[str, float] = field(default_factory=dict)
+    is_case: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,7 @@ from engine.project.store import Project
 from engine.project.thumbnails import Thumbnails
 from tests.conftest import ROOT
 from tests.helpers.fragile_decoder import fragile_command
+from tests.helpers.tiny_study import run_job
 
 SECRET = "Zebra77Quagga"
 
@@ -496,3 +497,16 @@ def test_several_findings_an_image_are_entered_with_the_images(tmp_path, target)
             for record in project.records()
         ]
     assert tuple(found) == cells
+
+
+def test_each_image_of_a_table_is_its_own_case_and_the_given_split_is_used(tmp_path, target):
+    random = np.random.default_rng(0)
+    arrays = {}
+    for part, n in (("train", 30), ("val", 10), ("test", 10)):
+        arrays[f"{part}_images"] = random.integers(0, 255, (n, 28, 28), dtype=np.uint8)
+        arrays[f"{part}_labels"] = (np.arange(n) % 2)[:, None]
+    np.savez(tmp_path / "made.npz", **arrays)
+    result = run_job(Scan(source=str(tmp_path / "made.npz"), project=str(target)))
+    assert result["n_patients"] == 50
+    assert result["split"]["origin"] == "adopted"
+    assert result["split"]["n_patients"] == {"train": 30, "val": 10, "test": 10}
