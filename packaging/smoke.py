@@ -120,7 +120,9 @@ def try_engine(built: Built) -> None:
     """Do the main job with the built engine: images, run, bundle, predictions."""
     env = built.environment()
     machine = ask([*built.engine, "doctor"], env)
-    expect(machine["weights"]["efficientnet_lite0"] == "embedded", "the weights are there")
+    for size in range(3):
+        state = machine["weights"][f"efficientnet_lite{size}"]
+        expect(state == "embedded", f"the weights of EfficientNet-Lite{size} are there")
     say(f"doctor: {machine['device']}, {machine['precision']}, {machine['versions']}")
     study, out, sheet = (built.work / name for name in ("study", "job", "predictions.csv"))
     made = ask([*built.engine, "sample", str(study), "--images", str(N_IMAGES)], env)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from engine.contract.backbones import BACKBONES, BackboneCard, backbone_card
+from engine.contract.backbones import BACKBONES, TIMM, BackboneCard, backbone_card
 from engine.contract.errors import ConfigError
-from engine.models.timm_nets import build_timm, rename_lite0
+from engine.models.body import Body, make_body
+from engine.models.layouts import LAYOUTS
+from engine.models.timm_nets import LITE0_BLOCKS, LITE1_BLOCKS, build_timm, rename_lite
 from engine.models.torchvision_nets import build_torchvision, rename_densenet
 
-_POOLS = ("avgpool", "global_pool")
-_RENAMES: dict[str, Callable[[str], str]] = {
-    "efficientnet_lite0": rename_lite0,
+_RENAMES: Final[dict[str, Callable[[str], str]]] = {
+    "efficientnet_lite0": partial(rename_lite, n_blocks=LITE0_BLOCKS),
+    "efficientnet_lite1": partial(rename_lite, n_blocks=LITE1_BLOCKS),
+    "efficientnet_lite2": partial(rename_lite, n_blocks=LITE1_BLOCKS),
     "densenet121": rename_densenet,
 }
 
@@ -35,27 +39,53 @@ def find_card(key: str) -> BackboneCard:
     return card
 
 
-def library_network(card: BackboneCard) -> nn.Module:
-    """Return the library's own network, random weights, with its 1,000-class head."""
-    return build_timm(card.builder) if card.family == "timm" else build_torchvision(card.builder)
+def library_network(card: BackboneCard, *, drop_path: float = 0.0) -> nn.Module:
+    """Return the library's own network, random weights, with its original head.
+
+    Args:
+        card: Which one.
+        drop_path: Largest probability of skipping a block in training, reached at the last one;
+            only for those that have stochastic depth.
+    """
+    build = build_timm if card.library == TIMM else build_torchvision
+    return build(card.builder, drop_path if card.has_drop_path else 0.0)
 
 
-def head_name(card: BackboneCard) -> str:
-    """Return the name of the library network's head, a direct child of it."""
-    return "fc" if card.builder.startswith("resnet") else "classifier"
+@cache
+def outline_network(card: BackboneCard) -> nn.Module:
+    """Return the library's own network without memory for its tensors; not to be changed."""
+    try:
+        with torch.device("meta"):
+            return library_network(card)
+    except NotImplementedError:  # RegNet works out its widths with tensors
+        return library_network(card).to("meta")
 
 
-def body_of(card: BackboneCard, network: nn.Module) -> nn.Sequential:
+def head_names(card: BackboneCard) -> tuple[str, ...]:
+    """Return the names of the direct children that make the library network's head."""
+    return LAYOUTS[card.key].heads
+
+
+def body_of(card: BackboneCard, network: nn.Module) -> Body:
     """Return what comes before pooling and head, under the library's tensor names.
 
-    Called on ``(N, 3, H, W)`` normalised values it gives the last feature maps, ``(N, F, h, w)``.
-    MobileNetV3's classifier has a hidden layer that belongs to its head: its body ends before it.
+    Where the head has a hidden layer (MobileNets), the body ends before it.
     """
-    dropped = (*_POOLS, head_name(card))
-    layers = OrderedDict((n, m) for n, m in network.named_children() if n not in dropped)
-    if card.builder.startswith("densenet"):  # applied in forward(), not a layer of its own
-        layers["relu"] = nn.ReLU(inplace=True)
-    return nn.Sequential(layers)
+    return make_body(network, LAYOUTS[card.key])
+
+
+@cache
+def tap_widths(key: str) -> tuple[int, ...]:
+    """Return the channels at each place where a backbone's features are taken."""
+    card = find_card(key)
+    body = body_of(card, outline_network(card)).eval()
+    widths: dict[str, int] = {}
+    with torch.device("meta"), torch.no_grad():
+        x = torch.empty(1, 3, card.input_px, card.input_px)
+        for name in (name for names in body.layout.stages for name in names):
+            x = body.step(name, x)
+            widths[name] = body.as_maps(x).shape[1]
+    return tuple(widths[name] for name in body.layout.taps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +94,17 @@ class TensorPlan:
 
     Attributes:
         first_layer: Weight of the first convolution.
-        optional: Counters of batch norms, which older files lack.
+        optional: Whole numbers, such as counters of batch norms, which older files lack.
+        positions: Name of the position embedding, if there is one.
+        n_body_parameters: Numbers in the body's tensors.
     """
 
     body: dict[str, tuple[int, ...]]
     head: dict[str, tuple[int, ...]]
     optional: frozenset[str]
     first_layer: str
+    positions: str | None
+    n_body_parameters: int
 
 
 @cache
@@ -81,17 +115,19 @@ def tensor_plan(key: str) -> TensorPlan:
         ConfigError: If there is no such backbone.
     """
     card = find_card(key)
-    with torch.device("meta"):  # shapes without memory or initialisation
-        network = library_network(card)
-    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    prefix = head_name(card) + "."
-    counters = frozenset(name for name in shapes if name.endswith("num_batches_tracked"))
-    body = {n: s for n, s in shapes.items() if not n.startswith(prefix) and n not in counters}
+    state = outline_network(card).state_dict()
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    prefixes = tuple(f"{name}." for name in head_names(card))
+    whole = frozenset(name for name, tensor in state.items() if not tensor.is_floating_point())
+    head = {n: s for n, s in shapes.items() if n.startswith(prefixes) and n not in whole}
+    body = {n: s for n, s in shapes.items() if not n.startswith(prefixes) and n not in whole}
     return TensorPlan(
         body=body,
-        head={name: shape for name, shape in shapes.items() if name.startswith(prefix)},
-        optional=counters,
-        first_layer=next(name for name, shape in body.items() if len(shape) == 4),
+        head=head,
+        optional=whole,
+        first_layer=LAYOUTS[key].first,
+        positions="pos_embed" if "pos_embed" in body else None,
+        n_body_parameters=sum(math.prod(shape) for shape in body.values()),
     )
 
 

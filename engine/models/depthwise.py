@@ -31,20 +31,20 @@ def _is_depthwise(module: nn.Module) -> bool:
         isinstance(module, nn.Conv2d)
         and module.groups == module.in_channels == module.out_channels > 1
         and module.dilation == (1, 1)
-        and module.bias is None
         and module.padding_mode == "zeros"
         and (module.kernel_size[0] > _FAST_KERNEL or module.stride[0] > 1)
     )
 
 
 class DepthwiseConv2d(nn.Module):
-    """A depthwise convolution without bias; the weight is that of the layer it replaces."""
+    """A depthwise convolution; weight and bias are those of the layer it replaces."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
         if not isinstance(layer, nn.Conv2d) or not isinstance(layer.padding, tuple):
             raise ValueError("only convolutions with a fixed padding can be replaced")
         self.weight = layer.weight
+        self.bias = layer.bias
         self.stride = layer.stride
         self.padding = layer.padding
         # timm's layer for TensorFlow's padding, which depends on the size of the input.
@@ -56,8 +56,10 @@ class DepthwiseConv2d(nn.Module):
             x = self._padded(x)
         if x.is_cpu and torch.is_grad_enabled() and _autocasts_to_bf16():
             y: Tensor = _Depthwise.apply(x, self.weight, self.stride, self.padding)
-            return y
-        return F.conv2d(x, self.weight, None, self.stride, self.padding, 1, self.weight.shape[0])
+            return y if self.bias is None else y + self.bias.to(y.dtype).view(1, -1, 1, 1)
+        return F.conv2d(
+            x, self.weight, self.bias, self.stride, self.padding, 1, self.weight.shape[0]
+        )
 
     def _padded(self, x: Tensor) -> Tensor:
         height, width = (

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from engine.contract.backbones import BackboneCard
-from engine.models.layer_groups import STAGES, TAPS
+from engine.models.adapt import tap_widths
+from engine.models.body import Body, TokenBody
 
 FEATURE_KINDS: Final = ("stages", "last")
 _STD_EPSILON: Final = 1e-6  # keeps the gradient finite where a map is constant
@@ -30,11 +31,15 @@ class Network(nn.Module):
     - ``stages``: mean and standard deviation over the image of each scale's maps. Findings in
       radiographs are often texture, which early layers keep and the last one, made for objects in
       photographs, has given up.
-    - ``last``: mean of the last maps alone, as in the original networks. MobileNetV3's are those
-      before the hidden layer of its original classifier (576).
+    - ``last``: mean of the last maps alone, as in the original networks. MobileNets' are those
+      before the hidden layer of their original classifier.
+
+    A vision transformer's maps are the tokens of its patches, where they lie in the image. Its
+    class token, which its original head saw, is part of the first kind of features and all of the
+    second.
 
     Attributes:
-        card: Facts about the backbone.
+        card: Facts about the backbone; mean and standard deviation are those of its weights.
         body: The library's layers before pooling, under the library's names.
         head: The decision layer over the standardised features.
         weights_digest: Names the weights that the body started from, in caches and bundles.
@@ -51,7 +56,7 @@ class Network(nn.Module):
     def __init__(
         self,
         card: BackboneCard,
-        body: nn.Sequential,
+        body: Body,
         n_classes: int,
         *,
         features: str = "stages",
@@ -65,11 +70,8 @@ class Network(nn.Module):
         self.weights_digest = weights_digest
         self.channels_last = True
         self.feature_kind = features
-        taps = TAPS[card.key] if features == "stages" else TAPS[card.key][-1:]
-        per_tap = 2 if features == "stages" else 1
-        self.feature_blocks = tuple(width for _, width in taps for _ in range(per_tap))
-        self._tap_names = frozenset(name for name, _ in taps)
-        self._stage_names = STAGES[card.key]
+        self._taps = body.layout.taps if features == "stages" else body.layout.taps[-1:]
+        self.feature_blocks = _feature_blocks(card.key, body, features)
         for name, values in (("mean", card.mean), ("std", card.std)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
         n_features = sum(self.feature_blocks)
@@ -96,22 +98,23 @@ class Network(nn.Module):
     def stages(self) -> tuple[tuple[nn.Module, ...], ...]:
         """Modules of the body in running order, by stage."""
         return tuple(
-            tuple(self.body.get_submodule(name) for name in names) for names in self._stage_names
+            tuple(self.body.get_submodule(name) for name in names)
+            for names in self.body.layout.stages
         )
 
     def feature_maps(self, images: Tensor) -> Tensor:
         """Return the body's last feature maps, ``(N, C, h, w)``.
 
         Raises:
-            ValueError: If the images have neither 1 nor 3 channels.
+            ValueError: If the images have neither 1 nor 3 channels, or an impossible size.
         """
-        return self._run(images)[1]
+        return self.body.as_maps(self._run(images)[1])
 
     def features(self, images: Tensor) -> Tensor:
         """Return the pooled features, ``(N, F)`` float32, before standardisation.
 
         Raises:
-            ValueError: If the images have neither 1 nor 3 channels.
+            ValueError: If the images have neither 1 nor 3 channels, or an impossible size.
         """
         return torch.cat(self._run(images)[0], dim=1)
 
@@ -132,20 +135,23 @@ class Network(nn.Module):
     def _run(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         pooled: list[Tensor] = []
         x = self._normalised(images)
-        for name in (name for names in self._stage_names for name in names):
-            x = self.body.get_submodule(name)(x)
-            if name in self._tap_names:
-                pooled += self._pool(x)
+        for name in (name for names in self.body.layout.stages for name in names):
+            x = self.body.step(name, x)
+            if name in self._taps:
+                pooled += self._pool(x, is_last=name == self._taps[-1])
         return pooled, x
 
-    def _pool(self, maps: Tensor) -> list[Tensor]:
+    def _pool(self, x: Tensor, *, is_last: bool) -> list[Tensor]:
+        token = self.body.class_token(x) if is_last else None
+        summary = [] if token is None else [token.float()]
+        maps = self.body.as_maps(x)
         if self.feature_kind == "last":
-            return [maps.mean(dim=(2, 3), dtype=torch.float32)]
+            return summary or [maps.mean(dim=(2, 3), dtype=torch.float32)]
         # In two steps: torch.var_mean is ten times as slow on maps that lie pixel by pixel.
         maps = maps.float()
         mean = maps.mean(dim=(2, 3), keepdim=True)
         variance = (maps - mean).square().mean(dim=(2, 3))
-        return [mean.flatten(1), (variance + _STD_EPSILON).sqrt()]
+        return [*summary, mean.flatten(1), (variance + _STD_EPSILON).sqrt()]
 
     def set_standardisation(self, mean: Tensor, scale: Tensor) -> None:
         """Fix what the head sees: ``(features - mean) * scale``, each of shape ``(F,)``.
@@ -183,3 +189,13 @@ class Network(nn.Module):
             raise ValueError(f"images must be (N, 1 or 3, H, W), not {tuple(images.shape)}")
         x = (images - self.mean) / self.std  # one channel becomes three here
         return x.contiguous(memory_format=torch.channels_last) if self.channels_last else x
+
+
+def _feature_blocks(key: str, body: Body, features: str) -> tuple[int, ...]:
+    widths = tap_widths(key)
+    if features == "last":
+        return widths[-1:]
+    blocks = [width for width in widths for _ in range(2)]
+    if isinstance(body, TokenBody):
+        blocks.append(widths[-1])
+    return tuple(blocks)

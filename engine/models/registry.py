@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
-from engine.contract.errors import WeightsError
+from engine.contract.backbones import nearest_sizes
+from engine.contract.errors import ConfigError, WeightsError
 from engine.models.adapt import body_of, find_card, library_network, tensor_plan
 from engine.models.depthwise import quicken_depthwise
 from engine.models.network import Network
-from engine.models.weights import load_state, weights_digest
+from engine.models.weights import FILE, PRETRAINED, SCRATCH, load_state, present_weights
 from engine.seeding import step_seed
 
 
@@ -20,6 +23,9 @@ def build_network(
     weights: str = "pretrained",
     seed: int = 0,
     features: str = "stages",
+    drop_path: float = 0.0,
+    mean: tuple[float, float, float] | None = None,
+    std: tuple[float, float, float] | None = None,
 ) -> Network:
     """Return a backbone with a new head of random weights, in evaluation mode on the CPU.
 
@@ -28,30 +34,56 @@ def build_network(
     Args:
         key: Backbone key of the catalog.
         n_classes: Number of logits, at least 1.
-        weights: ``pretrained`` or ``scratch`` (all layers random).
+        weights: ``pretrained``, ``file:ID`` for weights that were added, or ``scratch`` (all
+            layers random).
         seed: Seed of the random weights.
         features: What the head sees: ``stages`` or ``last`` (see :class:`Network`).
+        drop_path: Stochastic depth in training where the backbone has it; over 0, a training step
+            is no longer a function of its batch alone.
+        mean: Mean that the network subtracts from values in [0, 1]; None takes what its weights
+            expect. A network that gets trained weights afterwards needs theirs.
+        std: Standard deviation, likewise.
 
     Raises:
         ConfigError: If there is no such backbone.
         WeightsError: If pre-trained weights are wanted and there are none, or they are damaged.
         ValueError: If ``n_classes``, ``weights`` or ``features`` makes no sense.
     """
-    if n_classes < 1 or weights not in ("pretrained", "scratch"):
+    if n_classes < 1 or not (weights in (PRETRAINED, SCRATCH) or weights.startswith(FILE)):
         raise ValueError(f"no network with {n_classes} classes and {weights} weights")
     card = find_card(key)
-    digest = weights_digest(key) if weights == "pretrained" else f"scratch-{seed}"
+    info = None if weights == SCRATCH else present_weights(key, weights)
+    if info is not None:
+        card = replace(card, mean=info.mean, std=info.std)
+    card = replace(card, mean=mean or card.mean, std=std or card.std)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(step_seed(seed, "network", key))
-        body = body_of(card, library_network(card))
+        body = body_of(card, library_network(card, drop_path=drop_path))
         quicken_depthwise(body)
+        digest = f"scratch-{seed}" if info is None else info.digest
         network = Network(card, body, n_classes, features=features, weights_digest=digest)
-    if weights == "pretrained":
-        state = load_state(key)
+    if info is not None:
         plan = tensor_plan(key)
         kept = plan.body.keys() | plan.optional
+        state = load_state(key, weights)
         body.load_state_dict({n: t for n, t in state.items() if n in kept}, strict=False)
     return network.to(memory_format=torch.channels_last).eval()
+
+
+def check_size(key: str, size_px: int) -> None:
+    """Check that a backbone takes square images of a side.
+
+    Raises:
+        ConfigError: If not, with the nearest sides that it takes.
+    """
+    card = find_card(key)
+    sizes = nearest_sizes(card, size_px)
+    if sizes != (size_px,):
+        raise ConfigError(
+            f"{card.title} can't take images of {size_px} px: it cuts them into patches of "
+            f"{card.size_step_px} px.",
+            remedy=f"Choose {' or '.join(str(size) for size in sizes)} px, or another backbone.",
+        )
 
 
 class _Normalised(nn.Module):
@@ -83,11 +115,13 @@ def build_original(key: str) -> nn.Module:
     """
     card = find_card(key)
     state = load_state(key)
-    if not tensor_plan(key).head.keys() <= state.keys():
+    head = tensor_plan(key).head
+    if not head or not head.keys() <= state.keys():
         raise WeightsError(
-            f"The weights added for {card.title} hold no decision layer for 1,000 classes.",
+            f"The weights of {card.title} hold no decision layer for 1,000 classes.",
             remedy="Add the file of the original network.",
         )
     network = library_network(card)
     network.load_state_dict(state, strict=False)
-    return _Normalised(network, torch.tensor(card.mean), torch.tensor(card.std)).eval()
+    info = present_weights(key, PRETRAINED)
+    return _Normalised(network, torch.tensor(info.mean), torch.tensor(info.std)).eval()

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from torch import nn
 
+_DEFAULT_DROP_PATH: Final = 0.2  # torchvision's, in every network that has stochastic depth
 
-def build_torchvision(builder: str) -> nn.Module:
+
+def build_torchvision(builder: str, drop_path: float = 0.0) -> nn.Module:
     """Return torchvision's network of that name with random weights and its 1,000-class head.
 
-    No layer of it draws random numbers before the head (EfficientNet's stochastic depth is off),
-    so one training step is a function of its batch alone.
+    Unless ``drop_path`` is over 0, no layer of it draws random numbers before the head, so one
+    training step is a function of its batch alone.
     """
     from torchvision import models
+    from torchvision.ops import StochasticDepth
 
-    if builder.startswith("efficientnet"):
-        network: nn.Module = models.get_model(builder, weights=None, stochastic_depth_prob=0.0)
-    else:
-        network = models.get_model(builder, weights=None)
+    network: nn.Module = models.get_model(builder, weights=None)
+    for module in network.modules():
+        if isinstance(module, StochasticDepth):
+            module.p *= drop_path / _DEFAULT_DROP_PATH
     return network
 
 

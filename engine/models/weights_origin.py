@@ -1,0 +1,133 @@
+"""Where a weights file comes from, by what its library says about it.
+
+torchvision's files, and timm's older ones, carry the start of their SHA-256 in their name, so that
+name and content vouch for each other. timm's newer files are all called alike, with a
+``config.json`` beside them that says what they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from engine.contract.backbones import BACKBONES, TORCHVISION, BackboneCard
+from engine.files import long_path
+from engine.models.weights import FOUND, OFFICIAL
+
+_UNKNOWN: Final = "unknown"
+_HASHED_NAME: Final = re.compile(r"(?P<stem>.+)-(?P<hash>[0-9a-f]{8})")
+_HUB_NAMES: Final = ("model.safetensors", "pytorch_model.bin")
+_SPDX: Final = {
+    name.casefold(): name
+    for name in (
+        "Apache-2.0",
+        "BSD-3-Clause",
+        "MIT",
+        "CC-BY-4.0",
+        "CC-BY-NC-4.0",
+        "CC-BY-NC-SA-4.0",
+    )
+}
+_MOST_CONFIG_BYTES: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What is known of a file besides its tensors.
+
+    Attributes:
+        name: What to call the weights.
+        kind: ``official`` if name and hash are the library's, else ``found``.
+        licence: SPDX id, or ``unknown``.
+        backbone: Key of the backbone that it says it is for.
+        pretrained_on: What the library says that it has seen; empty if it doesn't.
+        mean: Mean that the library says it expects, for values in [0, 1].
+        std: Standard deviation, likewise.
+    """
+
+    name: str
+    kind: str = FOUND
+    licence: str = _UNKNOWN
+    backbone: str | None = None
+    pretrained_on: str = ""
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+
+
+def origin_of(file: Path, content: bytes) -> Origin:
+    """Return what name, hash and a note beside a file say about it.
+
+    Args:
+        file: The file; its folder may hold timm's ``config.json``.
+        content: All of it.
+    """
+    if (hashed := _HASHED_NAME.fullmatch(file.stem)) is not None:
+        card = _official_stems().get(hashed["stem"])
+        if card is not None and hashlib.sha256(content).hexdigest().startswith(hashed["hash"]):
+            return Origin(
+                name=file.name,
+                kind=OFFICIAL,
+                licence=card.licence,
+                backbone=card.key,
+                pretrained_on=card.pretrained_on,
+            )
+    if file.name in _HUB_NAMES:
+        return _hub_origin(file)
+    return Origin(name=file.name)
+
+
+@cache
+def _official_stems() -> dict[str, BackboneCard]:
+    """Return the backbone of each name that the libraries gave to a file, without its hash."""
+    from torchvision import models
+
+    stems = {card.builder: card for card in BACKBONES}
+    for card in BACKBONES:
+        if card.library == TORCHVISION:
+            for weights in models.get_model_weights(card.builder):
+                if hashed := _HASHED_NAME.fullmatch(Path(weights.url).stem):
+                    stems[hashed["stem"]] = card
+    return stems
+
+
+def _hub_origin(file: Path) -> Origin:
+    """Return what timm's note beside a file says, of which only names and numbers are used."""
+    plain = Origin(name=file.name)
+    try:
+        path = long_path(file.with_name("config.json"))
+        if path.stat().st_size > _MOST_CONFIG_BYTES:
+            return plain
+        note: Any = json.loads(path.read_text(encoding="utf-8"))
+        facts = note["pretrained_cfg"]
+        full_name = ".".join(filter(None, (str(note["architecture"]), str(facts.get("tag", "")))))
+        mean, std = _triple(facts["mean"]), _triple(facts["std"])
+        licence = str(facts.get("license", ""))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return plain
+    card = _named_by_timm(full_name)
+    return Origin(
+        name=full_name,
+        licence=_SPDX.get(licence.casefold(), _UNKNOWN),
+        backbone=None if card is None else card.key,
+        pretrained_on=card.pretrained_on if card and card.official == full_name else "",
+        mean=mean,
+        std=std,
+    )
+
+
+def _named_by_timm(full_name: str) -> BackboneCard | None:
+    """Return the backbone of a timm name; a name with its tag counts before one without."""
+    architecture = full_name.partition(".")[0]
+    named = [card for card in BACKBONES if full_name in (card.official, card.builder)]
+    alike = [card for card in BACKBONES if card.builder == architecture]
+    return next(iter([*named, *alike]), None)
+
+
+def _triple(values: Any) -> tuple[float, float, float]:
+    first, second, third = (float(value) for value in values)
+    return first, second, third
