@@ -54,11 +54,12 @@ class BackboneConfig:
     Attributes:
         key: A key of ``engine.contract.backbones.BACKBONES``.
         weights: ``pretrained`` for the weights that RadTune ships or that were added for this
-            backbone, ``scratch`` for random ones (needs far more images).
+            backbone, ``file:ID`` for certain ones of those that were added, ``scratch`` for random
+            ones (needs far more images).
     """
 
     key: str = "efficientnet_lite0"
-    weights: Annotated[str, OneOf("pretrained", "scratch")] = "pretrained"
+    weights: Annotated[str, OneOf("pretrained", "scratch", named="file:")] = "pretrained"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,12 +121,21 @@ class MethodConfig:
         frozen_stages: Stages next to the image that stay as they were pre-trained. Edges and
             textures need little adapting, and their gradients cost the most time. Ignored by a
             backbone without pre-training.
+        batch_norm: ``frozen`` trains with the statistics that pre-training left in the batch
+            norms, and is right for the small batches that fit a workstation; ``adapt`` replaces
+            them with those of your images, which can help from about 32 images a batch on when
+            they look very different from photographs.
+        stochastic_depth: Chance that training passes the last block of a backbone by, earlier ones
+            more rarely; against learning by heart in long trainings of large backbones. Backbones
+            whose blocks can't be passed by ignore it.
     """
 
     key: str = "full_finetune"
     max_epochs: Annotated[int, Between(1, 1000)] = 8
     patience: Annotated[int, Between(1, 1000)] = 2
     frozen_stages: Annotated[int, Between(0, 4)] = 2
+    batch_norm: Annotated[str, OneOf("frozen", "adapt")] = "frozen"
+    stochastic_depth: Annotated[float, Between(0.0, 0.8)] = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +148,8 @@ class LossConfig:
             takes the frequencies out of the logits while training.
         focal_gamma: How far ``focal`` turns away from images that are already right.
         label_smoothing: Share of each label spread over all classes; helps with noisy labels.
+        ordinal_weight: For grades with an order alone: how much a miss by several grades counts
+            more than one by the next; 0 treats grades as classes without order.
     """
 
     imbalance: Annotated[str, OneOf("none", "weights", "sampling", "focal", "logit_adjustment")] = (
@@ -145,6 +157,7 @@ class LossConfig:
     )
     focal_gamma: Annotated[float, Between(0.0, 5.0)] = 2.0
     label_smoothing: Annotated[float, Between(0.0, 0.5)] = 0.05
+    ordinal_weight: Annotated[float, Between(0.0, 10.0)] = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

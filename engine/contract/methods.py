@@ -5,16 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+_DESCENT: Final = ("method", "augmentation", "optimizer", "loss")
+_ALWAYS: Final = ("evaluation", "runtime", "")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodCard:
-    """A way of adapting a backbone."""
+    """A way of adapting a backbone.
+
+    Attributes:
+        title: For people.
+        advice: When to choose it and what it costs, for someone who doesn't know the field.
+        how: What happens, in two sentences.
+        reference: Where it was published.
+        settings: Stages of ``ExperimentConfig`` that it looks at; "" are those of the run.
+    """
 
     key: str
     title: str
     advice: str
     how: str
     reference: str
+    settings: tuple[str, ...] = (*_DESCENT, *_ALWAYS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +40,24 @@ class PresetCard:
 
 METHODS: Final[tuple[MethodCard, ...]] = (
     MethodCard(
+        key="direct_transfer",
+        title="Direct transfer",
+        advice="No training at all. For a classifier you already have and new images of the same "
+        "kind, or as the baseline that every training has to beat.",
+        how="A classifier of another task answers as it is, its classes matched to yours. Without "
+        "one, an image gets the class whose average description by the network it is nearest to.",
+        reference="Mensink et al., Distance-Based Image Classification, TPAMI 2013; Snell et al., "
+        "Prototypical Networks, NeurIPS 2017",
+        settings=_ALWAYS,
+    ),
+    MethodCard(
         key="linear_probe",
         title="Linear probe",
         advice="Done in seconds. Use it first, and when there are few images.",
         how="The pre-trained network stays as it is and describes each image once; only a simple "
         "decision layer on top is fitted, its strength chosen on the validation images.",
         reference="Alain and Bengio, Understanding intermediate layers, ICLR Workshop 2017",
+        settings=("loss", *_ALWAYS),
     ),
     MethodCard(
         key="full_finetune",
@@ -43,6 +67,59 @@ METHODS: Final[tuple[MethodCard, ...]] = (
         "starting from a fitted decision layer so that what was pre-trained isn't spoilt.",
         reference="Kumar et al., Fine-Tuning can Distort Pretrained Features, ICLR 2022; "
         "Howard and Ruder, ULMFiT, ACL 2018",
+    ),
+    MethodCard(
+        key="gradual_unfreezing",
+        title="Gradual unfreezing",
+        advice="A careful form of full fine-tuning. Try it when full fine-tuning is good at first "
+        "and gets worse with every pass; it is a little faster.",
+        how="The layers next to the decision learn first, since they are the most particular to "
+        "what the network was made for; earlier ones join pass by pass.",
+        reference="Howard and Ruder, Universal Language Model Fine-tuning, ACL 2018",
+        settings=(*_DESCENT, "gradual", *_ALWAYS),
+    ),
+    MethodCard(
+        key="soft_threshold",
+        title="Soft threshold",
+        advice="For when you want to know, and keep small, what your images changed: about as "
+        "good as full fine-tuning while most weights stay exactly as they were. Takes about twice "
+        "as long, as it finds out how many may stay.",
+        how="After every step each weight's distance from its pre-trained value is made a little "
+        "smaller, and small distances become exactly zero, so only the weights that your task "
+        "needs move. You see how many stayed in each part of the network.",
+        reference="Li et al., Explicit Inductive Bias for Transfer Learning, ICML 2018 (L1-SP)",
+        settings=(*_DESCENT, "anchor", *_ALWAYS),
+    ),
+    MethodCard(
+        key="l2_sp",
+        title="Pull to the start (L2-SP)",
+        advice="Full fine-tuning on a leash, against learning few images by heart: try it with "
+        "some hundred images. Takes about twice as long, as it finds the right strength.",
+        how="Every weight is drawn back towards its pre-trained value, the more the further it has "
+        "moved, so the network forgets less of what it knew.",
+        reference="Li et al., Explicit Inductive Bias for Transfer Learning, ICML 2018",
+        settings=(*_DESCENT, "anchor", *_ALWAYS),
+    ),
+    MethodCard(
+        key="lora",
+        title="Low-rank changes (LoRA)",
+        advice="Changes about a twentieth as many numbers as full fine-tuning. Made for very large "
+        "backbones; with small ones full fine-tuning is usually better.",
+        how="The pre-trained weights stay, and each layer learns a small correction made of two "
+        "narrow layers, which is added to its weights at the end.",
+        reference="Hu et al., LoRA: Low-Rank Adaptation, ICLR 2022",
+        settings=(*_DESCENT, "lora", *_ALWAYS),
+    ),
+    MethodCard(
+        key="adversarial",
+        title="Adversarial training",
+        advice="For a classifier that tiny changes of an image can't fool, such as noise made on "
+        "purpose. Costs some accuracy on ordinary images and about three times the time.",
+        how="Beside each image the network learns from the worst version of it that differs by a "
+        "few grey levels at most, found anew at every step.",
+        reference="Madry et al., Deep Learning Models Resistant to Adversarial Attacks, ICLR 2018; "
+        "Wong et al., Fast is better than free, ICLR 2020",
+        settings=(*_DESCENT, "adversarial", *_ALWAYS),
     ),
 )
 

@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from engine.contract.errors import DatasetError
+from engine.methods.head_loss import HeadLoss, log_softmax
+from engine.methods.head_solver import FINE, ROUGH, HeadSolver
 
 STRENGTHS: Final = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Inverse regularisation strengths, weakest decision layer first."""
-_MAX_ITERATIONS: Final = 500
+_PATIENCE: Final = 2
+_MIRRORED: Final = np.array([[-0.5], [0.5]])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +40,8 @@ class LinearHead:
 
     def probabilities(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return class probabilities, shape ``(N, K)``."""
-        return _softmax(((features - self.mean) * self.scale) @ self.weight.T + self.bias)
+        logits = ((features - self.mean) * self.scale) @ self.weight.T + self.bias
+        return np.exp(log_softmax(logits))
 
 
 def standardisation(
@@ -65,12 +70,15 @@ def fit_linear_head(
     widths: Sequence[int],
     class_weights: NDArray[np.float64] | None,
     score: Callable[[NDArray[np.float64], NDArray[np.int64]], float],
+    loss: HeadLoss | None = None,
+    strengths: Sequence[float] = STRENGTHS,
     on_strength: Callable[[int, int], None] | None = None,
 ) -> LinearHead:
     """Fit multinomial logistic regression at several strengths and keep the best on validation.
 
-    The fit runs in the space that the training images span: with an L2 penalty the solution lies
-    there, and it is far smaller than the feature space when images are few.
+    Each fit begins where that of the strength before ended, and is a rough one; that of the chosen
+    strength is then refined. The path ends when two strengths in a row were worse than the best:
+    what is left is slower to fit and further from it.
 
     Args:
         train: Features ``(N, F)`` and labels ``(N,)`` of the training images.
@@ -78,70 +86,62 @@ def fit_linear_head(
         widths: Widths of the feature blocks, summing to F.
         class_weights: Weight of each class, shape ``(K,)``, or None.
         score: Takes probabilities and labels; higher is better. Ties go to the lower log loss.
-        on_strength: Called after each strength with those done and in total.
+        loss: What is minimised, if not cross-entropy with these weights.
+        strengths: Inverse regularisation strengths, weakest decision layer first.
+        on_strength: Called with strengths done and in total.
 
     Raises:
-        DatasetError: If the features of all training images are the same.
-
-    References:
-        Hastie and Tibshirani, "Efficient quadratic regularization for expression arrays",
-        Biostatistics 2004 (the reduction to N dimensions).
+        DatasetError: If all training images have the same features.
     """
     mean, scale = standardisation(train[0], widths)
-    x = (train[0] - mean) * scale
-    _, singular, rows = np.linalg.svd(x, full_matrices=False)
-    kept = singular > singular.max(initial=0.0) * 1e-7
-    if not kept.any():
+    x = _standardised(train[0], mean, scale)
+    if not x.any():
         raise DatasetError(
             "All training images look the same, so nothing tells the classes apart.",
             remedy="Check that the files hold different images, and that the right ones were "
             "imported.",
         )
-    basis = rows[kept].T  # (F, R)
-    x_small, val_small = x @ basis, ((val[0] - mean) * scale) @ basis
+    loss = loss or HeadLoss(class_weights=class_weights)
+    val_x, solver = _standardised(val[0], mean, scale), HeadSolver(torch.from_numpy(x))
+    n_classes = int(max(train[1].max(), val[1].max(initial=0))) + 1
+    # Of two classes a single row is fitted, which the two share as mirror images.
+    share = _MIRRORED if n_classes == 2 else np.eye(n_classes)
+    weight, bias = np.zeros((share.shape[1], x.shape[1])), np.zeros(share.shape[1])
+
+    def to_lower(logits: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        value, gradient = loss(logits @ share.T, train[1])
+        return value, gradient @ share
+
     best: tuple[float, float] | None = None
-    chosen: tuple[NDArray[np.float64], NDArray[np.float64], float] | None = None
-    for done, (strength, weight, bias) in enumerate(_path(x_small, train[1], class_weights), 1):
-        probabilities = _softmax(val_small @ weight.T + bias)
-        loss = -np.log(np.clip(probabilities[np.arange(len(val[1])), val[1]], 1e-12, 1)).mean()
-        merit = (score(probabilities, val[1]), -float(loss))
+    chosen, n_worse = (weight, bias, strengths[0]), 0
+    for done, strength in enumerate(strengths, 1):
+        weight, bias = solver.fit(to_lower, 1.0 / strength, (weight, bias), slope=ROUGH)
+        log_p = log_softmax((val_x @ weight.T + bias) @ share.T)
+        merit = (score(np.exp(log_p), val[1]), float(_right(log_p, val[1]).mean()))
         if best is None or merit > best:
-            best, chosen = merit, (weight, bias, strength)
+            best, chosen, n_worse = merit, (weight, bias, strength), 0
+        else:
+            n_worse += 1
+        is_over = n_worse == _PATIENCE
         if on_strength is not None:
-            on_strength(done, len(STRENGTHS))
-    assert chosen is not None
+            on_strength(len(strengths) if is_over else done, len(strengths))
+        if is_over:
+            break
     weight, bias, strength = chosen
-    return LinearHead(mean=mean, scale=scale, weight=weight @ basis.T, bias=bias, strength=strength)
-
-
-def _path(
-    x: NDArray[np.float64], labels: NDArray[np.int64], class_weights: NDArray[np.float64] | None
-) -> Sequence[tuple[float, NDArray[np.float64], NDArray[np.float64]]]:
-    """Fit from the strongest penalty to the weakest, each beginning where the last one ended."""
-    from sklearn.linear_model import LogisticRegression
-
-    sample_weight = None if class_weights is None else class_weights[labels]
-    model = LogisticRegression(warm_start=True, max_iter=_MAX_ITERATIONS)
-    fitted = []
-    for strength in STRENGTHS:
-        model.set_params(C=strength)
-        model.fit(x, labels, sample_weight=sample_weight)
-        fitted.append((strength, *_one_row_per_class(model.coef_, model.intercept_)))
-    return fitted
-
-
-def _one_row_per_class(
-    coefficients: NDArray[np.float64], intercept: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Turn the single row of a two-class fit into two rows whose softmax is the same."""
-    if len(intercept) > 1:
-        return coefficients.copy(), intercept.copy()
-    return (
-        np.concatenate([-coefficients / 2, coefficients / 2]),
-        np.concatenate([-intercept / 2, intercept / 2]),
+    weight, bias = solver.fit(to_lower, 1.0 / strength, (weight, bias), slope=FINE)
+    return LinearHead(
+        mean=mean, scale=scale, weight=share @ weight, bias=share @ bias, strength=strength
     )
 
 
-def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), dtype=np.float64)
+def _standardised(
+    features: NDArray[np.floating], mean: NDArray[np.float64], scale: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    x: NDArray[np.float32] = np.subtract(features, mean, dtype=np.float32, casting="same_kind")
+    np.multiply(x, scale, out=x, casting="same_kind")
+    return x
+
+
+def _right(log_p: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return each image's log-probability of its own class, no less than that of 1e-12."""
+    return np.maximum(log_p[np.arange(len(labels)), labels], np.log(1e-12))

@@ -15,8 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engine.contract.config import LossConfig
+from engine.methods.head_loss import HeadLoss
 from engine.methods.linear_head import LinearHead, fit_linear_head
-from engine.methods.method import FineTuneMethod, MethodContext
+from engine.methods.method import FineTuneMethod, MethodContext, TrainingData
 from engine.metrics.ranking import auroc, macro_ovr_auroc
 from engine.models.network import Network
 
@@ -67,7 +69,24 @@ def fit_head(
         (features[:n_train], table.labels[data.train]),
         (features[n_train:], table.labels[data.val]),
         widths=network.feature_blocks,
-        class_weights=data.class_weights() if context.config.loss.imbalance != "none" else None,
+        class_weights=None,
+        loss=head_loss(context.config.loss, data),
         score=score,
         on_strength=lambda done, total: context.report("Fitting the decision layer", done, total),
+    )
+
+
+def head_loss(config: LossConfig, data: TrainingData) -> HeadLoss:
+    """Return what the fit of a head minimises, as the settings say for training.
+
+    Showing rare classes more often comes, on average, to counting their images more, so that is
+    what a fit does, which sees all images at once.
+    """
+    weights = data.class_weights() if config.imbalance in ("weights", "sampling") else None
+    counts = np.maximum(data.class_counts(), 1)
+    return HeadLoss(
+        class_weights=weights,
+        focal_gamma=config.focal_gamma if config.imbalance == "focal" else 0.0,
+        log_prior=np.log(counts / counts.sum()) if config.imbalance == "logit_adjustment" else None,
+        ordinal_weight=config.ordinal_weight if data.table.is_ordinal else 0.0,
     )

@@ -21,6 +21,12 @@ from engine.project.segments import SegmentReader
 from engine.project.table import TrainingTable
 
 Progress = Callable[[str, int, int], None]
+Trial = Callable[[ExperimentConfig, str, int], NDArray[np.float64]]
+"""Trains with other settings, under a name for people to read, up to an epoch of their schedule.
+
+Returns the best epoch's probabilities of the validation images, ``(N, K)``, in the order of
+``TrainingData.val``.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +75,7 @@ class MethodContext:
     Attributes:
         report: Called with a stage in plain words, items done and items in total.
         control: Requests to honour between pieces of work.
+        trial: For a method that chooses a setting by trying; None within a trial.
     """
 
     config: ExperimentConfig
@@ -76,6 +83,7 @@ class MethodContext:
     runtime: Runtime
     report: Progress
     control: Control
+    trial: Trial | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,13 +6,30 @@ from typing import Final
 
 from engine.contract.errors import ConfigError
 from engine.contract.methods import METHODS
+from engine.methods.adversarial import Adversarial
+from engine.methods.direct_transfer import DirectTransfer
 from engine.methods.full_finetune import FullFinetune
+from engine.methods.gradual_unfreezing import GradualUnfreezing
+from engine.methods.l2_sp import L2SP
 from engine.methods.linear_probe import LinearProbe
+from engine.methods.lora import Lora
 from engine.methods.method import FineTuneMethod
+from engine.methods.soft_threshold import SoftThreshold
 
 _METHODS: Final[dict[str, type[FineTuneMethod]]] = {
-    method.key: method for method in (LinearProbe, FullFinetune)
+    method.key: method
+    for method in (
+        DirectTransfer,
+        LinearProbe,
+        FullFinetune,
+        GradualUnfreezing,
+        SoftThreshold,
+        L2SP,
+        Lora,
+        Adversarial,
+    )
 }
+METHOD_KEYS: Final = tuple(_METHODS)
 
 
 def get_method(key: str) -> FineTuneMethod:

@@ -123,7 +123,7 @@ def save_best(checkpoints: Path, network: Network, facts: dict[str, Any]) -> Non
     Args:
         checkpoints: Folder of the run's checkpoints.
         network: What is kept; its kind of features goes into the facts.
-        facts: Written beside the weights.
+        facts: Written beside the weights, with what building the network again takes.
     """
     tensors = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
     data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
@@ -132,15 +132,38 @@ def save_best(checkpoints: Path, network: Network, facts: dict[str, Any]) -> Non
     try:
         make_folder(writing)
         write_atomic(writing / "weights.safetensors", data)
-        write_json(writing / "facts.json", {**facts, "features": network.feature_kind})
+        of_network = {
+            "features": network.feature_kind,
+            "mean": network.card.mean,
+            "std": network.card.std,
+        }
+        write_json(writing / "facts.json", facts | of_network)
     except BaseException:
         shutil.rmtree(writing, ignore_errors=True)
         raise
     replace_folder(writing, checkpoints / "best")
 
 
-def load_best(checkpoints: Path) -> tuple[dict[str, Tensor], str]:
-    """Read the weights of the best epoch, and which kind of features their head sees.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Best:
+    """The network of the best epoch, and what building it again takes.
+
+    Attributes:
+        tensors: By the network's names.
+        features: What its head sees: ``stages`` or ``last``.
+        mean: What it subtracts from values in [0, 1]; None where an older version didn't say: the
+            backbone's own.
+        std: Standard deviation, likewise.
+    """
+
+    tensors: dict[str, Tensor]
+    features: str
+    mean: tuple[float, float, float] | None
+    std: tuple[float, float, float] | None
+
+
+def load_best(checkpoints: Path) -> Best:
+    """Read the network of the best epoch.
 
     Raises:
         RunError: If there are none, or they are damaged.
@@ -153,12 +176,20 @@ def load_best(checkpoints: Path) -> tuple[dict[str, Tensor], str]:
         )
     try:
         facts = read_json(path.with_name("facts.json"))
-        return load_file(path), str(facts["features"])
-    except (StorageError, SafetensorError, OSError, KeyError, TypeError) as error:
+        mean, std = (_three(facts.get(name)) for name in ("mean", "std"))
+        return Best(tensors=load_file(path), features=str(facts["features"]), mean=mean, std=std)
+    except (StorageError, SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise RunError(
             "The weights that this run kept are damaged.",
             remedy="Restore the project from a backup, or train a new run.",
         ) from error
+
+
+def _three(values: Any) -> tuple[float, float, float] | None:
+    if values is None:
+        return None
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue
 
 
 def best_facts(checkpoints: Path) -> dict[str, Any]:

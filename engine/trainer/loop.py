@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ from engine.trainer.checkpoint import (
 )
 from engine.trainer.full_disk import when_there_is_room
 from engine.trainer.history import EpochRow, comment_on, write_history
-from engine.trainer.losses import classification_loss
+from engine.trainer.losses import training_loss
 from engine.trainer.optimizer import average_weights, build_optimizer, lr_share, set_lr
 from engine.trainer.steps import Validation, train_step, validate
 from engine.trainer.stopping import EarlyStopping
@@ -60,6 +61,10 @@ class Trainer:
         folder: The run's folder.
         run: The run's id.
         emit: Receives the events.
+        is_trial: Whether nothing is written: a short run within a run, to choose a setting.
+        last_epoch: Epoch to end with, whatever the settings say; their schedule stays. None for
+            that of the settings.
+        best: What the best epoch of this session gave on validation.
     """
 
     network: Network
@@ -70,6 +75,9 @@ class Trainer:
     config_digest: str
     split_digest: str
     emit: Callable[[Event], None]
+    is_trial: bool = False
+    last_epoch: int | None = None
+    best: Validation | None = None
 
     def __post_init__(self) -> None:
         """Set up optimizer, average and loss around the network."""
@@ -84,8 +92,11 @@ class Trainer:
         self._average = (
             average_weights(self.network, settings.ema_decay) if settings.ema_decay > 0 else None
         )
-        self._criterion = classification_loss(
-            self.config.loss, self.data.class_counts(), self.runtime.device
+        self._criterion = training_loss(
+            self.config.loss,
+            self.data.class_counts(),
+            self.runtime.device,
+            is_ordinal=self.data.table.is_ordinal,
         )
         self._scaler = torch.amp.GradScaler(
             self.runtime.device, enabled=self.runtime.precision == "fp16"
@@ -150,7 +161,8 @@ class Trainer:
         try:
             if state.step == 0:
                 self._save()
-            while state.epoch <= self.config.method.max_epochs and not self._is_over():
+            last_epoch = min(self.config.method.max_epochs, self.last_epoch or sys.maxsize)
+            while state.epoch <= last_epoch and not self._is_over():
                 self._train_epoch()
                 if self.control.stop_requested and state.batch < self._n_batches:
                     break
@@ -237,6 +249,7 @@ class Trainer:
         state.best_loss = self._stopping.best_loss
         state.epoch, state.batch, state.loss_sum, state.epoch_seconds = state.epoch + 1, 0, 0.0, 0.0
         if is_best:
+            self.best = result
             self._retrying(lambda: self._save_best(kept))
         self._save()
         self._retrying(lambda: write_history(self.folder / "history.csv", state.history))
@@ -263,6 +276,8 @@ class Trainer:
         save_best(self._checkpoints, network, facts)
 
     def _save(self) -> None:
+        if self.is_trial:
+            return
         tensors = {f"network.{n}": t.detach().cpu() for n, t in self.network.state_dict().items()}
         if self._average is not None:
             state = self._average.state_dict()
@@ -271,6 +286,8 @@ class Trainer:
         self._retrying(lambda: save_state(self._checkpoints, self._state, tensors))
 
     def _retrying(self, write: Callable[[], None]) -> None:
+        if self.is_trial:
+            return
         when_there_is_room(write, run=self.run, emit=self.emit, control=self.control)
 
     def _on_pause(self) -> None:

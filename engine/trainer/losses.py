@@ -12,25 +12,32 @@ from engine.contract.config import LossConfig
 from engine.methods.balance import inverse_frequency
 
 
-def classification_loss(config: LossConfig, counts: NDArray[np.int64], device: str) -> nn.Module:
+def training_loss(
+    config: LossConfig, counts: NDArray[np.int64], device: str, *, is_ordinal: bool = False
+) -> nn.Module:
     """Return the loss of logits ``(N, K)`` and class indices ``(N,)``, a scalar.
 
     Args:
         config: Which loss, and how labels are smoothed (Szegedy et al., CVPR 2016).
         counts: Training images of each class, shape ``(K,)``.
         device: Where the logits will be.
+        is_ordinal: Whether the classes are grades with an order.
     """
     smoothing = config.label_smoothing
-    match config.imbalance:
-        case "weights":
-            weight = torch.as_tensor(inverse_frequency(counts), dtype=torch.float32, device=device)
-            return nn.CrossEntropyLoss(weight=weight, label_smoothing=smoothing)
-        case "focal":
-            return FocalLoss(config.focal_gamma, label_smoothing=smoothing)
-        case "logit_adjustment":
-            return LogitAdjustedLoss(counts, label_smoothing=smoothing).to(device)
-        case _:
-            return nn.CrossEntropyLoss(label_smoothing=smoothing)
+    weights = inverse_frequency(counts) if config.imbalance == "weights" else None
+    loss: nn.Module
+    if weights is not None:
+        weight = torch.as_tensor(weights, dtype=torch.float32, device=device)
+        loss = nn.CrossEntropyLoss(weight=weight, label_smoothing=smoothing)
+    elif config.imbalance == "focal":
+        loss = FocalLoss(config.focal_gamma, label_smoothing=smoothing)
+    else:
+        loss = nn.CrossEntropyLoss(label_smoothing=smoothing)
+    if is_ordinal and config.ordinal_weight > 0:
+        loss = OrdinalLoss(loss, config.ordinal_weight, weights)
+    if config.imbalance == "logit_adjustment":
+        loss = LogitAdjustedLoss(loss, counts)
+    return loss.to(device)
 
 
 class FocalLoss(nn.Module):
@@ -52,7 +59,7 @@ class FocalLoss(nn.Module):
 
 
 class LogitAdjustedLoss(nn.Module):
-    """Cross-entropy of logits to which the log-frequencies of the classes are added.
+    """Another loss, of logits to which the log-frequencies of the classes are added.
 
     What the network itself learns is then free of them, and rare classes count as much as common
     ones when it is applied.
@@ -63,12 +70,52 @@ class LogitAdjustedLoss(nn.Module):
 
     log_prior: Tensor
 
-    def __init__(self, counts: NDArray[np.int64], *, label_smoothing: float = 0.0) -> None:
+    def __init__(self, loss: nn.Module, counts: NDArray[np.int64]) -> None:
         super().__init__()
+        self._loss = loss
         prior = np.maximum(counts, 1) / np.maximum(counts, 1).sum()
         self.register_buffer("log_prior", torch.as_tensor(np.log(prior), dtype=torch.float32))
-        self._smoothing = label_smoothing
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the mean over the batch."""
-        return F.cross_entropy(logits + self.log_prior, labels, label_smoothing=self._smoothing)
+        """Return what the other loss says of the adjusted logits."""
+        total: Tensor = self._loss(logits + self.log_prior, labels)
+        return total
+
+
+class OrdinalLoss(nn.Module):
+    """Another loss, and the squared earth mover's distance between grades on top.
+
+    The distance is the squared difference of the cumulated probabilities, summed over the grades:
+    a probability that lies two grades off costs twice as many of them. Like the other loss it is
+    least, on average, at the true probabilities.
+
+    References:
+        Hou, Yu and Samaras, "Squared Earth Mover's Distance-based Loss for Training Deep Neural
+        Networks", 2016. Epstein, "A Scoring System for Probability Forecasts of Ranked
+        Categories", J Appl Meteorol 1969.
+    """
+
+    class_weights: Tensor | None
+
+    def __init__(
+        self, loss: nn.Module, weight: float, class_weights: NDArray[np.float64] | None = None
+    ) -> None:
+        super().__init__()
+        self._loss, self._weight = loss, weight
+        weights = None
+        if class_weights is not None:
+            weights = torch.as_tensor(class_weights, dtype=torch.float32)
+        self.register_buffer("class_weights", weights)
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the mean over the batch, weighted where classes have weights."""
+        grades = torch.arange(logits.shape[1], device=logits.device)
+        is_reached = (grades >= labels[:, None]).to(logits.dtype)
+        distance = (logits.softmax(dim=1).cumsum(dim=1) - is_reached).square().sum(dim=1)
+        if self.class_weights is None:
+            mean = distance.mean()
+        else:
+            weights = self.class_weights[labels]
+            mean = (weights * distance).sum() / weights.sum()
+        total: Tensor = self._loss(logits, labels) + self._weight * mean
+        return total

@@ -11,8 +11,9 @@ from PySide6.QtCore import QCoreApplication
 
 from engine.contract.config import ExperimentConfig
 from engine.contract.limits import Limit, limits_of
+from engine.contract.methods import method_card
 
-__all__ = ["Setting", "group_name", "setting_groups", "value_of", "with_value"]
+__all__ = ["Setting", "group_name", "groups_used", "setting_groups", "value_of", "with_value"]
 
 # Chosen on cards, or fixed for a project when its images were imported.
 _CHOSEN_ELSEWHERE: Final = frozenset({"preset", "backbone", "method.key", "image"})
@@ -56,6 +57,12 @@ def setting_groups() -> dict[str, list[Setting]]:
         ]
     groups[""] = groups.pop("", [])  # the few of the run as a whole come last
     return groups
+
+
+def groups_used(config: ExperimentConfig) -> frozenset[str]:
+    """Return the stages whose settings the chosen method looks at, by the names of groups."""
+    card = method_card(config.method.key)
+    return frozenset(setting_groups()) if card is None else frozenset(card.settings)
 
 
 def group_name(group: str) -> str:

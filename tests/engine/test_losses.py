@@ -8,7 +8,7 @@ import torch
 from scipy.special import log_softmax
 
 from engine.contract.config import LossConfig
-from engine.trainer.losses import classification_loss
+from engine.trainer.losses import training_loss
 
 _COUNTS = np.array([80, 15, 5])
 
@@ -21,7 +21,7 @@ def _cases() -> tuple[np.ndarray, np.ndarray]:
 def _loss(imbalance: str, *, gamma: float = 2.0) -> float:
     logits, labels = _cases()
     config = LossConfig(imbalance=imbalance, focal_gamma=gamma, label_smoothing=0.0)
-    loss = classification_loss(config, _COUNTS, "cpu")
+    loss = training_loss(config, _COUNTS, "cpu")
     return float(loss(torch.from_numpy(logits), torch.from_numpy(labels)))
 
 
@@ -48,8 +48,34 @@ def test_weights_are_inverse_to_the_frequencies() -> None:
     logits, labels = _cases()
     weights = (1 / _COUNTS)[labels]
     expected = -(weights * _log_p(logits, labels)).sum() / weights.sum()
-    assert classification_loss(
-        LossConfig(imbalance="weights", label_smoothing=0.0), _COUNTS, "cpu"
-    )(torch.from_numpy(logits).float(), torch.from_numpy(labels)).item() == pytest.approx(
-        expected, rel=1e-5
-    )
+    assert training_loss(LossConfig(imbalance="weights", label_smoothing=0.0), _COUNTS, "cpu")(
+        torch.from_numpy(logits).float(), torch.from_numpy(labels)
+    ).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_ordinal_loss_adds_the_squared_distance_between_cumulated_probabilities() -> None:
+    logits, labels = _cases()
+    p = np.exp(log_softmax(logits, axis=1))
+    # A case of the middle grade of three, by hand: (p0 - 0)^2 + (p0 + p1 - 1)^2 + 0.
+    target = np.array([[1, 1, 1], [0, 1, 1], [0, 0, 1]])[labels]
+    distance = np.square(np.cumsum(p, axis=1) - target).sum(axis=1).mean()
+    config = LossConfig(imbalance="none", label_smoothing=0.0, ordinal_weight=2.0)
+    loss = training_loss(config, _COUNTS, "cpu", is_ordinal=True)
+    found = float(loss(torch.from_numpy(logits), torch.from_numpy(labels)))
+    assert found == pytest.approx(_loss("none") + 2 * distance)
+
+
+def test_ordinal_loss_prefers_the_nearer_of_two_wrong_grades() -> None:
+    config = LossConfig(imbalance="none", label_smoothing=0.0)
+    loss = training_loss(config, np.array([10, 10, 10, 10]), "cpu", is_ordinal=True)
+    near = loss(torch.tensor([[0.0, 4.0, 0.0, 0.0]]), torch.tensor([0]))
+    far = loss(torch.tensor([[0.0, 0.0, 0.0, 4.0]]), torch.tensor([0]))
+    assert near < far
+
+
+def test_classes_without_order_know_no_distance() -> None:
+    config = LossConfig(imbalance="none", label_smoothing=0.0)
+    loss = training_loss(config, np.array([10, 10, 10, 10]), "cpu")
+    near = loss(torch.tensor([[0.0, 4.0, 0.0, 0.0]]), torch.tensor([0]))
+    far = loss(torch.tensor([[0.0, 0.0, 0.0, 4.0]]), torch.tensor([0]))
+    assert near == far

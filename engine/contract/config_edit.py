@@ -1,0 +1,107 @@
+"""Changing settings by name, as the command line does: ``stage.field=value``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass, replace
+from difflib import get_close_matches
+from typing import Any, Final
+
+from engine.contract.config import ExperimentConfig
+from engine.contract.errors import ConfigError
+from engine.contract.limits import limits_of
+
+_OF_THE_PROJECT: Final = "image"
+_SWITCH: Final = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+def setting_names() -> tuple[str, ...]:
+    """Return every setting that can be changed, as ``stage.field`` or the field alone."""
+    return tuple(name for name, _ in _settings(ExperimentConfig()))
+
+
+def with_settings(config: ExperimentConfig, changes: Sequence[str]) -> ExperimentConfig:
+    """Return settings with some of them changed; later changes win.
+
+    Args:
+        config: The settings before.
+        changes: Each as ``stage.field=value``; the value is read as the field's type.
+
+    Raises:
+        ConfigError: If a setting is unknown, of the project, or its value can't be used.
+    """
+    for change in changes:
+        name, equals, text = change.partition("=")
+        name = name.strip()
+        if not equals:
+            raise ConfigError(
+                f"{change!r} is not a setting with a value.",
+                remedy="Write it like optimizer.learning_rate=0.001.",
+            )
+        known = dict(_settings(config))
+        if name not in known:
+            raise _unknown(name, tuple(known))
+        stage, _, field = name.rpartition(".")
+        value = _read(name, text.strip(), type(known[name]))
+        _check(name, field, getattr(config, stage) if stage else config, value)
+        if stage:
+            part = replace(getattr(config, stage), **{field: value})
+            config = replace(config, **{stage: part})
+        else:
+            config = replace(config, **{name: value})
+    return config
+
+
+def _settings(config: ExperimentConfig) -> Iterator[tuple[str, Any]]:
+    for part in fields(config):
+        value = getattr(config, part.name)
+        if part.name == _OF_THE_PROJECT:
+            continue
+        if is_dataclass(value):
+            yield from ((f"{part.name}.{f.name}", getattr(value, f.name)) for f in fields(value))
+        else:
+            yield part.name, value
+
+
+def _read(name: str, text: str, kind: type) -> Any:
+    try:
+        if kind is bool:
+            return _SWITCH[text.lower()]
+        value = kind(text)
+    except (ValueError, KeyError) as error:
+        wanted = {bool: "on or off", int: "a whole number", float: "a number"}[kind]
+        raise ConfigError(
+            f"The setting {name} must be {wanted}, not {text!r}.", remedy="Write another value."
+        ) from error
+    if kind is float and not math.isfinite(value):
+        raise ConfigError(f"The setting {name} must be a number.", remedy="Write another value.")
+    return value
+
+
+def _check(name: str, field: str, owner: Any, value: Any) -> None:
+    limit = limits_of(type(owner)).get(field)  # type: ignore[arg-type]  # any class can be hashed
+    if limit is not None and (problem := limit.problem(value)) is not None:
+        raise ConfigError(
+            f"The setting {name} {problem}.", remedy=f"Choose another value for {name}."
+        )
+
+
+def _unknown(name: str, known: tuple[str, ...]) -> ConfigError:
+    if name.partition(".")[0] == _OF_THE_PROJECT:
+        return ConfigError(
+            f"{name} belongs to the project: it was fixed when its images were imported.",
+            remedy="Leave it out, or import the images anew with other settings.",
+        )
+    field = name.rpartition(".")[2]
+    near = [full for full in known if full.rpartition(".")[2] == field]
+    near += [n for n in get_close_matches(name, known, n=3, cutoff=0.6) if n not in near]
+    by_field = {full.rpartition(".")[2]: full for full in known}
+    close = get_close_matches(field, by_field, n=3, cutoff=0.7)
+    near += [by_field[match] for match in close if by_field[match] not in near]
+    remedy = (
+        f"Did you mean {' or '.join(near[:3])}?"
+        if near
+        else f"The stages are {', '.join(dict.fromkeys(k.partition('.')[0] for k in known))}."
+    )
+    return ConfigError(f"There is no setting called {name!r}.", remedy=remedy)

@@ -1,0 +1,334 @@
+"""One backbone trained on several labelled projects at once, a decision layer for each.
+
+What helps to read one kind of image may help to read another of which there are few. The heads go
+afterwards; what is kept is the backbone.
+
+References:
+    Caruana, "Multitask Learning", Machine Learning 28, 1997.
+    Mei et al., "RadImageNet", Radiology: Artificial Intelligence 4(5), 2022 (radiological
+    pre-training against ImageNet's).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.contract.config import ExperimentConfig
+from engine.contract.control import Control
+from engine.data.transforms import Augment, pixels_to_batch
+from engine.hardware import Runtime, autocast
+from engine.methods.balance import inverse_frequency
+from engine.methods.full_finetune import FullFinetune
+from engine.methods.linear_head import fit_linear_head, standardisation
+from engine.models.features import PixelRows, extract
+from engine.models.network import Network
+from engine.seeding import step_seed
+from engine.trainer.optimizer import average_weights, build_optimizer, lr_share, set_lr
+from engine.trainer.steps import train_step, validation_auroc
+from engine.trainer.stopping import EarlyStopping
+
+_FEWEST_OF_A_TASK: Final = 4  # images in a batch, so that one update sees several of each task
+_VALIDATION_BATCH: Final = 64
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Task:
+    """What one project gives to pre-training; its test images are not among it.
+
+    Attributes:
+        pixels: Indexed by ``train_rows`` and ``val_rows``.
+        train_rows: int64, shape ``(N,)``; every class occurs.
+        train_labels: Class indices of the project, int64 ``(N,)``.
+        val_rows: int64, shape ``(M,)``.
+        val_labels: int64 ``(M,)``.
+        n_classes: K, at least 2.
+        positive: Index of the positive class of two, else None.
+        padding: ``ImageContract.padding`` of the pixels.
+    """
+
+    pixels: PixelRows
+    train_rows: NDArray[np.int64]
+    train_labels: NDArray[np.int64]
+    val_rows: NDArray[np.int64]
+    val_labels: NDArray[np.int64]
+    n_classes: int
+    positive: int | None
+    padding: str
+
+    def draw(self, n: int, generator: np.random.Generator) -> NDArray[np.int64]:
+        """Return positions of ``n`` training images, each class as likely as any other."""
+        classes = generator.integers(self.n_classes, size=n)
+        members = [np.flatnonzero(self.train_labels == k) for k in range(self.n_classes)]
+        return np.array([generator.choice(members[k]) for k in classes], dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainProgress:
+    """How far pre-training is, after a batch.
+
+    Attributes:
+        step: Updates done, of ``n_steps``.
+        val_auroc: Mean over the tasks after the best epoch so far; None before the first.
+    """
+
+    epoch: int
+    step: int
+    n_steps: int
+    images_per_s: float
+    seconds_left: float
+    val_auroc: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrained:
+    """The best epoch.
+
+    Attributes:
+        body: Tensors of the network's body, float32 on the CPU, under the library's names.
+        val_aurocs: Validation AUROC of each task, in their order.
+        epochs: Epochs trained.
+        best_epoch: The epoch kept, from 1.
+    """
+
+    body: dict[str, Tensor]
+    val_aurocs: tuple[float, ...]
+    epochs: int
+    best_epoch: int
+
+
+def n_outputs(tasks: Sequence[Task]) -> int:
+    """Return how many logits the network needs: a block of its own for each task."""
+    return sum(task.n_classes for task in tasks)
+
+
+class Pretrainer:
+    """Trains a network with one head, in which every task has a block of logits.
+
+    A batch holds as many images of each task, and of each class of a task, in expectation: a large
+    project doesn't drown a small one. Every draw follows from the seed, the epoch and the batch.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        tasks: Sequence[Task],
+        config: ExperimentConfig,
+        runtime: Runtime,
+        control: Control,
+        report: Callable[[PretrainProgress], None],
+        on_described: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            network: With ``n_outputs(tasks)`` logits of ``last`` features, on the runtime's device.
+            tasks: At least one.
+            config: ``optimizer``, ``augmentation``, ``loss.label_smoothing``, ``method`` (epochs,
+                patience, frozen stages) and ``seed`` count.
+            runtime: Device and precision.
+            control: Asked before each batch; a stop keeps the best epoch so far.
+            report: Called after each batch.
+            on_described: Called with images described for the first heads, and in total.
+
+        Raises:
+            ValueError: If the network's head is of another size.
+        """
+        if network.n_classes != n_outputs(tasks):
+            raise ValueError(f"{n_outputs(tasks)} logits are needed, not {network.n_classes}")
+        self._network, self._tasks, self._config = network, tuple(tasks), config
+        self._runtime, self._control = runtime, control
+        self._report, self._on_described = report, on_described
+        sizes = [task.n_classes for task in tasks]
+        ends = np.cumsum(sizes)
+        self._blocks = [slice(int(e) - n, int(e)) for n, e in zip(sizes, ends, strict=True)]
+        self._n_each = max(_FEWEST_OF_A_TASK, config.optimizer.batch_size // len(tasks))
+        n_images = sum(len(task.train_rows) for task in tasks)
+        self._n_batches = max(1, math.ceil(n_images / (self._n_each * len(tasks))))
+        self._method = FullFinetune()
+        self._augments = [Augment(config.augmentation, padding=t.padding) for t in tasks]
+
+    def train(self) -> Pretrained:
+        """Train until the last epoch, until patience runs out, or until asked to stop.
+
+        Raises:
+            JobCanceled: If canceled.
+        """
+        if self._network.is_pretrained:
+            self._fit_heads()
+        self._set_up_descent()
+        stopping = EarlyStopping(patience=self._config.method.patience)
+        best: Pretrained | None = None
+        for epoch in range(1, self._config.method.max_epochs + 1):
+            self._train_epoch(epoch, best)
+            aurocs, loss = self._validate()
+            if stopping.update(epoch, float(np.mean(aurocs)), loss) or best is None:
+                best = self._kept(aurocs, epoch)
+            if self._control.stop_requested or stopping.is_over(epoch):
+                break
+        assert best is not None
+        return Pretrained(
+            body=best.body,
+            val_aurocs=best.val_aurocs,
+            epochs=epoch,
+            best_epoch=best.best_epoch,
+        )
+
+    def _fit_heads(self) -> None:
+        """Start from fitted heads, so that random ones don't spoil what was pre-trained.
+
+        References:
+            Kumar et al., "Fine-Tuning can Distort Pretrained Features", ICLR 2022.
+        """
+        network = self._network
+        found = self._described()
+        mean, scale = standardisation(np.concatenate(found), network.feature_blocks)
+        weight = np.zeros((network.n_classes, network.n_features))
+        bias = np.zeros(network.n_classes)
+        for task, block, features in zip(self._tasks, self._blocks, found, strict=True):
+            n_train = len(task.train_rows)
+            head = fit_linear_head(
+                (features[:n_train], task.train_labels),
+                (features[n_train:], task.val_labels),
+                widths=network.feature_blocks,
+                class_weights=inverse_frequency(
+                    np.bincount(task.train_labels, minlength=task.n_classes)
+                ),
+                score=partial(validation_auroc, positive=task.positive),
+            )
+            weight[block] = head.weight * (head.scale / scale)
+            bias[block] = head.bias + (head.weight * head.scale) @ (mean - head.mean)
+        network.set_standardisation(torch.from_numpy(mean), torch.from_numpy(scale))
+        network.set_head(torch.from_numpy(weight), torch.from_numpy(bias))
+
+    def _described(self) -> list[NDArray[np.float32]]:
+        """Return the features of each task's training, then validation images."""
+        rows = [np.concatenate([task.train_rows, task.val_rows]) for task in self._tasks]
+        total, before, found = sum(len(part) for part in rows), 0, []
+        for task, part in zip(self._tasks, rows, strict=True):
+
+            def tell(done: int, _: int, before: int = before) -> None:
+                self._on_described(before + done, total)
+
+            found.append(
+                extract(
+                    self._network,
+                    task.pixels,
+                    part,
+                    self._runtime,
+                    on_progress=tell,
+                    control=self._control,
+                )
+            )
+            before += len(part)
+        return found
+
+    def _set_up_descent(self) -> None:
+        settings = self._config.optimizer
+        groups = self._method.parameter_groups(self._network, self._config)
+        trained = {id(p) for group in groups for p in group.parameters}
+        for parameter in self._network.parameters():
+            parameter.requires_grad_(id(parameter) in trained)
+        self._optimizer = build_optimizer(groups, settings)
+        self._average = average_weights(self._network, settings.ema_decay)
+        self._scaler = torch.amp.GradScaler(
+            self._runtime.device, enabled=self._runtime.precision == "fp16"
+        )
+        self._started, self._n_trained = time.perf_counter(), 0
+
+    def _train_epoch(self, epoch: int, best: Pretrained | None) -> None:
+        self._method.set_train_mode(self._network)
+        settings = self._config.optimizer
+        n_steps = self._n_batches * self._config.method.max_epochs
+        for batch in range(self._n_batches):
+            step = (epoch - 1) * self._n_batches + batch
+            set_lr(self._optimizer, lr_share(step, n_steps, settings.warmup))
+            images, labels = self._draw(epoch, batch)
+            train_step(
+                partial(self._loss, images, labels),
+                optimizer=self._optimizer,
+                scaler=self._scaler,
+                runtime=self._runtime,
+                gradient_clip=settings.gradient_clip,
+            )
+            self._average.update_parameters(self._network)
+            self._n_trained += len(images)
+            self._tell(epoch, step + 1, n_steps, best)
+            self._control.safe_point()
+
+    def _draw(self, epoch: int, batch: int) -> tuple[Tensor, list[Tensor]]:
+        """Return the images of a batch, task after task, and the labels of each task."""
+        images, labels = [], []
+        seed = step_seed(self._config.seed, "pretrain", epoch, batch)
+        torch.manual_seed(seed)  # dropout and stochastic depth draw from the global generator
+        numbers, moves = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+        for task, augment in zip(self._tasks, self._augments, strict=True):
+            chosen = task.draw(self._n_each, numbers)
+            pixels = pixels_to_batch(
+                task.pixels.read(task.train_rows[chosen]), self._runtime.device
+            )
+            images.append(augment(pixels, moves).expand(-1, 3, -1, -1))  # grey and colour together
+            labels.append(torch.from_numpy(task.train_labels[chosen]).to(self._runtime.device))
+        return torch.cat(images), labels
+
+    def _loss(self, images: Tensor, labels: list[Tensor]) -> Tensor:
+        """Return the mean of the tasks' losses, each as a share of the loss of guessing."""
+        logits = self._network(images).float().split(self._n_each)
+        losses = [
+            F.cross_entropy(part[:, block], own, label_smoothing=self._config.loss.label_smoothing)
+            / math.log(task.n_classes)
+            for task, block, part, own in zip(
+                self._tasks, self._blocks, logits, labels, strict=True
+            )
+        ]
+        return torch.stack(losses).mean()
+
+    def _validate(self) -> tuple[tuple[float, ...], float]:
+        """Return the averaged network's AUROC for each task, and its mean loss."""
+        aurocs, losses = [], []
+        for task, block in zip(self._tasks, self._blocks, strict=True):
+            logits = self._logits(task)[:, block]
+            probabilities = torch.softmax(logits, dim=1).numpy()
+            aurocs.append(validation_auroc(probabilities, task.val_labels, task.positive))
+            losses.append(float(F.cross_entropy(logits, torch.from_numpy(task.val_labels))))
+        return tuple(aurocs), float(np.mean(losses))
+
+    def _logits(self, task: Task) -> Tensor:
+        network = self._average.module.eval()
+        parts = []
+        for start in range(0, len(task.val_rows), _VALIDATION_BATCH):
+            self._control.safe_point()
+            rows = task.val_rows[start : start + _VALIDATION_BATCH]
+            images = pixels_to_batch(task.pixels.read(rows), self._runtime.device)
+            with torch.inference_mode(), autocast(self._runtime):
+                parts.append(network(images).double().cpu())
+        return torch.cat(parts)
+
+    def _kept(self, aurocs: tuple[float, ...], epoch: int) -> Pretrained:
+        network = self._average.module
+        assert isinstance(network, Network)
+        body = {name: t.detach().cpu().clone() for name, t in network.body.state_dict().items()}
+        return Pretrained(body=body, val_aurocs=aurocs, epochs=epoch, best_epoch=epoch)
+
+    def _tell(self, epoch: int, step: int, n_steps: int, best: Pretrained | None) -> None:
+        seconds = time.perf_counter() - self._started
+        self._report(
+            PretrainProgress(
+                epoch=epoch,
+                step=step,
+                n_steps=n_steps,
+                images_per_s=self._n_trained / max(seconds, 1e-9),
+                seconds_left=seconds / step * (n_steps - step),
+                val_auroc=None if best is None else float(np.mean(best.val_aurocs)),
+            )
+        )

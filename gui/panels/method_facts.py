@@ -1,0 +1,101 @@
+"""What a method has to say about the network it made: how much stayed, what was added."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from PySide6.QtCore import QCoreApplication, QLocale
+from PySide6.QtWidgets import QLabel, QWidget
+
+from gui.itemmodels.run_words import number_text, percent_text
+from gui.widgets.card import Card
+from gui.widgets.painting import set_role
+from gui.widgets.share_bars import Share, ShareBars
+
+__all__ = ["MethodFactsCard"]
+
+
+class MethodFactsCard(Card):
+    """Facts of a finished run (``RunFinished.result["method_facts"]``) as a picture and a line."""
+
+    def __init__(self, *, parent: QWidget | None = None) -> None:
+        super().__init__(parent=parent)
+        self._bars = ShareBars()
+        self._line = QLabel()
+        self._line.setWordWrap(True)
+        set_role(self._line, "secondary")
+        self.body.addWidget(self._bars)
+        self.body.addWidget(self._line)
+        self.hide()
+
+    @property
+    def bars(self) -> ShareBars:
+        """The picture."""
+        return self._bars
+
+    @property
+    def text(self) -> str:
+        """The line below it."""
+        return self._line.text()
+
+    def set_facts(self, facts: Mapping[str, Any]) -> bool:
+        """Show facts and return whether there were any that people should see."""
+        untouched, added = facts.get("untouched"), facts.get("added")
+        if untouched:
+            self._show_untouched(untouched, facts)
+        elif added:
+            self.set_title(self.tr("Weights that were trained"))
+            self._bars.hide()
+            text = self.tr(
+                "{0} weights were learned beside the pre-trained ones, {1} as many as there are; "
+                "they are now part of the network."
+            )
+            n_weights = QLocale().toString(int(added["weights"]))
+            self._line.setText(text.format(n_weights, _percent(added["share"])))
+        return bool(untouched or added)
+
+    def _show_untouched(self, untouched: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+        self.set_title(self.tr("Weights that stayed exactly as pre-trained"))
+        layers: Sequence[Mapping[str, Any]] = untouched["layers"]
+        rows = [
+            Share(self._name(layer["name"], number == 1), share, _percent(share))
+            for number, layer in enumerate(layers, start=1)
+            for share in [layer["untouched"] / max(1, layer["weights"])]
+        ]
+        share = float(untouched["share"])
+        self._bars.set_shares([*rows, Share(self.tr("All"), share, _percent(share))])
+        self._bars.setAccessibleName(self.title)
+        self._bars.show()
+        self._line.setText(self._strength(facts))
+
+    def _name(self, name: str, is_first: bool) -> str:
+        stage = self.tr("Stage %s") % name.rpartition(" ")[2]
+        return self.tr("%s, next to the image") % stage if is_first else stage
+
+    def _strength(self, facts: Mapping[str, Any]) -> str:
+        strength = QLocale().toString(float(facts.get("strength") or 0.0), "g", 3)
+        tried = facts.get("tried") or ()
+        if not tried:
+            return self.tr("The pull towards the pre-trained weights was set to {0}.").format(
+                strength
+            )
+        locale = QLocale()
+        found = ", ".join(
+            self.tr("{0}: {1}").format(locale.toString(float(s), "g", 3), number_text(float(a)))
+            for s, a in tried
+        )
+        text = self.tr(
+            "A pull of {0} was chosen: the strongest that was as good on validation as the best. "
+            "AUROC after a short training with each: {1}."
+        )
+        return text.format(strength, found)
+
+
+def _percent(share: float) -> str:
+    """Return a share in percents, with a decimal where whole ones would say none or all."""
+    if share in (0.0, 1.0) or 0.01 <= share <= 0.99:
+        return percent_text(share)
+    return QCoreApplication.translate("MethodFactsCard", "%s\u00a0%%") % (
+        QLocale().toString(100.0 * share, "f", 1)
+    )

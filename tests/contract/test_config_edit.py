@@ -1,0 +1,73 @@
+"""Settings changed by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.contract.config import ExperimentConfig
+from engine.contract.config_edit import setting_names, with_settings
+from engine.contract.errors import ConfigError
+
+
+def changed(*changes: str) -> ExperimentConfig:
+    return with_settings(ExperimentConfig(), changes)
+
+
+def test_values_are_read_as_the_type_of_their_field() -> None:
+    config = changed(
+        "optimizer.learning_rate=1e-3",
+        "method.max_epochs = 3",
+        "loss.imbalance=focal",
+        "seed=7",
+        "anchor.strength=1",
+    )
+    assert config.optimizer.learning_rate == 0.001
+    assert config.method.max_epochs == 3
+    assert config.loss.imbalance == "focal"
+    assert config.seed == 7
+    assert isinstance(config.anchor.strength, float)
+
+
+def test_the_last_of_several_wins_and_nothing_else_changes() -> None:
+    assert changed("seed=1", "seed=2") == changed("seed=2")
+    assert changed() == ExperimentConfig()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("method.max_epochs=2.5", "whole number"),
+        ("method.max_epochs=0", "between 1 and 1000"),
+        ("optimizer.learning_rate=fast", "a number"),
+        ("optimizer.learning_rate=nan", "a number"),
+        ("loss.imbalance=magic", "one of none, weights"),
+        ("method.max_epochs", "not a setting with a value"),
+        ("image.size_px=64", "belongs to the project"),
+        ("method=lora", "no setting called 'method'"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_the_reason(change: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says) as caught:
+        changed(change)
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("optimiser.learning_rate", "optimizer.learning_rate"),
+        ("learning_rate", "optimizer.learning_rate"),
+        ("method.max_epoch", "method.max_epochs"),
+        ("loss.focal_gama", "loss.focal_gamma"),
+    ],
+)
+def test_a_misspelt_name_gets_the_near_ones(name: str, meant: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        changed(f"{name}=1")
+    assert meant in caught.value.remedy
+
+
+def test_names_are_those_of_the_dataclasses() -> None:
+    names = setting_names()
+    assert {"seed", "method.key", "optimizer.batch_size", "lora.rank"} <= set(names)
+    assert not any(name.startswith("image") for name in names)

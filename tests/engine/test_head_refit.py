@@ -1,0 +1,71 @@
+"""The decision layer alone, fitted while labels change; and what runs say of their methods."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engine.contract.commands import ListMethods, RefitHead
+from engine.contract.control import Control
+from engine.contract.events import COMPLETED, FAILED, JobFinished
+from engine.contract.methods import METHODS
+from engine.project import labels
+from engine.project.store import Project
+from engine.run import execute
+from tests.helpers.tiny_study import run_job, small_config, train
+
+
+def test_a_refit_gives_the_validation_result_of_a_linear_probe(study: Path) -> None:
+    finished, _ = train(study, small_config("linear_probe"))
+    refit = run_job(RefitHead(project=str(study)))
+    assert refit["val_auroc"] == pytest.approx(finished.result["val_auroc"], abs=1e-6)
+    with Project.open(study) as project:
+        table = project.training_table()
+        assert refit["n_train"] == (table.split == 0).sum()
+        assert refit["n_val"] == (table.split == 1).sum()
+        assert [run.id for run in project.runs()] == [finished.run]  # it isn't a run
+
+
+def test_a_refit_follows_labels_that_changed_after_the_split(study: Path) -> None:
+    before = run_job(RefitHead(project=str(study)))
+    with Project.open(study) as project:
+        table = project.training_table()
+        _, b = (summary.id for summary in project.classes())
+        wrong = [int(r) for r in table.record_ids[(table.split == 0) & (table.labels == 0)]]
+        labels.set_labels(project, wrong[: len(wrong) * 3 // 4], b)
+        assert project.split_is_stale()
+    after = run_job(RefitHead(project=str(study)))
+    assert after["n_train"] == before["n_train"]
+    assert after["val_auroc"] <= before["val_auroc"]
+
+
+def test_a_refit_without_all_classes_says_what_is_missing(study: Path) -> None:
+    with Project.open(study) as project:
+        a, _ = (summary.id for summary in project.classes())
+        labels.set_labels(project, [record.id for record in project.records()], a)
+    finished = execute(RefitHead(project=str(study)), lambda event: None, Control())
+    assert isinstance(finished, JobFinished)
+    assert finished.outcome == FAILED
+    assert finished.remedy
+
+
+def test_the_cards_of_the_methods_can_be_listed() -> None:
+    finished = execute(ListMethods(), lambda event: None, Control())
+    assert isinstance(finished, JobFinished)
+    assert finished.outcome == COMPLETED
+    cards = finished.result["methods"]
+    assert [card["key"] for card in cards] == [card.key for card in METHODS]
+    assert all(card["advice"] and card["how"] and card["reference"] for card in cards)
+    assert len(finished.result["sentences"]) == len(METHODS)
+    json.dumps(finished.result)
+
+
+def test_a_project_knows_what_a_runs_method_said(study: Path) -> None:
+    finished, _ = train(study, small_config("lora", max_epochs=1))
+    with Project.open(study) as project:
+        facts = project.method_facts(finished.run)
+        assert facts == finished.result["method_facts"]
+        assert 0 < facts["added"]["share"] < 1
+        assert project.method_facts("another") == {}

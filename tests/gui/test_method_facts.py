@@ -1,0 +1,101 @@
+"""What is shown of a method's facts, and which settings a method has."""
+
+from __future__ import annotations
+
+import pytest
+from PySide6.QtCore import QLocale
+
+from engine.contract.config import preset_config
+from engine.contract.methods import METHODS
+from gui.panels.method_facts import MethodFactsCard
+from gui.panels.model_details import ModelDetails
+from gui.panels.setting_fields import groups_used, setting_groups
+from gui.widgets.card import Card
+
+UNTOUCHED = {
+    "strength": 0.1,
+    "tried": [[0.05, 0.95], [0.1, 0.951]],
+    "untouched": {
+        "share": 0.7,
+        "layers": [
+            {"name": "stage 1", "weights": 10, "untouched": 10},
+            {"name": "stage 2", "weights": 1000, "untouched": 697},
+        ],
+    },
+}
+
+
+@pytest.fixture
+def card(qtbot):
+    card = MethodFactsCard()
+    qtbot.addWidget(card)
+    return card
+
+
+def test_the_share_of_untouched_weights_is_a_bar_for_each_stage_and_for_all(card):
+    assert card.set_facts(UNTOUCHED)
+    shown = [(share.name, share.text.replace("\u00a0", " ")) for share in card.bars.shares]
+    assert shown == [
+        ("Stage 1, next to the image", "100 %"),
+        ("Stage 2", "70 %"),
+        ("All", "70 %"),
+    ]
+    assert [round(share.share, 3) for share in card.bars.shares] == [1.0, 0.697, 0.7]
+
+
+def test_the_chosen_strength_is_named_with_what_was_tried(card):
+    card.set_facts(UNTOUCHED)
+    assert "A pull of 0.1 was chosen" in card.text
+    assert "0.05: 0.950" in card.text
+    card.set_facts(UNTOUCHED | {"tried": []})
+    assert "was set to 0.1" in card.text
+
+
+def test_added_weights_are_told_in_a_line(card):
+    assert card.set_facts({"added": {"weights": 177_344, "share": 0.0526}})
+    assert f"{QLocale().toString(177_344)} weights" in card.text
+    assert not card.bars.isVisibleTo(card)
+
+
+def test_a_method_without_facts_shows_nothing(card):
+    assert not card.set_facts({})
+
+
+def test_every_method_names_stages_that_there_are():
+    for method in METHODS:
+        assert set(method.settings) <= set(setting_groups()), method.key
+
+
+@pytest.mark.parametrize(
+    ("method", "has", "has_not"),
+    [
+        ("linear_probe", {"loss"}, {"optimizer", "augmentation", "method", "anchor"}),
+        ("full_finetune", {"optimizer", "method"}, {"anchor", "lora", "adversarial", "gradual"}),
+        ("soft_threshold", {"anchor", "optimizer"}, {"lora", "adversarial", "gradual"}),
+        ("adversarial", {"adversarial"}, {"lora", "anchor"}),
+    ],
+)
+def test_only_the_settings_of_the_chosen_method_are_shown(qtbot, method, has, has_not):
+    details = ModelDetails()
+    qtbot.addWidget(details)
+    config = preset_config("standard", method=method)
+    details.set_config(config, config)
+    qtbot.waitUntil(lambda: len(details._cards) == len(setting_groups()))
+    shown = {group for group, card in details._cards.items() if card.isVisibleTo(details)}
+    assert shown == groups_used(config)
+    assert has <= shown
+    assert not has_not & shown
+    other = preset_config("standard", method="full_finetune")
+    details.set_config(other, other)
+    assert details._cards["optimizer"].isVisibleTo(details)
+
+
+def test_advice_on_unequal_classes_stands_beside_the_setting(qtbot):
+    details = ModelDetails()
+    qtbot.addWidget(details)
+    qtbot.waitUntil(lambda: "loss" in details._cards)
+    details.set_imbalance_advice("The classes are about equally common.")
+    loss = details._cards["loss"]
+    assert isinstance(loss, Card)
+    assert details._advice in loss.findChildren(type(details._advice))
+    assert details._advice.isVisibleTo(loss)
