@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from PySide6.QtCore import QObject, QRunnable, QThreadPool, Signal
 
-from engine.contract.commands import Doctor
+from engine.contract.commands import Doctor, Train
 from engine.contract.config import ExperimentConfig, preset_config
 from engine.contract.errors import EngineError
 from engine.contract.events import COMPLETED, FAILED, STOPPED, JobFinished, RunFinished
 from engine.contract.records import (
     AuditReport,
+    ClassMatch,
     ClassSummary,
     EvaluationResult,
     ImageRecord,
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from engine.project.store import Project
     from engine.project.thumbnails import Thumbnails
 
+DIRECT: Final = "direct_transfer"
+"""Key of the method that can apply a classifier as it is."""
 _FINISHED: Final = (COMPLETED, STOPPED)
 _CHANGING_JOBS: Final = frozenset({"scan", "audit", "split", "evaluate"})
 """Jobs after which a project holds something else."""
@@ -245,6 +248,14 @@ def _snapshot(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class DirectChoice:
+    """A classifier that direct transfer applies as it is, and what its classes stand for."""
+
+    bundle: Path
+    matches: tuple[ClassMatch, ...]
+
+
 class Session(QObject):
     """The open project, read off the window's thread, and the choices for the next run.
 
@@ -277,6 +288,7 @@ class Session(QObject):
         self.device: dict[str, Any] = {}
         self.config: ExperimentConfig = preset_config("quick")
         self.is_model_chosen = False
+        self.direct: DirectChoice | None = None
         self.shown_images: ShownImages | None = None
         self.shown_run = ""
         self.exported_bundle = ""
@@ -360,6 +372,7 @@ class Session(QObject):
         self._folder, self._project, self._lock = folder, project, lock
         self._thumbnails = Thumbnails(project)
         self.is_model_chosen = False
+        self.direct = None
         self.shown_images = None
         self.shown_run = self.exported_bundle = ""
         self.project_changed.emit()
@@ -432,6 +445,25 @@ class Session(QObject):
         self.config = config
         self.is_model_chosen = True
         self.choices_changed.emit()
+
+    def choose_direct(self, choice: DirectChoice | None) -> None:
+        """Set which classifier direct transfer applies; None for none."""
+        if choice != self.direct:
+            self.direct = choice
+            self.choices_changed.emit()
+
+    def next_run(self) -> Train:
+        """Return the command that starts a run with the present choices.
+
+        Raises:
+            ValueError: If no project is open.
+        """
+        if self._folder is None:
+            raise ValueError("no project is open")
+        command = Train(project=str(self._folder), config=self.config)
+        if self.direct is None or self.config.method.key != DIRECT:
+            return command
+        return replace(command, bundle=str(self.direct.bundle), matches=self.direct.matches)
 
     def find_device(self) -> None:
         """Ask the engine what this machine can do; ends in ``device_changed``."""

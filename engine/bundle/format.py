@@ -1,4 +1,7 @@
-"""The bundle: ``bundle.json`` with every fact, ``weights.safetensors``, ``MODEL_CARD.md``."""
+"""The bundle: ``bundle.json`` with every fact, ``weights.safetensors``, ``MODEL_CARD.md``.
+
+Beside them ``familiarity.safetensors``, where there were enough images for it.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,11 @@ from typing import Any, Final
 from engine.contract.config import ImageContract
 from engine.contract.records import FramePolicy
 
-BUNDLE_VERSION: Final = 1
+BUNDLE_VERSION: Final = 2
 FACTS_NAME: Final = "bundle.json"
 WEIGHTS_NAME: Final = "weights.safetensors"
 CARD_NAME: Final = "MODEL_CARD.md"
+FAMILIARITY_NAME: Final = "familiarity.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +59,10 @@ class BundleFacts:
         data: Numbers of images and patients by split and class.
         method: How the backbone was adapted: preset, method, seed, all settings.
         frames: Which frames of files with several were learned from, and so are predicted.
+        is_difference: Whether the tensors are only what differs from the pre-trained weights
+            (``engine.bundle.difference``), which must then be at hand to read them.
+        members: Of a classifier that averages several networks, those networks in order;
+            ``backbone`` is then the first. Empty for a single one.
         files: SHA-256 of each other file of the bundle.
         facts_digest: Hash of all the other facts, by :func:`facts_digest`; in the file alone.
     """
@@ -73,6 +81,8 @@ class BundleFacts:
     method: dict[str, Any]
     versions: dict[str, str]
     frames: FramePolicy = field(default_factory=FramePolicy)
+    is_difference: bool = False
+    members: tuple[BackboneFacts, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
     intended_use: str = "Research and teaching. Not for clinical use."
     facts_digest: str = ""

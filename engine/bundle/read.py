@@ -12,18 +12,26 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from engine.bundle.difference import restored
+from engine.bundle.familiarity import Familiarity
 from engine.bundle.format import (
     BUNDLE_VERSION,
     FACTS_NAME,
+    FAMILIARITY_NAME,
     WEIGHTS_NAME,
+    BackboneFacts,
     BundleFacts,
     facts_digest,
 )
+from engine.contract.backbones import backbone_card
 from engine.contract.config_io import from_plain
-from engine.contract.errors import BundleError, ConfigError
+from engine.contract.errors import BundleError, ConfigError, WeightsError
 from engine.files import long_path, sha256_file
+from engine.models.ensemble import EnsembleNetwork, member_tensors
+from engine.models.merged_head import fit_head_to
 from engine.models.network import Network
 from engine.models.registry import build_network
+from engine.models.weights import weights_of_digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,26 +42,61 @@ class Bundle:
     facts: BundleFacts
     tensors: dict[str, Tensor]
 
-    def network(self) -> Network:
+    def network(self) -> Network | EnsembleNetwork:
         """Build the network with the bundle's weights, in evaluation mode.
 
         Raises:
             BundleError: If the weights don't fit the backbone that the bundle names.
         """
+        n_classes, members = len(self.facts.classes), self.facts.members
+        network: Network | EnsembleNetwork
         try:
-            network = build_network(
-                self.facts.backbone.key,
-                len(self.facts.classes),
-                weights="scratch",
-                features=self.facts.backbone.features,
-            )
-            network.load_state_dict(self.tensors)
+            if members:
+                network = EnsembleNetwork(
+                    [
+                        _built(backbone, n_classes, member_tensors(self.tensors, number))
+                        for number, backbone in enumerate(members)
+                    ]
+                )
+            else:
+                network = _built(self.facts.backbone, n_classes, self.tensors)
         except (RuntimeError, ValueError, ConfigError) as error:
             raise BundleError(
                 "The bundle's weights don't fit the network that it names.",
                 remedy="Export it again, or update RadTune.",
             ) from error
         return network.eval()
+
+    def familiarity(self, network: Network | EnsembleNetwork) -> Familiarity | None:
+        """Return what its training images look like to its network, if that is known.
+
+        Raises:
+            BundleError: If it doesn't fit the network.
+        """
+        if FAMILIARITY_NAME not in self.facts.files:
+            return None
+        try:
+            tensors = load_file(long_path(self.folder / FAMILIARITY_NAME))
+            return Familiarity.from_tensors(tensors, network.n_features)
+        except (OSError, SafetensorError, ValueError) as error:
+            raise BundleError(
+                f"The bundle's {FAMILIARITY_NAME} doesn't fit its network.",
+                remedy="Export it again, or update RadTune.",
+            ) from error
+
+
+def _built(backbone: BackboneFacts, n_classes: int, tensors: dict[str, Tensor]) -> Network:
+    network = build_network(
+        backbone.key,
+        n_classes,
+        weights="scratch",
+        features=backbone.features,
+        mean=backbone.mean,
+        std=backbone.std,
+    )
+    fit_head_to(network, tensors)
+    network.load_state_dict(tensors)
+    return network
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -77,9 +120,37 @@ def read_bundle(folder: Path) -> Bundle:
             )
     try:
         tensors = load_file(long_path(folder / WEIGHTS_NAME))
-    except (OSError, SafetensorError) as error:
+        if facts.is_difference:
+            tensors = restored(tensors, pretrained_tensors(facts))
+    except (OSError, SafetensorError, ValueError) as error:
         raise _not_a_bundle() from error
     return Bundle(folder=folder, facts=facts, tensors=tensors)
+
+
+def pretrained_tensors(facts: BundleFacts) -> dict[str, Tensor]:
+    """Return the tensors that a network like the bundle's had before it was trained.
+
+    Raises:
+        BundleError: If its pre-trained weights are not on this computer, or others are.
+    """
+    backbone = facts.backbone
+    card = backbone_card(backbone.key)
+    try:
+        network = build_network(
+            backbone.key,
+            len(facts.classes),
+            weights=weights_of_digest(backbone.key, backbone.weights_digest),
+            features=backbone.features,
+        )
+    except (ConfigError, WeightsError) as error:
+        raise BundleError(
+            "This bundle holds only what differs from the pre-trained weights of "
+            f"{card.title if card else backbone.key}, and those are not on this computer.",
+            remedy="Add the same weights file here, or ask for the whole bundle.",
+        ) from error
+    return {
+        name: tensor for name, tensor in network.state_dict().items() if name.startswith("body.")
+    }
 
 
 def read_facts(folder: Path) -> BundleFacts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,20 +11,55 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.contract.config import ExperimentConfig
-from engine.contract.errors import RunError, StorageError
+from engine.contract.config_io import from_plain
+from engine.contract.errors import ConfigError, RunError, StorageError
 from engine.contract.events import COMPLETED, STOPPED
+from engine.contract.searching import ENSEMBLE
 from engine.data.pixels import open_pixels
 from engine.data.transforms import test_time_views
+from engine.evaluate.report import Scored
 from engine.files import read_json
 from engine.hardware import Runtime, apply_runtime
+from engine.models.ensemble import EnsembleNetwork
+from engine.models.merged_head import fit_head_to
 from engine.models.network import Network
 from engine.models.registry import build_network
+from engine.project.folder import RUNS_FOLDER
 from engine.project.segments import SegmentReader
 from engine.project.store import Project
+from engine.project.table import TrainingTable
 from engine.trainer.checkpoint import load_best
 from engine.trainer.steps import predict_probabilities
 
+HELD_OUT_FILE: Final = "held_out.json"
 _FINISHED: Final = (COMPLETED, STOPPED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedMember:
+    """One network of a run that combines others.
+
+    Attributes:
+        name: A run's id, or a fold of a cross-validation.
+        weights: What is known of the pre-trained weights that it began from.
+    """
+
+    name: str
+    config: ExperimentConfig
+    weights: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HeldOut:
+    """Predictions of images, each by a network that never saw it.
+
+    Attributes:
+        records: Record ids, int64 ``(N,)``.
+        probabilities: Shape ``(N, K)``.
+    """
+
+    records: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +69,19 @@ class FinishedRun:
     Attributes:
         recipe: The content of ``recipe.json``.
         network: With the best epoch's weights, in evaluation mode.
+        members: Of a run that combines others, what each network was trained with.
+        held_out: Where the networks learned from validation images, the predictions to choose a
+            threshold by.
     """
 
     id: str
     config: ExperimentConfig
     recipe: dict[str, Any]
     runtime: Runtime
-    network: Network
+    network: Network | EnsembleNetwork
     pixels: SegmentReader
+    members: tuple[FinishedMember, ...] = ()
+    held_out: HeldOut | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -69,6 +109,31 @@ class FinishedRun:
         )
 
 
+def score_validation(
+    loaded: FinishedRun,
+    table: TrainingTable,
+    on_batch: Callable[[int, int], None] | None = None,
+) -> Scored:
+    """Return what a run says of images by which a threshold may be chosen: of validation.
+
+    A run that combines the folds of a cross-validation has learned from those, so its out-of-fold
+    predictions of all training and validation images take their place.
+    """
+    if loaded.held_out is not None:
+        chosen = np.flatnonzero(np.isin(table.record_ids, loaded.held_out.records))
+        places = np.searchsorted(loaded.held_out.records, table.record_ids[chosen])
+        probabilities = loaded.held_out.probabilities[places]
+    else:
+        chosen = np.flatnonzero(table.split == 1)
+        probabilities = loaded.probabilities(table.rows[chosen], on_batch)
+    return Scored(
+        probabilities=probabilities,
+        labels=table.labels[chosen],
+        patients=table.groups[chosen],
+        records=table.record_ids[chosen],
+    )
+
+
 def load_run(project: Project, run: str) -> FinishedRun:
     """Load a finished run.
 
@@ -91,7 +156,13 @@ def load_run(project: Project, run: str) -> FinishedRun:
     recipe, runtime = _read_recipe(project.run_folder(run) / "recipe.json")
     apply_runtime(runtime)
     config = project.run_config(run)
-    network = _kept_network(config, len(recipe["classes"]), project.run_folder(run))
+    network: Network | EnsembleNetwork
+    if config.method.key == ENSEMBLE:
+        members = _members(recipe)
+        network = combined_network(project, members, len(recipe["classes"]))
+    else:
+        members = ()
+        network = kept_network(config, len(recipe["classes"]), project.run_folder(run))
     return FinishedRun(
         id=run,
         config=config,
@@ -99,7 +170,50 @@ def load_run(project: Project, run: str) -> FinishedRun:
         runtime=runtime,
         network=network.to(runtime.device).eval(),
         pixels=open_pixels(project, config.image),
+        members=members,
+        held_out=_held_out(project.run_folder(run) / HELD_OUT_FILE),
     )
+
+
+def combined_network(
+    project: Project, members: Sequence[FinishedMember], n_classes: int
+) -> EnsembleNetwork:
+    """Return the networks of a run that combines others, on the CPU.
+
+    Raises:
+        RunError: If one of them is damaged or missing.
+    """
+    runs = project.folder / RUNS_FOLDER
+    return EnsembleNetwork(
+        [kept_network(member.config, n_classes, runs / member.name) for member in members]
+    )
+
+
+def _members(recipe: dict[str, Any]) -> tuple[FinishedMember, ...]:
+    try:
+        return tuple(
+            FinishedMember(
+                name=str(plain["name"]),
+                config=from_plain(ExperimentConfig, plain["config"]),
+                weights=dict(plain["weights"]),
+            )
+            for plain in recipe["members"]
+        )
+    except (ConfigError, KeyError, TypeError, ValueError) as error:
+        raise _damaged() from error
+
+
+def _held_out(path: Path) -> HeldOut | None:
+    if not path.is_file():
+        return None
+    try:
+        plain = read_json(path)
+        return HeldOut(
+            records=np.array(plain["records"], dtype=np.int64),
+            probabilities=np.array(plain["probabilities"], dtype=np.float64),
+        )
+    except (StorageError, KeyError, TypeError, ValueError) as error:
+        raise _damaged() from error
 
 
 def _read_recipe(path: Path) -> tuple[dict[str, Any], Runtime]:
@@ -112,13 +226,24 @@ def _read_recipe(path: Path) -> tuple[dict[str, Any], Runtime]:
         raise _damaged() from error
 
 
-def _kept_network(config: ExperimentConfig, n_classes: int, folder: Path) -> Network:
-    weights, features = load_best(folder / "checkpoints")
+def kept_network(config: ExperimentConfig, n_classes: int, folder: Path) -> Network:
+    """Return the network of the best epoch from the folder of a run, on the CPU.
+
+    Raises:
+        RunError: If there is none, or its files are damaged.
+    """
+    best = load_best(folder / "checkpoints")
     try:
         network = build_network(
-            config.backbone.key, n_classes, weights="scratch", features=features
+            config.backbone.key,
+            n_classes,
+            weights="scratch",
+            features=best.features,
+            mean=best.mean,
+            std=best.std,
         )
-        network.load_state_dict(weights)
+        fit_head_to(network, best.tensors)
+        network.load_state_dict(best.tensors)
     except (RuntimeError, ValueError) as error:
         raise _damaged() from error
     return network

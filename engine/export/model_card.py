@@ -92,6 +92,19 @@ def _network(facts: BundleFacts) -> str:
         f"{facts.method['preset']}, {facts.method['epochs']} epochs",
         "arithmetic": facts.precision,
     }
+    if facts.members:
+        keys = [member.key for member in facts.members]
+        bullets["backbone"] = ", ".join(
+            card.title if (card := backbone_card(k)) else k for k in keys
+        )
+        bullets["adapted by"] = (
+            f"training {len(keys)} networks apart; an image's probabilities are the mean of theirs"
+        )
+    if facts.is_difference:
+        bullets["stored"] = (
+            "only what differs from the pre-trained weights, which must be on the computer that "
+            f"reads this (SHA-256 {facts.backbone.weights_digest})"
+        )
     return "## Network\n\n" + _bullets(bullets)
 
 

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.bundle.familiarity import suits, unusual_note, watch_head
 from engine.bundle.read import Bundle, read_bundle
 from engine.contract.config import RuntimeConfig
 from engine.contract.control import Control
@@ -56,6 +57,19 @@ class _Read:
     problem: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Predicted:
+    """What a batch gave.
+
+    Attributes:
+        probabilities: Shape ``(N, K)``.
+        unusual: As ``Familiarity.unusual``, shape ``(N,)``, where the bundle knows.
+    """
+
+    probabilities: NDArray[np.float64]
+    unusual: NDArray[np.float64] | None
+
+
 _Part = tuple[Path, ImageFile, int]
 
 
@@ -72,6 +86,7 @@ class Predictor:
         self._runtime = runtime or resolve_runtime(RuntimeConfig(precision=precision))
         apply_runtime(self._runtime)
         self._network = bundle.network().to(self._runtime.device)
+        self._familiarity = bundle.familiarity(self._network)
 
     def predict_pixels(self, pixels: NDArray[np.generic]) -> NDArray[np.float64]:
         """Return class probabilities ``(N, K)`` of pixels made by the bundle's image contract."""
@@ -83,27 +98,29 @@ class Predictor:
         )
         return predict_batch(self._network, pixels, self._runtime, views=views)
 
-    def predict_files(
-        self, paths: Sequence[Path]
-    ) -> Iterator[tuple[int, list[_Read], NDArray[np.float64]]]:
-        """Yield batches: files done so far, what was read, and the sound ones' probabilities."""
+    def _predict(self, read: list[_Read]) -> _Predicted:
+        sound = [item.pixels for item in read if item.pixels is not None]
+        if not sound:
+            return _Predicted(np.empty((0, len(self.bundle.facts.classes))), None)
+        with watch_head(self._network) as seen:
+            probabilities = self.predict_pixels(np.stack(sound))
+        if self._familiarity is None:
+            return _Predicted(probabilities, None)
+        return _Predicted(probabilities, self._familiarity.unusual(seen[0]))  # the unmoved copy
+
+    def predict_files(self, paths: Sequence[Path]) -> Iterator[tuple[int, list[_Read], _Predicted]]:
+        """Yield batches: files done so far, what was read, and what the sound ones gave."""
         with ThreadPoolExecutor(_READERS) as pool:
             for start in range(0, len(paths), _BATCH):
                 opened = list(pool.map(self._open, paths[start : start + _BATCH]))
                 done = start + len(opened)
                 further = [part for _, parts in opened for part in parts]
                 first = [read for read, _ in opened]
-                yield done if not further else start, first, self._probabilities(first)
+                yield done if not further else start, first, self._predict(first)
                 for begin in range(0, len(further), _BATCH):
                     read = list(pool.map(self._read, further[begin : begin + _BATCH]))
                     is_last = begin + _BATCH >= len(further)
-                    yield done if is_last else start, read, self._probabilities(read)
-
-    def _probabilities(self, read: list[_Read]) -> NDArray[np.float64]:
-        sound = [item.pixels for item in read if item.pixels is not None]
-        if not sound:
-            return np.empty((0, len(self.bundle.facts.classes)))
-        return self.predict_pixels(np.stack(sound))
+                    yield done if is_last else start, read, self._predict(read)
 
     def _open(self, path: Path) -> tuple[_Read, list[_Part]]:
         """Read the first wanted image of a file, and say which others are wanted.
@@ -157,7 +174,8 @@ def predict(
     """Apply a bundle to a file or folder and write one CSV row per image.
 
     Columns: ``path`` (relative to the source folder), ``frame`` (from 0, where a file gave several
-    images), ``patient`` (numbered afresh), ``class``, and ``p_<class>`` for each class.
+    images), ``patient`` (numbered afresh), ``class``, ``p_<class>`` for each class, and
+    ``unusual_percent``: how many of 100 validation images are more like the training images.
 
     Raises:
         BundleError: If the bundle can't be used.
@@ -175,14 +193,15 @@ def predict(
         )
     facts, pseudonyms = predictor.bundle.facts, _Pseudonyms()
     rows: list[PredictionRow] = []
-    for done, read, probabilities in predictor.predict_files(paths):
+    for done, read, predicted in predictor.predict_files(paths):
         control.safe_point()
         skipped += [
             SkippedFile(path=_relative(item.path, root), reason=item.problem)
             for item in read
             if item.pixels is None
         ]
-        labels = decide(probabilities, facts.threshold, facts.positive)
+        labels = decide(predicted.probabilities, facts.threshold, facts.positive)
+        unusual = [None] * len(labels) if predicted.unusual is None else predicted.unusual.tolist()
         sound = [item for item in read if item.pixels is not None]
         rows += [
             PredictionRow(
@@ -191,8 +210,11 @@ def predict(
                 patient=pseudonyms.of(item.patient),
                 label=facts.classes[label],
                 probabilities=tuple(float(p) for p in values),
+                unusual=share,
             )
-            for item, label, values in zip(sound, labels, probabilities, strict=True)
+            for item, label, values, share in zip(
+                sound, labels, predicted.probabilities, unusual, strict=True
+            )
         ]
         emit(JobProgressed(kind="predict", stage="Applying to images", done=done, total=len(paths)))
     if not rows:
@@ -209,7 +231,15 @@ def predict(
         skipped=tuple(skipped),
         classes=facts.classes,
         rows=tuple(rows),
+        **_notes(rows),
     )
+
+
+def _notes(rows: Sequence[PredictionRow]) -> dict[str, tuple[str, ...]]:
+    shares = np.array([row.unusual for row in rows if row.unusual is not None])
+    if not len(shares):
+        return {}
+    return {"notes" if suits(shares) else "warnings": (unusual_note(shares),)}
 
 
 def _check_target(out: Path) -> None:
@@ -257,9 +287,12 @@ def _table(classes: tuple[str, ...], rows: Sequence[PredictionRow]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     has_frames = any(row.frame is not None for row in rows)
     columns = _COLUMNS_WITH_FRAMES if has_frames else _COLUMNS
-    writer.writerow([*columns, *(f"p_{name}" for name in classes)])
+    knows = any(row.unusual is not None for row in rows)
+    last = ["unusual_percent"] if knows else []
+    writer.writerow([*columns, *(f"p_{name}" for name in classes), *last])
     for row in rows:
         frame = ["" if row.frame is None else row.frame] if has_frames else []
         shares = [f"{p:.6f}" for p in row.probabilities]
-        writer.writerow([row.path, *frame, row.patient, row.label, *shares])
+        unusual = ["" if row.unusual is None else f"{100 * row.unusual:.1f}"] if knows else []
+        writer.writerow([row.path, *frame, row.patient, row.label, *shares, *unusual])
     return text.getvalue()

@@ -14,25 +14,28 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import save
 
+from engine.bundle.difference import difference_of
+from engine.bundle.familiarity import Familiarity, watch_head
 from engine.bundle.format import (
     BUNDLE_VERSION,
     CARD_NAME,
     FACTS_NAME,
+    FAMILIARITY_NAME,
     WEIGHTS_NAME,
     BackboneFacts,
     BundleFacts,
     facts_digest,
 )
-from engine.bundle.read import largest_difference, read_bundle
-from engine.contract.backbones import backbone_card
-from engine.contract.config_io import finite, to_plain
+from engine.bundle.read import largest_difference, pretrained_tensors, read_bundle
+from engine.contract.config import ExperimentConfig
+from engine.contract.config_io import finite, from_plain, to_plain
 from engine.contract.control import Control
 from engine.contract.errors import BundleError, EngineError
 from engine.contract.events import Event, JobProgressed
 from engine.contract.records import SPLITS, EvaluationResult, FramePolicy
 from engine.data.pixels import load_pixels
-from engine.evaluate.report import Scored, choose_threshold
-from engine.evaluate.score import FinishedRun, load_run
+from engine.evaluate.report import choose_threshold
+from engine.evaluate.score import FinishedRun, load_run, score_validation
 from engine.export.model_card import model_card
 from engine.export.predictor import Predictor
 from engine.files import (
@@ -44,10 +47,14 @@ from engine.files import (
     write_atomic,
     write_json,
 )
+from engine.models.ensemble import EnsembleNetwork
+from engine.models.network import Network
 from engine.project.store import Project
 from engine.project.table import TrainingTable
+from engine.trainer.steps import predict_batch
 
-_BUNDLE_FILES: Final = frozenset({FACTS_NAME, WEIGHTS_NAME, CARD_NAME})
+_BUNDLE_FILES: Final = frozenset({FACTS_NAME, WEIGHTS_NAME, CARD_NAME, FAMILIARITY_NAME})
+_MOST_DESCRIBED: Final = {0: 400, 1: 200}  # training and validation images
 _N_VERIFIED: Final = 32
 _TOLERANCE: Final = 1e-3
 _HEADLINE: Final = [
@@ -74,12 +81,16 @@ class Exported:
         max_difference: Largest difference of a probability between the run and the bundle.
         n_verified: Images that were compared.
         from_originals: Whether those images were read from the original files.
+        weights_bytes: Size of the file with the weights.
+        is_difference: Whether that file holds only what differs from the pre-trained weights.
     """
 
     bundle: str
     max_difference: float
     n_verified: int
     from_originals: bool
+    weights_bytes: int
+    is_difference: bool
 
 
 def export_bundle(
@@ -88,16 +99,37 @@ def export_bundle(
     out: Path,
     emit: Callable[[Event], None],
     control: Control,
+    *,
+    difference_only: bool = False,
 ) -> Exported:
     """Write a bundle of a finished run and verify it on real images.
 
+    Args:
+        project: Holds the run.
+        run: Its id.
+        out: Folder of the bundle; an earlier bundle there is replaced.
+        emit: Receives the progress.
+        control: Requests to honour between pieces of work.
+        difference_only: Whether to store only what differs from the pre-trained weights.
+
     Raises:
-        BundleError: If the folder holds something else, or the bundle doesn't reproduce the run.
+        BundleError: If the folder holds something else, the bundle doesn't reproduce the run, or
+            there are no pre-trained weights to differ from.
         RunError: If the run isn't finished.
         StorageError: If the disk is full or can't be written.
     """
     _check_target(out)
     loaded = load_run(project, run)
+    if difference_only and loaded.members:
+        raise BundleError(
+            "A run that combines others is exported whole.",
+            remedy="Export it without leaving out the pre-trained weights.",
+        )
+    if difference_only and loaded.config.backbone.weights == "scratch":
+        raise BundleError(
+            "This run began from random weights, so there is nothing its weights differ from.",
+            remedy="Export the whole bundle.",
+        )
     table = project.training_table()
     # Short, as the bundle's name may be as long as the disk allows.
     name = hashlib.sha256(os.fsencode(out.name)).hexdigest()[:12]
@@ -105,7 +137,9 @@ def export_bundle(
     shutil.rmtree(writing, ignore_errors=True)
     try:
         _progress(emit, "Writing the bundle", 0)
-        _write(writing, _facts(project, loaded, table), loaded)
+        familiarity = _familiarity(loaded, table, control)
+        facts = replace(_facts(project, loaded, table), is_difference=difference_only)
+        _write(writing, facts, loaded, familiarity)
         control.safe_point()
         _progress(emit, "Checking it on real images", 1)
         difference, n, from_originals = _verify(project, loaded, table, writing)
@@ -114,12 +148,18 @@ def export_bundle(
                 f"The exported bundle differs from the run by up to {difference:.2g}.",
                 remedy="Nothing was kept. Try again; if it happens again, report it.",
             )
+        weights_bytes = (writing / WEIGHTS_NAME).stat().st_size
         replace_folder(writing, out)
     finally:
         shutil.rmtree(writing, ignore_errors=True)
     _progress(emit, "Checking it on real images", 2)
     return Exported(
-        bundle=str(out), max_difference=difference, n_verified=n, from_originals=from_originals
+        bundle=str(out),
+        max_difference=difference,
+        n_verified=n,
+        from_originals=from_originals,
+        weights_bytes=weights_bytes,
+        is_difference=difference_only,
     )
 
 
@@ -144,25 +184,49 @@ def _check_target(out: Path) -> None:
         )
 
 
-def _write(folder: Path, facts: BundleFacts, loaded: FinishedRun) -> None:
+def _write(
+    folder: Path, facts: BundleFacts, loaded: FinishedRun, familiarity: Familiarity | None
+) -> None:
     tensors = {
         name: tensor.detach().cpu().contiguous()
         for name, tensor in loaded.network.state_dict().items()
     }
+    if facts.is_difference:
+        tensors = difference_of(tensors, pretrained_tensors(facts))
     make_folder(folder)
     write_atomic(folder / WEIGHTS_NAME, save(tensors))
     write_atomic(folder / CARD_NAME, model_card(facts))
-    files = {name: sha256_file(folder / name) for name in (WEIGHTS_NAME, CARD_NAME)}
+    names = [WEIGHTS_NAME, CARD_NAME]
+    if familiarity is not None:
+        write_atomic(folder / FAMILIARITY_NAME, save(familiarity.tensors()))
+        names.append(FAMILIARITY_NAME)
+    files = {name: sha256_file(folder / name) for name in names}
     plain = finite(to_plain(replace(facts, files=files)))
     write_json(folder / FACTS_NAME, plain | {"facts_digest": facts_digest(plain)})
 
 
+def _familiarity(loaded: FinishedRun, table: TrainingTable, control: Control) -> Familiarity | None:
+    """Return what training and validation images look like to the network, from a part of them.
+
+    Nothing where the network learned from validation images: it would take too much for familiar.
+    """
+    if loaded.held_out is not None:
+        return None
+    seen = []
+    for code, most in _MOST_DESCRIBED.items():
+        found = np.flatnonzero(table.split == code)
+        chosen = found[np.linspace(0, len(found) - 1, min(most, len(found))).astype(int)]
+        parts = np.array_split(table.rows[chosen], max(1, len(chosen) // 64))
+        with watch_head(loaded.network) as inputs:
+            for rows in parts:
+                control.safe_point()
+                predict_batch(loaded.network, loaded.pixels.read(rows), loaded.runtime)
+        seen.append(np.concatenate(inputs))
+    return Familiarity.fit(*seen)
+
+
 def _facts(project: Project, loaded: FinishedRun, table: TrainingTable) -> BundleFacts:
     config = loaded.config
-    card = backbone_card(config.backbone.key)
-    assert card is not None  # the run was built from it
-    weights = loaded.recipe["weights"]
-    is_scratch = config.backbone.weights == "scratch"
     summary = project.run_summary(loaded.id)
     return BundleFacts(
         bundle_version=BUNDLE_VERSION,
@@ -171,17 +235,7 @@ def _facts(project: Project, loaded: FinishedRun, table: TrainingTable) -> Bundl
         positive=loaded.positive,
         threshold=_threshold(loaded, table),
         image=config.image,
-        backbone=BackboneFacts(
-            key=card.key,
-            family=card.family,
-            builder=card.builder,
-            features=loaded.network.feature_kind,
-            mean=card.mean,
-            std=card.std,
-            pretrained_on="nothing (random weights)" if is_scratch else card.pretrained_on,
-            weights_digest="" if is_scratch else weights["digest"],
-            licence="none: random weights" if is_scratch else weights["licence"],
-        ),
+        backbone=_backbone_facts(loaded),
         test_time_views=config.evaluation.test_time_views,
         precision=loaded.runtime.precision,
         metrics=_metrics(project.evaluation(loaded.id), summary.val_auroc),
@@ -189,6 +243,46 @@ def _facts(project: Project, loaded: FinishedRun, table: TrainingTable) -> Bundl
         method={"preset": config.preset, "epochs": summary.epochs, "settings": to_plain(config)},
         versions=loaded.recipe["versions"],
         frames=_frames(project),
+        members=tuple(
+            _facts_of_weights(network, member.config, member.weights)
+            for network, member in zip(_networks(loaded), loaded.members, strict=True)
+        ),
+    )
+
+
+def _networks(loaded: FinishedRun) -> list[Network]:
+    """Return the networks of a run that combines others, none of another run."""
+    network = loaded.network
+    return list(network.networks()) if isinstance(network, EnsembleNetwork) else []
+
+
+def _backbone_facts(loaded: FinishedRun) -> BackboneFacts:
+    if "classifier" in loaded.recipe:  # applied as it was
+        facts: BackboneFacts = from_plain(BackboneFacts, loaded.recipe["classifier"]["backbone"])
+        return facts
+    if loaded.members:
+        first = loaded.members[0]
+        return _facts_of_weights(_networks(loaded)[0], first.config, first.weights)
+    assert isinstance(loaded.network, Network)
+    return _facts_of_weights(loaded.network, loaded.config, loaded.recipe["weights"])
+
+
+def _facts_of_weights(
+    network: Network, config: ExperimentConfig, weights: dict[str, Any]
+) -> BackboneFacts:
+    card = network.card
+    is_scratch = config.backbone.weights == "scratch"
+    pretrained_on = weights.get("pretrained_on") or card.pretrained_on
+    return BackboneFacts(
+        key=card.key,
+        family=card.library,
+        builder=card.builder,
+        features=network.feature_kind,
+        mean=card.mean,
+        std=card.std,
+        pretrained_on="nothing (random weights)" if is_scratch else pretrained_on,
+        weights_digest="" if is_scratch else weights["digest"],
+        licence="none: random weights" if is_scratch else weights["licence"],
     )
 
 
@@ -199,14 +293,7 @@ def _frames(project: Project) -> FramePolicy:
 
 
 def _threshold(loaded: FinishedRun, table: TrainingTable) -> float | None:
-    val = np.flatnonzero(table.split == 1)
-    scored = Scored(
-        probabilities=loaded.probabilities(table.rows[val]),
-        labels=table.labels[val],
-        patients=table.groups[val],
-        records=table.record_ids[val],
-    )
-    return choose_threshold(scored, loaded.positive)
+    return choose_threshold(score_validation(loaded, table), loaded.positive)
 
 
 def _metrics(result: EvaluationResult | None, val_auroc: float | None) -> dict[str, Any]:

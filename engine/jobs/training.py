@@ -27,6 +27,7 @@ from engine.contract.events import (
     COMPLETED,
     FAILED,
     STOPPED,
+    BatchFinished,
     EpochFinished,
     Event,
     RunFinished,
@@ -40,13 +41,15 @@ from engine.data.pixels import open_pixels
 from engine.files import make_folder, read_json, write_json
 from engine.hardware import Runtime, apply_runtime, resolve_runtime
 from engine.jobs.run_log import RunLog
+from engine.jobs.source_bundle import Source, chosen_source, config_for, keep_source, kept_source
 from engine.jobs.splitting import require_two_classes
-from engine.methods.method import MethodContext, TrainingData
+from engine.jobs.trials import TrialBench
+from engine.methods.method import FineTuneMethod, MethodContext, TrainingData
 from engine.methods.registry import get_method
 from engine.models.features import cached_features
 from engine.models.network import Network
-from engine.models.registry import build_network
-from engine.models.weights import weights_info, weights_state
+from engine.models.registry import build_network, check_size
+from engine.models.weights import FILE, present_weights, weights_info, weights_state
 from engine.project.access import open_alone
 from engine.project.classes import MULTI
 from engine.project.store import Project
@@ -91,6 +94,8 @@ class TrainingRun:
         self._pass_on = emit
         self._folder = project.run_folder(run_id)
         self._unsaved: dict[str, Any] = {}
+        self._source = kept_source(self._folder)
+        self._facts: dict[str, Any] = {}
 
     def start(self) -> None:
         """Say that the run exists."""
@@ -143,13 +148,15 @@ class TrainingRun:
         seed_everything(self._config.seed)
         runtime = self._resolve_runtime()
         self._write_recipe(runtime)
-        if self._config.backbone.weights == "scratch":
+        if self._config.backbone.weights == "scratch" and self._source is None:
             self._warn_of_scratch()
-        network = self._build_network(runtime)
+        network = self._build_network(self._config, self._method, runtime)
         data = self._training_data(network, runtime)
         if self._method.trains_epochs:
             return self._train_epochs(network, data, runtime)
         self._method.prepare(network, self._context(data, runtime))
+        if self._source is not None:
+            self._note_likeness(self._source, network, data, runtime)
         return self._finished(COMPLETED, self._keep_best(network, data, runtime), 0, None)
 
     def canceled(self) -> RunFinished:
@@ -192,10 +199,24 @@ class TrainingRun:
                 "split_digest": self._project.split_digest(),
                 "classes": list(self._table.class_names),
                 "positive": self._table.positive,
-                "weights": to_plain(weights_info(self._config.backbone.key)),
+                "weights": to_plain(
+                    weights_info(self._config.backbone.key, self._config.backbone.weights)
+                ),
                 "versions": versions(),
+                **({} if self._source is None else self._source.recipe()),
             },
         )
+
+    def _note_likeness(
+        self, source: Source, network: Network, data: TrainingData, runtime: Runtime
+    ) -> None:
+        self._facts = {"classifier": source.facts.name, "matches": to_plain(source.matches)}
+        found = source.likeness(network, data, runtime)
+        if found is None:
+            return
+        self._facts["likeness"], suits = found
+        if not suits:
+            self.emit(Warned(run=self.id, message=self._facts["likeness"]))
 
     def _warn_of_scratch(self) -> None:
         self.emit(
@@ -207,17 +228,21 @@ class TrainingRun:
             )
         )
 
-    def _build_network(self, runtime: Runtime) -> Network:
-        config = self._config
+    def _build_network(
+        self, config: ExperimentConfig, method: FineTuneMethod, runtime: Runtime
+    ) -> Network:
+        if self._source is not None:
+            return self._source.network(self._table.class_names).to(runtime.device)
         network = build_network(
             config.backbone.key,
             len(self._table.class_names),
             weights=config.backbone.weights,
             seed=config.seed,
-            features=self._method.features,
+            features=method.features,
+            drop_path=config.method.stochastic_depth if method.trains_epochs else 0.0,
         )
         network = network.to(runtime.device)
-        self._method.install(network, config)
+        method.install(network, config)
         return network
 
     def _training_data(self, network: Network, runtime: Runtime) -> TrainingData:
@@ -245,7 +270,30 @@ class TrainingRun:
             runtime=runtime,
             report=self._report,
             control=self._control,
+            trial=lambda config, stage, epochs: self._try_out(config, stage, epochs, runtime),
         )
+
+    def _try_out(
+        self, config: ExperimentConfig, stage: str, epochs: int, runtime: Runtime
+    ) -> NDArray[np.float64]:
+        """Train with other settings without a trace, and return what validation gave."""
+
+        def show(event: Event) -> None:
+            if isinstance(event, BatchFinished):
+                total = event.n_batches * min(epochs, config.method.max_epochs)
+                self.emit(RunProgressed(run=self.id, stage=stage, done=event.step, total=total))
+            elif isinstance(event, RunPaused | RunResumed):
+                self.emit(event)
+
+        bench = TrialBench(
+            project=self._project,
+            table=self._table,
+            image=config.image,
+            runtime=runtime,
+            control=self._control,
+        )
+        result = bench.train(config, epochs=epochs, on_event=show, is_nested=True)
+        return result.probabilities
 
     def _train_epochs(self, network: Network, data: TrainingData, runtime: Runtime) -> RunFinished:
         context = self._context(data, runtime)
@@ -286,7 +334,7 @@ class TrainingRun:
         facts = {
             "epoch": 0,
             "val_auroc": result.auroc,
-            "method_facts": self._method.summary(network),
+            "method_facts": self._facts | self._method.summary(network),
         }
         self._with_room(lambda: save_best(self._folder / "checkpoints", network, facts))
         return result.auroc
@@ -331,11 +379,17 @@ def begin_run(command: Train | Resume, emit: Emit, control: Control) -> Iterator
         else:
             if command.finding is not None:
                 _choose_finding(project, command.finding)
-            config = _with_weights_there_are(replace(command.config, image=project.image_contract))
-            run_id = _new_run_id(project)
-        table = _checked_table(project)
+            config = with_weights_there_are(replace(command.config, image=project.image_contract))
+            run_id = new_run_id(project)
+        table = checked_table(project)
         get_method(config.method.key)
+        source = None
+        if isinstance(command, Train):
+            source = chosen_source(command, table.class_names)
+            config = config if source is None else config_for(source, config)
         make_folder(project.run_folder(run_id))
+        if source is not None:
+            keep_source(project.run_folder(run_id), source)
         if isinstance(command, Train):
             project.add_run(run_id, config)
         with RunLog(project.run_folder(run_id), emit) as log:
@@ -381,7 +435,13 @@ def _require_resumable(project: Project, run: str) -> None:
         )
 
 
-def _checked_table(project: Project) -> TrainingTable:
+def checked_table(project: Project) -> TrainingTable:
+    """Return the usable images, if they can be learned from.
+
+    Raises:
+        DatasetError: If there are fewer than two classes, or a part lacks one.
+        RunError: If there is no split, or it is out of date.
+    """
     table = project.training_table()
     require_two_classes(table)
     if project.split_summary() is None or not (table.split == 0).any():
@@ -404,7 +464,7 @@ def _checked_table(project: Project) -> TrainingTable:
     return table
 
 
-def _with_weights_there_are(config: ExperimentConfig) -> ExperimentConfig:
+def with_weights_there_are(config: ExperimentConfig) -> ExperimentConfig:
     """Return the settings, without pre-training where a backbone has no weights yet.
 
     That the run then starts from scratch is the first thing it says.
@@ -414,12 +474,16 @@ def _with_weights_there_are(config: ExperimentConfig) -> ExperimentConfig:
             f"There is no backbone called {config.backbone.key!r}.",
             remedy="Choose one that 'radtune-engine doctor' lists.",
         )
-    if weights_state(config.backbone.key) == "missing":
+    check_size(config.backbone.key, config.image.size_px)
+    if config.backbone.weights.startswith(FILE):
+        present_weights(config.backbone.key, config.backbone.weights)
+    elif weights_state(config.backbone.key) == "missing":
         return replace(config, backbone=replace(config.backbone, weights="scratch"))
     return config
 
 
-def _new_run_id(project: Project) -> str:
+def new_run_id(project: Project) -> str:
+    """Return an id that says when, and that no run has yet."""
     stem = time.strftime("%Y%m%d-%H%M%S")
     run_id, n = stem, 1
     while project.run_folder(run_id).exists():

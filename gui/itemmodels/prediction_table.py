@@ -18,6 +18,8 @@ from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPixmap
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from engine.contract.records import PredictionResult, PredictionRow
+from gui.icons import icon
+from gui.itemmodels.run_words import percent_text
 from gui.theme import theme
 from gui.widgets.painting import class_swatch, draw_bar, draw_elided
 
@@ -27,22 +29,25 @@ SORT_ROLE: Final = Qt.ItemDataRole.UserRole
 _Index = QModelIndex | QPersistentModelIndex
 _NO_PARENT: Final = QModelIndex()
 _N_TEXTS: Final = 3
+_UNUSUAL: Final = 0.95
 _BAR_PX: Final = 6
 
 
 class PredictionTableModel(QAbstractTableModel):
-    """File, patient, class, then one probability per class."""
+    """File, patient, class, one probability per class, and how unusual the image is, if known."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._rows: tuple[PredictionRow, ...] = ()
         self._classes: tuple[str, ...] = ()
+        self._tells_unusual = False
 
     def set_result(self, result: PredictionResult | None) -> None:
         """Show a result, or nothing."""
         self.beginResetModel()
         self._rows = result.rows if result is not None else ()
         self._classes = result.classes if result is not None else ()
+        self._tells_unusual = any(row.unusual is not None for row in self._rows)
         self.endResetModel()
 
     def rowCount(self, parent: _Index = _NO_PARENT) -> int:
@@ -51,7 +56,9 @@ class PredictionTableModel(QAbstractTableModel):
 
     def columnCount(self, parent: _Index = _NO_PARENT) -> int:
         """Return the number of columns."""
-        return 0 if parent.isValid() else _N_TEXTS + len(self._classes)
+        if parent.isValid():
+            return 0
+        return _N_TEXTS + len(self._classes) + self._tells_unusual
 
     def headerData(
         self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
@@ -59,9 +66,15 @@ class PredictionTableModel(QAbstractTableModel):
         """Return the name of a column."""
         if orientation is not Qt.Orientation.Horizontal:
             return None
-        heads = (self.tr("File"), self.tr("Patient"), self.tr("Class"), *self._classes)
+        texts = (self.tr("File"), self.tr("Patient"), self.tr("Class"))
+        heads = (*texts, *self._classes, self.tr("Unusual"))
         if role == Qt.ItemDataRole.DisplayRole and 0 <= section < len(heads):
             return heads[section]
+        if role == Qt.ItemDataRole.ToolTipRole and section == self._unusual_column:
+            return self.tr(
+                "How many of the classifier's own validation images look more like those that it "
+                "learned from; above 95 %, don't rely on the answer"
+            )
         if role == Qt.ItemDataRole.ToolTipRole and section >= _N_TEXTS:
             return self.tr("Probability of %s") % heads[section]
         if role == Qt.ItemDataRole.TextAlignmentRole:
@@ -73,6 +86,8 @@ class PredictionTableModel(QAbstractTableModel):
         if not index.isValid() or not 0 <= index.row() < len(self._rows):
             return None
         row, column = self._rows[index.row()], index.column()
+        if column == self._unusual_column:
+            return self._unusual(row.unusual, role)
         if column >= _N_TEXTS:
             return self._probability(row.probabilities[column - _N_TEXTS], column, role)
         text = (self._place(row), row.patient, row.label)[column]
@@ -85,6 +100,19 @@ class PredictionTableModel(QAbstractTableModel):
             return text
         if role == Qt.ItemDataRole.DecorationRole and column == _N_TEXTS - 1:
             return self._swatch(row.label)
+        return None
+
+    @property
+    def _unusual_column(self) -> int:
+        return _N_TEXTS + len(self._classes)
+
+    def _unusual(self, share: float | None, role: int) -> Any:
+        if role == SORT_ROLE:
+            return -1.0 if share is None else share
+        if role == Qt.ItemDataRole.DisplayRole:
+            return "" if share is None else percent_text(share)
+        if role == Qt.ItemDataRole.DecorationRole and share is not None and share > _UNUSUAL:
+            return icon("warning", "warning")
         return None
 
     def _place(self, row: PredictionRow) -> str:

@@ -9,6 +9,8 @@ from PySide6.QtCore import QSortFilterProxyModel, Qt, QUrl
 from PySide6.QtGui import QDesktopServices, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
+    QFrame,
+    QHBoxLayout,
     QHeaderView,
     QLabel,
     QTableView,
@@ -74,6 +76,7 @@ class ApplyResult(QWidget):
         self._written.setText(self.tr("Written to %s") % result.out)
         notes = [threshold, *result.notes, self.tr("Not for clinical use.")]
         self._notes.setText(" ".join(note for note in notes if note))
+        self._warning.set_text(" ".join(result.warnings))
         self._skipped.set_files(result.skipped)
 
     def open_table(self) -> None:
@@ -86,6 +89,7 @@ class ApplyResult(QWidget):
 
     def _build(self) -> None:
         self._written = ElidedLabel(role="secondary", mode=Qt.TextElideMode.ElideMiddle)
+        self._warning = _Warning()
         self._notes = QLabel()
         self._notes.setWordWrap(True)
         set_role(self._notes, "secondary")
@@ -96,6 +100,7 @@ class ApplyResult(QWidget):
         self._card.add_action(open_table)
         self._card.add_action(show)
         self._card.body.addWidget(self._written)
+        self._card.body.addWidget(self._warning)
         self._card.body.addWidget(self._table, 1)
         self._card.body.addWidget(self._notes)
         column = QVBoxLayout(self)
@@ -152,6 +157,26 @@ class _PredictionTable(QTableView):
         self.resizeColumnsToContents()
         taken = sum(self.columnWidth(column) for column in range(1, n_columns))
         self.setColumnWidth(0, max(theme().px(160), self.viewport().width() - taken))
+
+
+class _Warning(QFrame):
+    """Says, above the table, why not to use it as it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        set_role(self, "message")
+        self.setProperty("kind", "warning")
+        self._text = QLabel()
+        self._text.setWordWrap(True)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(12, 8, 12, 8)
+        row.addWidget(self._text)
+
+    def set_text(self, text: str) -> None:
+        """Show a text, or nothing where it is empty."""
+        self.setVisible(bool(text))
+        self._text.setText(text)
+        self.setAccessibleName(text)
 
 
 class _SkippedCard(Card):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,38 @@ def test_applying_asks_the_engine_and_shows_a_table(qtbot, engine, page, images)
     assert "notes.txt: It is not an image." in texts
     assert "1 file was left out" in texts
     assert "Not for clinical use" in texts
+
+
+def test_images_unlike_those_of_the_training_are_marked(qtbot, engine, page, images):
+    plain = prediction(images / "out.csv")
+    rows = [replace(row, unusual=u) for row, u in zip(plain.rows, (0.99, 0.2, None), strict=True)]
+    result = replace(plain, rows=tuple(rows), warnings=("1 of 3 images is unlike the others.",))
+    engine.completes("predict", **to_plain(result))
+    page.take_paths([images])
+    press(page, "Apply")
+    qtbot.waitUntil(page.result.isVisible)
+
+    model = page.result.table.model()
+    assert [model.index(row, 5).data() for row in range(3)] == ["99 %", "20 %", ""]
+    marks = [model.index(row, 5).data(Qt.ItemDataRole.DecorationRole) for row in range(3)]
+    assert [mark is not None for mark in marks] == [True, False, False]
+    assert "unlike the others" in shown_texts(page)
+
+
+def test_frames_of_a_file_are_told_apart(qtbot, engine, page, images):
+    plain = prediction(images / "out.csv")
+    rows = [
+        replace(row, path="a.nii", frame=f) for row, f in zip(plain.rows, (9, 0, 10), strict=True)
+    ]
+    engine.completes("predict", **to_plain(replace(plain, rows=tuple(rows))))
+    page.take_paths([images])
+    press(page, "Apply")
+    qtbot.waitUntil(page.result.isVisible)
+
+    page.result.table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+    model = page.result.table.model()
+    shown = [model.index(row, 0).data() for row in range(3)]
+    assert shown == ["a.nii · frame 1", "a.nii · frame 10", "a.nii · frame 11"]
 
 
 def test_the_table_sorts_probabilities_as_numbers(qtbot, engine, page, images):
