@@ -19,11 +19,13 @@ from engine.metrics.classification import (
     headline_rates,
     per_class_rates,
     predicted_positive,
+    quadratic_weighted_kappa,
     youden_threshold,
 )
 from engine.metrics.intervals import (
     Interval,
     bootstrap_auroc,
+    bootstrap_interval,
     bootstrap_ovr_auroc,
     bootstrap_rates,
 )
@@ -77,6 +79,7 @@ def build_result(
     looks: int,
     n_resamples: int,
     seed: int,
+    is_ordinal: bool = False,
 ) -> EvaluationResult:
     """Return everything that is reported about a run on the test set.
 
@@ -100,6 +103,8 @@ def build_result(
         seed=seed,
     )
     intervals = {name: _estimate(item) for name, item in rate_intervals.headline.items()}
+    if is_ordinal:
+        intervals["weighted_kappa"] = _kappa(test, predictions, n_classes, n_resamples, seed)
     positive_name = class_names[index] if index is not None else None
     n_patients = len(np.unique(test.patients))
     return EvaluationResult(
@@ -144,6 +149,16 @@ def build_result(
         ),
         sentence=_sentence(auroc.estimate, positive_name, n_patients),
     )
+
+
+def _kappa(
+    test: Scored, predictions: NDArray[np.int64], n_classes: int, n_resamples: int, seed: int
+) -> Estimate:
+    def kappa(images: NDArray[np.int64]) -> float:
+        counts = confusion_matrix(test.labels[images], predictions[images], n_classes)
+        return quadratic_weighted_kappa(counts)
+
+    return _estimate(bootstrap_interval(kappa, test.patients, n_resamples=n_resamples, seed=seed))
 
 
 def _positive_index(positive: int | None) -> int:

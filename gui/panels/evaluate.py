@@ -26,6 +26,7 @@ from gui.itemmodels.run_words import number_text, run_title
 from gui.messages import left_text
 from gui.panels.evaluate_export import bundle_name, bundles_folder, verified_text
 from gui.panels.evaluate_result import EvaluateResult
+from gui.panels.evaluate_robust import EvaluateRobust
 from gui.panels.panel import Panel
 from gui.panels.scroll_body import scroll_body
 from gui.session import Session
@@ -98,7 +99,7 @@ class EvaluatePanel(Panel):
         if self._view is None:
             self._view = EvaluateResult(self.session)
             self._view.figure_failed.connect(partial(self.show_message, MessageKind.ERROR))
-            self._column.insertWidget(self._column.count() - 1, self._view, 1000)
+            self._column.insertWidget(self._column.indexOf(self._robust), self._view, 1000)
         return self._view
 
     def show_run(self, run: str) -> None:
@@ -128,14 +129,30 @@ class EvaluatePanel(Panel):
         if folder is not None:
             dialog.setDirectory(str(folder))
         dialog.selectFile(bundle_name(self.session, self._summary()))
-        dialog.fileSelected.connect(lambda name: self.export_to(Path(name)))
+        changes = self.tr("Only what differs from the backbone (small; needs its weights) (*)")
+        dialog.setNameFilters([self.tr("The whole classifier (*)"), changes])
+        dialog.fileSelected.connect(
+            lambda name: self.export_to(
+                Path(name), difference_only=dialog.selectedNameFilter() == changes
+            )
+        )
         dialog.open()
 
-    def export_to(self, out: Path) -> None:
-        """Write the shown run as a bundle into a folder, and have it verified."""
+    def export_to(self, out: Path, *, difference_only: bool = False) -> None:
+        """Write the shown run as a bundle into a folder, and have it verified.
+
+        Args:
+            out: The folder.
+            difference_only: Whether to leave out what is as it was pre-trained.
+        """
         if self.session.folder is None or not self._run or self._job is not None:
             return
-        command = Export(project=str(self.session.folder), run=self._run, out=str(out))
+        command = Export(
+            project=str(self.session.folder),
+            run=self._run,
+            out=str(out),
+            difference_only=difference_only,
+        )
         self._begin("export")
         self._job = self.session.jobs.start(command, self._on_exported, self._on_event)
         self._refresh()
@@ -181,6 +198,11 @@ class EvaluatePanel(Panel):
         self._empty.setMaximumWidth(theme().px(680))
         column.addWidget(self._middle)
         column.setStretchFactor(self._middle, 1000)
+        self._robust = EvaluateRobust(self.session)
+        self._robust.job_failed.connect(self.show_failure)
+        self._robust.read_failed.connect(self.show_error)
+        self._robust.figure_failed.connect(partial(self.show_message, MessageKind.ERROR))
+        column.addWidget(self._robust)
         column.addStretch(1)
         self._column = column
 
@@ -222,6 +244,7 @@ class EvaluatePanel(Panel):
             if found is not None or not is_of_run:
                 self._set_result(found)
         self._runs.setCurrentIndex(self._runs.findData(self._run))
+        self._robust.set_run(summary)
         self._refresh()
 
     def _read(self) -> EvaluationResult | None:
@@ -259,6 +282,7 @@ class EvaluatePanel(Panel):
         if self._view is not None:
             self._view.setVisible(what is _View.RESULT)
         self._middle.setVisible(what in (_View.NO_RUN, _View.STALE, _View.READY))
+        self._robust.setVisible(what in (_View.READY, _View.RESULT))
         self._show_buttons(what, is_stale=is_stale)
         self._explain(what)
         self._describe()

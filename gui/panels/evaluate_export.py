@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
+from typing import Final
 
 from PySide6.QtCore import QCoreApplication, QLocale
 
@@ -15,6 +16,8 @@ from gui.session import Session
 from gui.widgets.counts import images_text
 
 __all__ = ["bundle_name", "bundles_folder", "verified_text"]
+
+_BYTES_PER_MB: Final = 1e6
 
 
 def bundles_folder(session: Session) -> Path | None:
@@ -38,7 +41,21 @@ def bundle_name(session: Session, run: RunSummary | None) -> str:
 
 
 def verified_text(finished: JobFinished) -> str:
-    """Return on how many images a bundle was checked, and how far it is from its run."""
+    """Return on how many images a bundle was checked, how far it is from its run, and its size."""
+    return f"{_agreement_text(finished)} {_size_text(finished)}".strip()
+
+
+def _size_text(finished: JobFinished) -> str:
+    n_bytes = finished.result.get("weights_bytes")
+    if not n_bytes:
+        return ""
+    size = QLocale().toString(int(n_bytes) / _BYTES_PER_MB, "f", 1)
+    if finished.result.get("is_difference"):
+        return _tr("What differs from the backbone takes {0} MB.").format(size)
+    return _tr("Its weights take {0} MB.").format(size)
+
+
+def _agreement_text(finished: JobFinished) -> str:
     n_images = images_text(int(finished.result.get("n_verified") or 0))
     largest = float(finished.result.get("max_difference") or 0.0)
     if largest == 0.0:

@@ -125,12 +125,20 @@ class EvaluateResult(QWidget):
         self._sensitivity = StatTile(self.tr("Sensitivity"))
         self._specificity = StatTile(self.tr("Specificity"))
         self._accuracy = StatTile(self.tr("Accuracy"))
+        self._kappa = StatTile(self.tr("Weighted kappa"))
         row = AdaptiveRow()
-        for tile in (self._auroc, self._sensitivity, self._specificity, self._accuracy):
+        tiles = (self._auroc, self._sensitivity, self._specificity, self._accuracy, self._kappa)
+        for tile in tiles:
             tile.setToolTip(
                 self.tr("The range is a 95 % interval: what resampling the test patients gives.")
             )
             row.add(tile)
+        self._kappa.setToolTip(
+            self.tr(
+                "Agreement on grades beyond chance: 1 is perfect, 0 is chance. A miss by two "
+                "grades counts four times one by the next."
+            )
+        )
         return row
 
     def _build_cards(self) -> AdaptiveRow:
@@ -211,6 +219,10 @@ class EvaluateResult(QWidget):
         self._accuracy.set_value(number_text(result.accuracy), "", accuracy)
         if interval := interval_text(result.intervals.get("accuracy")):
             self._accuracy.setToolTip(self.tr("95 % interval {0}").format(interval))
+        kappa = result.intervals.get("weighted_kappa")
+        self._kappa.setVisible(kappa is not None)  # of grades alone
+        if kappa is not None:
+            self._kappa.set_value(number_text(kappa.value), "", interval_text(kappa))
 
     def _counts(self, result: EvaluationResult, index: int | None) -> str:
         if index is None:

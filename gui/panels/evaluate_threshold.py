@@ -82,7 +82,8 @@ class ThresholdPreview(QWidget):
         threshold = self._locked if is_locked else self._slider.value() / _STEPS
         sensitivity, specificity = rates_at(self._curve, threshold)
         text = self.tr("From {0} on: sensitivity {1}, specificity {2}")
-        shares = percent_text(sensitivity), percent_text(specificity)
+        # A percent sign alone on the next line would look like a slip.
+        shares = (percent_text(s).replace(" ", "\u00a0") for s in (sensitivity, specificity))
         self._rates.setText(text.format(number_text(threshold, 2), *shares))
         self._slider.setAccessibleDescription(self._rates.text())
         self._back.setEnabled(not is_locked)

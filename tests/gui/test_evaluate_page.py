@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -244,10 +245,10 @@ def test_another_threshold_is_a_preview_on_validation_only(qtbot, engine, page, 
 
     slider.setValue(round(slider.maximum() * 0.25))
 
-    assert "sensitivity 100 %, specificity 50 %" in view.threshold.text
+    assert "sensitivity 100\u00a0%, specificity 50\u00a0%" in view.threshold.text
     assert tile(page, "Sensitivity").accessibleName() == "Sensitivity: 0.500"
     press(page, "Back to 0.50")
-    assert "sensitivity 50 %, specificity 50 %" in view.threshold.text
+    assert "sensitivity 50\u00a0%, specificity 50\u00a0%" in view.threshold.text
 
 
 def test_more_than_two_classes_have_a_table_and_no_threshold(qtbot, engine, page, folder):
@@ -390,3 +391,35 @@ def test_the_confusion_matrix_opens_cells_by_keyboard(qtbot, engine, page, folde
     qtbot.keyClick(view.confusion, Qt.Key.Key_Return)
 
     assert [cell.caption for cell in view.gallery.cells] == ["Pneumonia 0.80"]
+
+
+def test_an_export_of_the_difference_alone_says_how_large_it_is(
+    qtbot, engine, page, folder, tmp_path
+):
+    measured(qtbot, engine, page, two_classes(of_test(folder)))
+    heard = messages(page)
+    out = tmp_path / "bundle"
+    engine.completes(
+        "export",
+        bundle=str(out),
+        max_difference=0.0,
+        n_verified=32,
+        weights_bytes=4_480_000,
+        is_difference=True,
+    )
+
+    page.export_to(out, difference_only=True)
+    qtbot.waitUntil(lambda: bool(heard))
+
+    assert engine.asked("export")[0].difference_only
+    assert "What differs from the backbone takes 4.5 MB." in heard[0][1]
+
+
+def test_a_grade_has_its_weighted_kappa_and_other_classes_have_none(qtbot, engine, page, folder):
+    plain = two_classes(of_test(folder))
+    view = measured(qtbot, engine, page, plain)
+    assert not view._kappa.isVisibleTo(view)
+    kappa = Estimate(value=0.62, low=0.5, high=0.71)
+    view.set_result(replace(plain, intervals=plain.intervals | {"weighted_kappa": kappa}))
+    assert view._kappa.isVisibleTo(view)
+    assert any(label.text() == "0.620" for label in view._kappa.findChildren(QLabel))

@@ -1,0 +1,110 @@
+"""What a measurement of robustness means, for someone who isn't a statistician."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from engine.contract.records import AttackPoint, CorruptionPoint, MaskingCheck
+
+_SHOWN_255: Final = 2.0
+_SHOWN_SEVERITY: Final = 3
+_HARMLESS: Final = 0.05
+_SMALL_LOSS: Final = 0.1
+_NAMES: Final = {
+    "noise": "noise",
+    "blur": "blur",
+    "resolution": "low resolution",
+    "contrast": "low contrast",
+    "exposure": "wrong exposure",
+    "jpeg": "JPEG compression",
+    "rotation": "rotation",
+}
+
+
+def describe(
+    attacks: Sequence[AttackPoint],
+    corruptions: Sequence[CorruptionPoint],
+    checks: Sequence[MaskingCheck],
+    *,
+    n_images: int,
+) -> tuple[str, ...]:
+    """Return the results in a few sentences, the most important first.
+
+    Args:
+        attacks: By strength, from 0.
+        corruptions: May be empty.
+        checks: Signs of masked gradients; empty for a network that says the same about every image.
+        n_images: Measured images.
+    """
+    if not checks:
+        return ("This classifier says the same about every image, so no change can turn anything.",)
+    shown = min(attacks[1:], key=lambda point: abs(point.epsilon_255 - _SHOWN_255))
+    clean = attacks[0].accuracy.value
+    sentences = [
+        f"Of {n_images} unchanged images {_percent(clean)} are called right. If someone chose the "
+        f"worst change of at most {_steps(shown.epsilon_255)} in 255, which nobody sees, "
+        f"{_percent(shown.accuracy.value)} would be.",
+        _by_accident(clean, shown),
+    ]
+    if failed := [check for check in checks if not check.is_passed]:
+        sentences.insert(
+            0,
+            "The attack may have failed rather than the classifier withstood it: the true worst "
+            f"case may be worse than shown. {failed[0].sentence}",
+        )
+    if corruptions:
+        sentences.append(_degraded(attacks[0], corruptions))
+    return tuple(sentences)
+
+
+def _by_accident(clean: float, shown: AttackPoint) -> str:
+    if clean - shown.noise <= _HARMLESS:
+        return (
+            f"Random changes of the same size leave {_percent(shown.noise)} right: such a worst "
+            "case doesn't come by accident, but matters where images could be tampered with."
+        )
+    return (
+        f"Even random changes of the same size leave only {_percent(shown.noise)} right: noise "
+        "alone is a problem for this classifier."
+    )
+
+
+def _degraded(clean: AttackPoint, corruptions: Sequence[CorruptionPoint]) -> str:
+    kinds = dict.fromkeys(point.kind for point in corruptions)
+    means = {
+        kind: float(np.mean([p.auroc.value for p in corruptions if p.kind == kind]))
+        for kind in kinds
+    }
+    worst = min(means, key=means.__getitem__)
+    at = next(p for p in corruptions if p.kind == worst and p.severity == _SHOWN_SEVERITY)
+    sentence = (
+        f"Of everyday degradations {_NAMES[worst]} hurts most: at medium severity the AUROC goes "
+        f"from {clean.auroc.value:.3f} to {at.auroc.value:.3f}, the share called right from "
+        f"{_percent(clean.accuracy.value)} to {_percent(at.accuracy.value)}."
+    )
+    moved = [p for p in corruptions if _has_moved(p, clean)]
+    if len(moved) >= len(corruptions) / 4:
+        sentence += (
+            " Often the classifier still tells the classes apart, but all its probabilities have "
+            "moved, so that the threshold no longer fits: images of another device may need "
+            "another one."
+        )
+    return sentence
+
+
+def _has_moved(point: CorruptionPoint, clean: AttackPoint) -> bool:
+    """Return whether the ranking kept most of its worth and the decisions lost most of theirs."""
+    ranking = clean.auroc.value - point.auroc.value
+    decisions = clean.accuracy.value - point.accuracy.value
+    return ranking < _SMALL_LOSS and decisions > 2.0 * _SMALL_LOSS
+
+
+def _steps(epsilon_255: float) -> str:
+    return "1 grey step" if epsilon_255 == 1 else f"{epsilon_255:g} grey steps"
+
+
+def _percent(share: float) -> str:
+    return "none" if share == 0 else f"{100 * share:.0f} %"

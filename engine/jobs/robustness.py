@@ -1,0 +1,94 @@
+"""Measuring how a finished run bears changed images; on the test set only if asked to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from engine.contract.commands import Robustness
+from engine.contract.control import Control
+from engine.contract.errors import RunError
+from engine.contract.events import Event, JobProgressed
+from engine.contract.records import RobustnessResult
+from engine.evaluate.report import choose_threshold
+from engine.evaluate.robustness import choose_images, load_sample, measure_robustness
+from engine.evaluate.score import FinishedRun, load_run, score_validation
+from engine.project.access import open_alone
+from engine.project.robustness import save_robustness
+from engine.project.store import Project
+from engine.project.table import TrainingTable
+
+_KIND: Final = "robustness"
+_CODES: Final = {"val": 1, "test": 2}
+
+Emit = Callable[[Event], None]
+
+
+def measure_run(command: Robustness, emit: Emit, control: Control) -> RobustnessResult:
+    """Attack and degrade images of a run's validation or test part, and keep what was found.
+
+    Raises:
+        RunError: If the run can't be measured.
+    """
+    with open_alone(Path(command.project), owner="a measurement of robustness") as project:
+        return _measure(project, command, emit, control)
+
+
+def _measure(
+    project: Project, command: Robustness, emit: Emit, control: Control
+) -> RobustnessResult:
+    def report(stage: str, done: int, total: int, left: float | None) -> None:
+        control.safe_point()
+        emit(JobProgressed(kind=_KIND, stage=stage, done=done, total=total, seconds_left=left))
+
+    loaded = load_run(project, command.run)
+    if command.split == "val" and loaded.held_out is not None:
+        raise RunError(
+            "The networks of this run learned from the validation images, each from most of them.",
+            remedy="Measure it on the test images.",
+        )
+    table = project.training_table()
+    threshold = _locked_threshold(loaded, table, report)
+    part = np.flatnonzero(table.split == _CODES[command.split])
+    if len(part) == 0:
+        raise RunError(
+            "The split has no images in that part.",
+            remedy="Choose another part, or make a split that has it and train anew.",
+        )
+    chosen = choose_images(
+        table.labels[part],
+        command.n_images,
+        n_classes=len(loaded.class_names),
+        seed=loaded.config.seed,
+    )
+    part = part[chosen]
+    looks = project.count_look(command.run) if command.split == "test" else 0
+    result = measure_robustness(
+        loaded,
+        load_sample(loaded, table.rows[part], table.labels[part], table.groups[part]),
+        split=command.split,
+        threshold=threshold,
+        looks=looks,
+        with_corruptions=command.corruptions,
+        report=report,
+    )
+    save_robustness(project.folder, result)
+    return result
+
+
+def _locked_threshold(
+    loaded: FinishedRun,
+    table: TrainingTable,
+    report: Callable[[str, int, int, float | None], None],
+) -> float | None:
+    """Return the threshold that evaluation uses too: chosen on all validation images."""
+    val = np.flatnonzero(table.split == _CODES["val"])
+    if len(loaded.class_names) != 2 or len(val) == 0:
+        return None
+    scored = score_validation(
+        loaded, table, lambda done, total: report("Validation images", done, total, None)
+    )
+    return choose_threshold(scored, loaded.positive)
