@@ -145,8 +145,9 @@ def _readable(result: dict[str, Any]) -> str:
             lines.append(f"{name:>20}  {value}")
         elif isinstance(value, dict) and all(isinstance(v, int) for v in value.values()):
             lines.append(f"{name:>20}  " + ", ".join(f"{k} {v}" for k, v in value.items()))
-    for note in result.get("notes", []):
+    for note in [*result.get("warnings", []), *result.get("notes", [])]:
         lines.append(f"Note: {note}")
+    lines += result.get("sentences", [])
     return "\n".join(lines)
 
 

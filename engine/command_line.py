@@ -10,27 +10,41 @@ from engine.contract.backbones import BACKBONES
 from engine.contract.commands import (
     AddWeights,
     Audit,
+    Combine,
     Command,
+    Crossval,
     Deidentify,
     Doctor,
     Evaluate,
     Export,
     ExportLabels,
     InspectFile,
+    ListBackbones,
+    ListMethods,
+    ListWeights,
+    LrRange,
     MakeSample,
     MakeSplit,
     Predict,
+    Pretrain,
     Preview,
+    RecommendSetup,
+    RefitHead,
     Relabel,
+    RemoveWeights,
     Resume,
+    Robustness,
     RunAll,
     Scan,
+    Search,
     Train,
 )
-from engine.contract.config import PRESETS, preset_config
+from engine.contract.config import PRESETS, BackboneConfig, ExperimentConfig, preset_config
+from engine.contract.config_edit import with_settings
 from engine.contract.errors import ConfigError
 from engine.contract.methods import METHODS
 from engine.contract.records import (
+    ClassMatch,
     ColumnMapping,
     FramePolicy,
     LabelRule,
@@ -204,14 +218,44 @@ def _add_run_jobs(commands: Any, common: argparse.ArgumentParser) -> None:
     train.add_argument("--method", choices=[card.key for card in METHODS])
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--finding", metavar="NAME", help="the one to learn, of several an image")
+    train.add_argument(
+        "--bundle", metavar="DIR", help="with direct_transfer: the classifier to apply as it is"
+    )
+    train.add_argument(
+        "--match",
+        action="append",
+        default=[],
+        metavar="THEIRS=MINE",
+        help="a class of that classifier and the one of yours that it stands for; can be repeated",
+    )
+    train.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="STAGE.FIELD=VALUE",
+        help="change a setting, such as optimizer.learning_rate=0.001; can be repeated",
+    )
 
     resume = commands.add_parser("resume", parents=[common], help="go on with a run")
     evaluate = commands.add_parser("evaluate", parents=[common], help="look at the test set")
     export = commands.add_parser("export", parents=[common], help="write a verified bundle")
-    for parser in (resume, evaluate, export):
+    robustness = commands.add_parser(
+        "robustness", parents=[common], help="worst-case changes and degraded images"
+    )
+    robustness.add_argument(
+        "--split", choices=("val", "test"), default="val", help="test counts as a look at it"
+    )
+    robustness.add_argument("--images", type=int, default=200, metavar="N", help="at most so many")
+    robustness.add_argument("--no-corruptions", action="store_true", help="worst cases alone")
+    for parser in (resume, evaluate, robustness, export):
         parser.add_argument("--project", required=True)
         parser.add_argument("--run", required=True, metavar="ID")
     export.add_argument("--out", required=True, metavar="DIR")
+    export.add_argument(
+        "--difference-only",
+        action="store_true",
+        help="only what differs from the pre-trained weights, to be read where those are",
+    )
 
 
 def _add_bundle_jobs(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -220,11 +264,90 @@ def _add_bundle_jobs(commands: Any, common: argparse.ArgumentParser) -> None:
     predict.add_argument("--bundle", required=True)
     predict.add_argument("--out", required=True, metavar="CSV")
 
-    weights = commands.add_parser("add-weights", parents=[common], help="add a weights file")
-    weights.add_argument("file", metavar="FILE")
-    weights.add_argument("--backbone", choices=[card.key for card in BACKBONES])
+    _add_catalog_jobs(commands, common)
 
+    recommend = commands.add_parser(
+        "recommend-setup", parents=[common], help="what to try first with a project, and why"
+    )
+    recommend.add_argument("--project", required=True)
+    recommend.add_argument("--minutes", type=float, help="most time that training may take")
+    recommend.add_argument(
+        "--apply", action="store_true", help="prepare the images at the recommended size"
+    )
+
+    pretrain = commands.add_parser(
+        "pretrain", parents=[common], help="train one backbone on several projects"
+    )
+    pretrain.add_argument("--projects", required=True, nargs="+", metavar="PROJECT")
+    pretrain.add_argument("--name", required=True, help="of the new backbone")
+    pretrain.add_argument("--backbone", default=BackboneConfig().key, metavar="KEY")
+    pretrain.add_argument("--epochs", type=int, default=6, help="passes over the images")
+    pretrain.add_argument("--seed", type=int, default=0)
+
+    _add_searches(commands, common)
+    refit = commands.add_parser(
+        "refit-head", parents=[common], help="how good the present labels are for a linear probe"
+    )
+    refit.add_argument("--project", required=True)
+    refit.add_argument("--backbone", default=BackboneConfig().key, metavar="KEY")
+
+    commands.add_parser("methods", parents=[common], help="the ways to adapt a network")
     commands.add_parser("doctor", parents=[common], help="what this machine can do")
+
+
+def _add_catalog_jobs(commands: Any, common: argparse.ArgumentParser) -> None:
+    commands.add_parser("backbones", parents=[common], help="the networks to choose from")
+    weights = commands.add_parser("weights", help="pre-trained weights from files")
+    actions = weights.add_subparsers(dest="action", required=True, metavar="ACTION")
+    add = actions.add_parser("add", parents=[common], help="add a file, or a folder of files")
+    add.add_argument("file", metavar="FILE_OR_FOLDER")
+    add.add_argument("--backbone", choices=[card.key for card in BACKBONES])
+    add.add_argument("--partial", action="store_true", help="add it too if a part is missing")
+    add.add_argument("--check", action="store_true", help="only say how well it fits")
+    actions.add_parser("list", parents=[common], help="the weights that were added")
+    remove = actions.add_parser("remove", parents=[common], help="delete added weights")
+    remove.add_argument("id", metavar="ID", help="as 'weights list' shows it")
+
+
+def _add_searches(commands: Any, common: argparse.ArgumentParser) -> None:
+    search = commands.add_parser(
+        "search", parents=[common], help="look for the best settings within a time"
+    )
+    search.add_argument("--minutes", type=float, required=True, help="time to spend")
+    search.add_argument("--backbones", metavar="A,B,…", help="else all whose weights are here")
+    search.add_argument("--methods", metavar="A,B,…", help="else the usual ones")
+    crossval = commands.add_parser(
+        "crossval", parents=[common], help="measure settings without the test images"
+    )
+    crossval.add_argument("--folds", type=int, default=5, metavar="K")
+    lr_range = commands.add_parser(
+        "lr-range", parents=[common], help="find a learning rate by raising it"
+    )
+    lr_range.add_argument("--steps", type=int, default=120, help="updates to make")
+    for parser in (search, crossval, lr_range):
+        parser.add_argument("--project", required=True)
+        parser.add_argument("--preset", choices=PRESETS, default="standard")
+        parser.add_argument("--seed", type=int, default=0)
+        parser.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="STAGE.FIELD=VALUE",
+            help="change a setting; can be repeated",
+        )
+    for parser in (crossval, lr_range):
+        parser.add_argument("--backbone", metavar="KEY")
+        parser.add_argument("--method", metavar="KEY")
+    ensemble = commands.add_parser(
+        "ensemble", parents=[common], help="make a run that averages others"
+    )
+    ensemble.add_argument("--project", required=True)
+    members = ensemble.add_mutually_exclusive_group(required=True)
+    members.add_argument("--runs", metavar="A,B,…", help="finished runs")
+    members.add_argument("--crossval", metavar="ID", help="the folds of a cross-validation")
+    ensemble.add_argument(
+        "--views", type=int, default=1, metavar="N", help="moved copies averaged for each image"
+    )
 
 
 def command_from(arguments: argparse.Namespace) -> Command:
@@ -284,20 +407,92 @@ def command_from(arguments: argparse.Namespace) -> Command:
             )
         case "train":
             config = preset_config(a.preset, backbone=a.backbone, method=a.method, seed=a.seed)
-            return Train(project=_path(a.project), config=config, finding=a.finding)
+            config = with_settings(config, a.set)
+            return Train(
+                project=_path(a.project),
+                config=config,
+                finding=a.finding,
+                bundle=_path(a.bundle) if a.bundle else None,
+                matches=_matches(a.match),
+            )
         case "resume":
             return Resume(project=_path(a.project), run=a.run)
         case "evaluate":
             return Evaluate(project=_path(a.project), run=a.run)
+        case "robustness":
+            return Robustness(
+                project=_path(a.project),
+                run=a.run,
+                split=a.split,
+                n_images=a.images,
+                corruptions=not a.no_corruptions,
+            )
         case "export":
-            return Export(project=_path(a.project), run=a.run, out=_path(a.out))
+            return Export(
+                project=_path(a.project),
+                run=a.run,
+                out=_path(a.out),
+                difference_only=a.difference_only,
+            )
         case "predict":
             return Predict(bundle=_path(a.bundle), source=_path(a.source), out=_path(a.out))
-        case "add-weights":
-            return AddWeights(file=_path(a.file), backbone=a.backbone)
+        case "backbones":
+            return ListBackbones()
+        case "weights":
+            return _weights(a)
+        case "recommend-setup":
+            return RecommendSetup(project=_path(a.project), minutes=a.minutes, apply=a.apply)
+        case "pretrain":
+            return Pretrain(
+                projects=tuple(_path(project) for project in a.projects),
+                name=a.name,
+                backbone=a.backbone,
+                epochs=a.epochs,
+                seed=a.seed,
+            )
+        case "search":
+            return Search(
+                project=_path(a.project),
+                minutes=a.minutes,
+                config=_settings(a),
+                backbones=_names(a.backbones),
+                methods=_names(a.methods),
+            )
+        case "crossval":
+            return Crossval(project=_path(a.project), folds=a.folds, config=_settings(a))
+        case "lr-range":
+            return LrRange(project=_path(a.project), steps=a.steps, config=_settings(a))
+        case "ensemble":
+            return Combine(
+                project=_path(a.project),
+                runs=_names(a.runs),
+                crossval=a.crossval or "",
+                test_time_views=a.views,
+            )
+        case "refit-head":
+            return RefitHead(project=_path(a.project), backbone=a.backbone)
+        case "methods":
+            return ListMethods()
         case "doctor":
             return Doctor()
     raise ValueError(a.kind)
+
+
+def _weights(a: argparse.Namespace) -> Command:
+    if a.action == "list":
+        return ListWeights()
+    if a.action == "remove":
+        return RemoveWeights(id=a.id)
+    return AddWeights(
+        file=_path(a.file), backbone=a.backbone, check_only=a.check, allow_partial=a.partial
+    )
+
+
+def _settings(a: argparse.Namespace) -> ExperimentConfig:
+    """Return the settings of a command that starts from a preset."""
+    backbone, method = getattr(a, "backbone", None), getattr(a, "method", None)
+    config = preset_config(a.preset, backbone=backbone, method=method, seed=a.seed)
+    return with_settings(config, a.set)
 
 
 def _scan(a: argparse.Namespace) -> Scan:
@@ -345,6 +540,15 @@ def _label_rule(a: argparse.Namespace) -> LabelRule:
         blank=a.blank,
         order=_names(a.grades),
     )
+
+
+def _matches(texts: list[str]) -> tuple[ClassMatch, ...]:
+    pairs = [text.partition("=") for text in texts]
+    if wrong := next((text for text, pair in zip(texts, pairs, strict=True) if not pair[1]), None):
+        raise ConfigError(
+            f"{wrong!r} is not a pair of classes.", remedy="Write it like pneumonia=opacity."
+        )
+    return tuple(ClassMatch(theirs=theirs.strip(), own=own.strip()) for theirs, _, own in pairs)
 
 
 def _names(text: str | None) -> tuple[str, ...]:

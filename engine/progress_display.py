@@ -37,6 +37,8 @@ class ProgressDisplay:
         match event:
             case RunStarted():
                 self._say(f"Run {event.run}: {event.method}, {event.backbone}")
+            case JobProgressed() if event.facts:
+                self._say(event.stage)
             case JobProgressed() | RunProgressed():
                 self._progress(event.stage, event.done, event.total, "")
             case BatchFinished():

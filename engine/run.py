@@ -13,21 +13,33 @@ from engine.contract.commands import (
     KIND_OF,
     AddWeights,
     Audit,
+    Combine,
     Command,
+    Crossval,
     Deidentify,
     Doctor,
     Evaluate,
     Export,
     ExportLabels,
     InspectFile,
+    ListBackbones,
+    ListMethods,
+    ListWeights,
+    LrRange,
     MakeSample,
     MakeSplit,
     Predict,
+    Pretrain,
     Preview,
+    RecommendSetup,
+    RefitHead,
     Relabel,
+    RemoveWeights,
     Resume,
+    Robustness,
     RunAll,
     Scan,
+    Search,
     Train,
     ViewImage,
 )
@@ -43,8 +55,10 @@ from engine.contract.events import (
     JobStarted,
     RunFinished,
 )
+from engine.contract.pretraining import PretrainResult
+from engine.contract.records import HeadRefit
 from engine.files import storage_error
-from engine.jobs import data, results
+from engine.jobs import catalog, data, results, searching
 from engine.logs import log_failure
 
 Emit = Callable[[Event], None]
@@ -101,6 +115,27 @@ def run_all(command: RunAll, emit: Emit, control: Control) -> dict[str, Any]:
     return run_whole_job(command, emit, control, train)
 
 
+def refit_head(command: RefitHead, emit: Emit, control: Control) -> HeadRefit:
+    """Fit a decision layer to the present labels."""
+    from engine.jobs import head_refit
+
+    return head_refit.refit_head(command, emit, control)
+
+
+def recommend(command: RecommendSetup, emit: Emit, control: Control) -> dict[str, Any]:
+    """Say what to try first with a project."""
+    from engine.jobs.recommend import recommend_for_project
+
+    return recommend_for_project(command)
+
+
+def pretrain_backbone(command: Pretrain, emit: Emit, control: Control) -> PretrainResult:
+    """Train one backbone on several projects."""
+    from engine.jobs.pretraining import pretrain
+
+    return pretrain(command, emit, control)
+
+
 def as_engine_error(failure: Exception) -> EngineError:
     """Return any failure as something a user can act on; unexpected ones go to the log."""
     if isinstance(failure, EngineError):
@@ -131,9 +166,21 @@ _JOBS: Final[dict[type[Command], Job]] = {
     MakeSplit: data.make_split,
     ViewImage: data.view_image,
     Evaluate: results.evaluate_run,
+    Robustness: results.measure_robustness,
     Export: results.export_run,
     Predict: results.predict_source,
-    AddWeights: results.add_weights,
+    AddWeights: catalog.add_weights,
+    ListWeights: catalog.list_weights,
+    RemoveWeights: catalog.remove_weights,
+    ListBackbones: catalog.list_backbones,
+    RecommendSetup: recommend,
+    Pretrain: pretrain_backbone,
+    Crossval: searching.cross_validate_settings,
+    Search: searching.search,
+    LrRange: searching.find_learning_rate,
+    Combine: searching.combine,
+    RefitHead: refit_head,
+    ListMethods: results.list_methods,
     Doctor: results.doctor,
     RunAll: run_all,
 }

@@ -325,7 +325,8 @@ class MainWindow(QMainWindow):
 
     def _show_page(self, page: QWidget, stage: Stage | None) -> None:
         self.stack.setCurrentWidget(page)
-        self.rail.set_current(stage.value if stage is not None else "")
+        shown = Stage.TRAIN if stage is Stage.SEARCH else stage
+        self.rail.set_current(shown.value if shown is not None else "")
         self._refresh()
 
     def _undo(self) -> None:

@@ -26,6 +26,7 @@ RAIL_TITLES: Final[dict[Stage, Callable[[], str]]] = {
     Stage.TRAIN: _title("Train"),
     Stage.EVALUATE: _title("Evaluate"),
     Stage.APPLY: _title("Apply"),
+    Stage.SEARCH: _title("Search"),
 }
 
 
@@ -60,3 +61,7 @@ def make_page(stage: Stage, session: Session) -> Panel:
             from gui.panels.apply import ApplyPanel
 
             return ApplyPanel(session)
+        case Stage.SEARCH:
+            from gui.panels.search import SearchPanel
+
+            return SearchPanel(session)

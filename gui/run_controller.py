@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QObject, Signal
 
-from engine.contract.commands import KIND_OF, Command, Resume, Train
+from engine.contract.commands import KIND_OF, RESUMABLE_KINDS, Command, Resume, Train
 from engine.contract.events import (
     Event,
     JobFinished,
@@ -229,8 +229,9 @@ class JobController(QObject):
                 job.engine_thread.request("cancel")
 
     def cancel_all(self, timeout_ms: int = 10_000) -> None:
-        """Ask every job to end and wait for it (window closing)."""
+        """Ask every job to end and wait for it (window closing); what can go on later is kept."""
         for job in list(self._jobs):
-            job.engine_thread.request("cancel")
+            is_resumable = KIND_OF[type(job.engine_thread.command)] in RESUMABLE_KINDS
+            job.engine_thread.request("interrupt" if is_resumable else "cancel")
         for job in list(self._jobs):
             job.engine_thread.wait(timeout_ms)

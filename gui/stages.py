@@ -19,9 +19,11 @@ class Stage(Enum):
     TRAIN = "train"
     EVALUATE = "evaluate"
     APPLY = "apply"
+    SEARCH = "search"
 
 
-STAGES: Final = tuple(Stage)
+STAGES: Final = tuple(stage for stage in Stage if stage is not Stage.SEARCH)
+"""Those on the rail; the search is a way from Model and Train, and back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,8 @@ def stage_state(stage: Stage, facts: ProjectFacts) -> StageState:
             return _of_results(facts.has_finished_run, facts.has_evaluation, facts.is_run_stale)
         case Stage.APPLY:
             return StageState.READY if facts.has_finished_run else StageState.EMPTY
+        case Stage.SEARCH:
+            return StageState.READY if is_split_ready else StageState.EMPTY
 
 
 def _of_audit(facts: ProjectFacts) -> StageState:

@@ -34,6 +34,10 @@ _STAGE_OF_JOB = {
     "export": Stage.APPLY,
     "predict": Stage.APPLY,
     "add_weights": Stage.MODEL,
+    "search": Stage.SEARCH,
+    "crossval": Stage.SEARCH,
+    "lr_range": Stage.SEARCH,
+    "ensemble": Stage.SEARCH,
 }
 
 

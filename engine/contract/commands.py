@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Final
 
-from engine.contract.config import ExperimentConfig
+from engine.contract.config import BackboneConfig, ExperimentConfig, RuntimeConfig
 from engine.contract.errors import ConfigError
 from engine.contract.limits import Between, OneOf, check_limits
 from engine.contract.records import (
+    ClassMatch,
     ColumnMapping,
     FramePolicy,
     LabelRule,
@@ -172,11 +173,17 @@ class Train:
     Attributes:
         finding: In a project with several findings an image, the one to learn from now on; None
             keeps the choice there is.
+        bundle: For ``direct_transfer``: folder of the classifier to apply as it is; None uses
+            prototypes on the backbone's features.
+        matches: Which of that classifier's classes stand for which of the project's; the others
+            are not in the task.
     """
 
     project: str
     config: ExperimentConfig
     finding: str | None = None
+    bundle: str | None = None
+    matches: tuple[ClassMatch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,12 +203,45 @@ class Evaluate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Robustness:
+    """Attack and degrade images with a finished run. Result: ``RobustnessResult``.
+
+    Attributes:
+        split: Where the images are from; ``test`` counts as a look at the test set.
+        n_images: Most images; a sample with the classes in their proportions is drawn from more.
+        corruptions: Whether everyday degradations are measured too.
+    """
+
+    project: str
+    run: str
+    split: Annotated[str, OneOf("val", "test")] = "val"
+    n_images: Annotated[int, Between(10, 2000)] = 200
+    corruptions: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the limits.
+
+        Raises:
+            ConfigError: If a field is outside.
+        """
+        check_limits(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
-    """Write and verify a bundle. Result: ``bundle``, ``max_difference``, ``n_verified``."""
+    """Write and verify a bundle.
+
+    Result: ``bundle``, ``max_difference``, ``n_verified``, ``weights_bytes``.
+
+    Attributes:
+        difference_only: Store only the weights that differ from the pre-trained ones; to be read
+            where those are, too.
+    """
 
     project: str
     run: str
     out: str
+    difference_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,11 +283,204 @@ class ViewImage:
 class AddWeights:
     """Recognise a weights file, check it and keep a copy for its backbone.
 
-    Result: ``backbone``, ``name``, ``n_tensors``, ``warnings``.
+    Result of a file: ``backbone``, ``name``, ``fits``, ``share`` of the backbone's parameters that
+    are in it, ``n_tensors``, ``n_wanted``, ``missing``, ``misfits``, ``strangers``, ``examples`` of
+    them, ``warnings``, ``licence``, ``pretrained_on``, and ``id`` if it was kept. Of a folder:
+    ``added`` with a list of these, ``refused`` with ``name``, ``message`` and ``remedy`` of each
+    other one.
+
+    Attributes:
+        file: The file, or a folder of files.
+        backbone: The only backbone that it may fit; for a single file.
+        check_only: Only say how well it fits.
+        allow_partial: Keep it too if a part of the backbone is missing.
     """
 
     file: str
     backbone: str | None = None
+    check_only: bool = False
+    allow_partial: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListWeights:
+    """List the weights that were added. Result: ``weights``, and ``sentences`` for people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveWeights:
+    """Delete added weights; runs and bundles keep their own. Result: ``removed``."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListBackbones:
+    """Describe the catalog. Result: ``backbones``, and ``sentences`` for people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecommendSetup:
+    """Say what to try first with a project. Result: ``engine.contract.recommendation``.
+
+    Attributes:
+        minutes: Most time that training may take; None if that doesn't matter.
+        apply: Whether the project's images are prepared at the recommended size from now on;
+            everything else is chosen for each run.
+    """
+
+    project: str
+    minutes: float | None = None
+    apply: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the time.
+
+        Raises:
+            ConfigError: If it is not above 0.
+        """
+        if self.minutes is not None and not self.minutes > 0:  # also false for NaN
+            raise ConfigError(
+                "The time for training must be above 0 minutes.", remedy="Write it like 30."
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pretrain:
+    """Train one backbone on several projects. Result: ``engine.contract.pretraining``.
+
+    Attributes:
+        projects: At least two, labelled and divided; their test images are not touched.
+        name: What the new backbone is called in the picker.
+        backbone: Key of the backbone to start from.
+        epochs: Passes over the images of all projects; the best one is kept.
+    """
+
+    projects: tuple[str, ...]
+    name: str
+    backbone: str = BackboneConfig().key
+    epochs: Annotated[int, Between(1, 1000)] = 6
+    seed: Annotated[int, Between(0, 2**31 - 1)] = 0
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+    def __post_init__(self) -> None:
+        """Check the limits.
+
+        Raises:
+            ConfigError: If a field is outside.
+        """
+        check_limits(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefitHead:
+    """Fit a decision layer to the present labels, without a run. Result: ``HeadRefit``.
+
+    Attributes:
+        backbone: Whose features are used; each image is described once, then they are at hand.
+    """
+
+    project: str
+    backbone: str = BackboneConfig().key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListMethods:
+    """Say in which ways a network can be adapted. Result: ``methods``, their cards."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crossval:
+    """Cross-validate settings on the training and validation images.
+
+    The same command goes on with one that was interrupted. Result: ``CrossvalResult``. Each fold
+    is told in ``JobProgressed.facts["fold"]`` as a ``FoldResult``.
+    """
+
+    project: str
+    config: ExperimentConfig
+    folds: Annotated[int, Between(2, 20)] = 5
+
+    def __post_init__(self) -> None:
+        """Check the limits.
+
+        Raises:
+            ConfigError: If a field is outside.
+        """
+        check_limits(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """Look for the best settings within a time, by the validation images alone.
+
+    The same command goes on with one that was interrupted. Result: ``SearchResult``. Each trial is
+    told in ``JobProgressed.facts["row"]`` as a ``TriedSettings``.
+
+    Attributes:
+        config: Where the search starts from; what it doesn't vary stays.
+        backbones: Keys; empty takes all whose weights are here.
+        methods: Keys; empty takes the usual ones.
+    """
+
+    project: str
+    minutes: Annotated[float, Between(0.05, 10_000.0)]
+    config: ExperimentConfig = field(default_factory=ExperimentConfig)
+    backbones: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the limits.
+
+        Raises:
+            ConfigError: If a field is outside.
+        """
+        check_limits(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LrRange:
+    """Find a learning rate by letting it rise until training breaks. Result: ``LrRangeResult``.
+
+    Attributes:
+        steps: Updates from the lowest rate to the highest.
+    """
+
+    project: str
+    config: ExperimentConfig
+    steps: Annotated[int, Between(20, 2000)] = 120
+
+    def __post_init__(self) -> None:
+        """Check the limits.
+
+        Raises:
+            ConfigError: If a field is outside.
+        """
+        check_limits(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Combine:
+    """Make a run that averages the probabilities of others. Result: ``EnsembleResult``.
+
+    Attributes:
+        runs: Ids of finished runs, at least two; or none and
+        crossval: the id of a finished cross-validation, whose folds are averaged.
+        test_time_views: Moved copies of each image that are averaged, too.
+    """
+
+    project: str
+    runs: tuple[str, ...] = ()
+    crossval: str = ""
+    test_time_views: Annotated[int, Between(1, 16)] = 1
+
+    def __post_init__(self) -> None:
+        """Check the limits.
+
+        Raises:
+            ConfigError: If a field is outside.
+        """
+        check_limits(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,11 +501,23 @@ Command = (
     | Train
     | Resume
     | Evaluate
+    | Robustness
     | Export
     | Predict
     | RunAll
     | ViewImage
     | AddWeights
+    | ListWeights
+    | RemoveWeights
+    | ListBackbones
+    | RecommendSetup
+    | Pretrain
+    | Crossval
+    | Search
+    | LrRange
+    | Combine
+    | RefitHead
+    | ListMethods
     | Doctor
 )
 
@@ -289,11 +534,23 @@ COMMAND_KINDS: Final[dict[str, type[Command]]] = {
     "train": Train,
     "resume": Resume,
     "evaluate": Evaluate,
+    "robustness": Robustness,
     "export": Export,
     "predict": Predict,
     "run": RunAll,
     "view": ViewImage,
     "add_weights": AddWeights,
+    "list_weights": ListWeights,
+    "remove_weights": RemoveWeights,
+    "backbones": ListBackbones,
+    "recommend_setup": RecommendSetup,
+    "pretrain": Pretrain,
+    "crossval": Crossval,
+    "search": Search,
+    "lr_range": LrRange,
+    "ensemble": Combine,
+    "refit_head": RefitHead,
+    "methods": ListMethods,
     "doctor": Doctor,
 }
 KIND_OF: Final = {command: kind for kind, command in COMMAND_KINDS.items()}
@@ -313,3 +570,5 @@ DATA_KINDS: Final = frozenset(
 """Kinds that need no torch: they go to the data worker, all others to the run worker."""
 RUN_KINDS: Final = frozenset({"train", "resume"})
 """Kinds that answer with the events of a run."""
+RESUMABLE_KINDS: Final = frozenset({"crossval", "search"})
+"""Kinds of jobs that go on where they were interrupted when they are asked for again."""

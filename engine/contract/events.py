@@ -205,6 +205,7 @@ class JobProgressed(Stamped):
         done: Items finished, of ``total`` (0 when unknown).
         per_s: Items per second, or None while unknown.
         seconds_left: Estimate for this stage, or None while unknown.
+        facts: What was just found, as plain values, where a job finds things one by one.
     """
 
     kind: str
@@ -213,6 +214,7 @@ class JobProgressed(Stamped):
     total: int
     per_s: float | None = None
     seconds_left: float | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -515,7 +515,7 @@ class EvaluationResult:
         positive: Name of the positive class when there are two.
         confusion: Rows are the reference, columns the prediction.
         looks: How often the test set has now been looked at with this run.
-        intervals: 95 % bootstrap intervals by metric name.
+        intervals: 95 % bootstrap intervals by metric name; of grades also ``weighted_kappa``.
         roc: Test ROC of each class (two classes: of the positive one alone).
         val_roc: The same on validation, where the threshold was chosen.
         cases: Every evaluated test image.
@@ -543,6 +543,21 @@ class EvaluationResult:
     val_roc: dict[str, RocCurve] = field(default_factory=dict)
     cases: tuple[CasePrediction, ...] = ()
     sentence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadRefit:
+    """How good a linear probe on the present labels is; nothing of it is kept.
+
+    Attributes:
+        val_auroc: Of the positive class; above two classes the mean of one against the rest.
+        seconds: Time it took, the description of images that had none included.
+    """
+
+    val_auroc: float
+    n_train: int
+    n_val: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -608,7 +623,8 @@ class RobustnessResult:
         n_steps: Gradient steps from each start of the attack.
         attacks: By strength, from 0.
         corruptions: By kind, then severity. Empty if they weren't asked for.
-        checks: Signs of masked gradients that were looked for.
+        checks: Signs of masked gradients that were looked for; empty for a network that says the
+            same about every image.
         is_masking_suspected: Whether a sign was found: the true worst case may be worse.
         skill_kept: Mean over all corruptions of ``AUROC - 1/2``, relative to unchanged images; NaN
             without corruptions, or if there was no skill.
@@ -635,6 +651,19 @@ class RobustnessResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClassMatch:
+    """A class of a classifier that stands for one of the project's; several may for the same.
+
+    Attributes:
+        theirs: Class name in the bundle.
+        own: Class name in the project.
+    """
+
+    theirs: str
+    own: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PredictionRow:
     """One image the bundle was applied to.
 
@@ -643,6 +672,8 @@ class PredictionRow:
         patient: Pseudonym, numbered afresh for each table.
         label: Predicted class name.
         frame: Frame, page, slice or item of a file that gave several images, from 0; else None.
+        unusual: Share of the classifier's own validation images that are more like its training
+            images than this one, in [0, 1]; None if the bundle doesn't know.
     """
 
     path: str
@@ -650,11 +681,17 @@ class PredictionRow:
     label: str
     probabilities: tuple[float, ...]
     frame: int | None = None
+    unusual: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictionResult:
-    """What applying a bundle gave."""
+    """What applying a bundle gave.
+
+    Attributes:
+        notes: Plain sentences on the images as a whole.
+        warnings: Sentences that make the table unfit for use as it is.
+    """
 
     out: str
     n_images: int
@@ -663,6 +700,7 @@ class PredictionResult:
     classes: tuple[str, ...]
     rows: tuple[PredictionRow, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from engine.contract.errors import RunError
 from engine.contract.events import Event, JobProgressed
 from engine.contract.records import EvaluationResult
 from engine.evaluate.report import Scored, build_result
-from engine.evaluate.score import FinishedRun, load_run
+from engine.evaluate.score import FinishedRun, load_run, score_validation
 from engine.project.store import Project
 from engine.project.table import TrainingTable
 
@@ -26,8 +26,8 @@ def evaluate(
     """
     loaded = load_run(project, run)
     table = project.training_table()
-    val = _score(loaded, table, 1, "Validation images", emit, control)
-    test = _score(loaded, table, 2, "Test images", emit, control)
+    val = score_validation(loaded, table, _reporter("Validation images", emit, control))
+    test = _score_test(loaded, table, _reporter("Test images", emit, control))
     emit(JobProgressed(kind="evaluate", stage="Resampling patients", done=0, total=1))
     control.safe_point()
     result = build_result(
@@ -39,29 +39,30 @@ def evaluate(
         looks=project.count_look(run),
         n_resamples=loaded.config.evaluation.bootstrap_resamples,
         seed=loaded.config.seed,
+        is_ordinal=table.is_ordinal,
     )
     project.save_evaluation(run, result)
     return result
 
 
-def _score(
-    loaded: FinishedRun,
-    table: TrainingTable,
-    code: int,
-    stage: str,
-    emit: Callable[[Event], None],
-    control: Control,
-) -> Scored:
-    chosen = np.flatnonzero(table.split == code)
-    if len(chosen) == 0:
-        raise RunError(
-            "The split has no test images.", remedy="Make a split with a test part and train anew."
-        )
-
+def _reporter(
+    stage: str, emit: Callable[[Event], None], control: Control
+) -> Callable[[int, int], None]:
     def on_batch(done: int, total: int) -> None:
         control.safe_point()
         emit(JobProgressed(kind="evaluate", stage=stage, done=done, total=total))
 
+    return on_batch
+
+
+def _score_test(
+    loaded: FinishedRun, table: TrainingTable, on_batch: Callable[[int, int], None]
+) -> Scored:
+    chosen = np.flatnonzero(table.split == 2)
+    if len(chosen) == 0:
+        raise RunError(
+            "The split has no test images.", remedy="Make a split with a test part and train anew."
+        )
     return Scored(
         probabilities=loaded.probabilities(table.rows[chosen], on_batch),
         labels=table.labels[chosen],

@@ -6,10 +6,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.contract.commands import AddWeights, Audit, Doctor, Evaluate, Export, Predict
+from engine.contract.commands import (
+    Audit,
+    Doctor,
+    Evaluate,
+    Export,
+    ListMethods,
+    Predict,
+    Robustness,
+)
+from engine.contract.config_io import to_plain
 from engine.contract.control import Control
 from engine.contract.events import Event
-from engine.contract.records import AuditReport, EvaluationResult, PredictionResult
+from engine.contract.methods import METHODS
+from engine.contract.records import (
+    AuditReport,
+    EvaluationResult,
+    PredictionResult,
+    RobustnessResult,
+)
 from engine.project.access import open_alone
 
 if TYPE_CHECKING:
@@ -33,12 +48,26 @@ def evaluate_run(command: Evaluate, emit: Emit, control: Control) -> EvaluationR
         return evaluate(project, command.run, emit, control)
 
 
+def measure_robustness(command: Robustness, emit: Emit, control: Control) -> RobustnessResult:
+    """Attack and degrade images with a finished run."""
+    from engine.jobs.robustness import measure_run
+
+    return measure_run(command, emit, control)
+
+
 def export_run(command: Export, emit: Emit, control: Control) -> Exported:
     """Write a bundle and verify it on real images."""
     from engine.export.write import export_bundle
 
     with open_alone(Path(command.project), owner="an export") as project:
-        return export_bundle(project, command.run, Path(command.out), emit, control)
+        return export_bundle(
+            project,
+            command.run,
+            Path(command.out),
+            emit,
+            control,
+            difference_only=command.difference_only,
+        )
 
 
 def predict_source(command: Predict, emit: Emit, control: Control) -> PredictionResult:
@@ -48,18 +77,20 @@ def predict_source(command: Predict, emit: Emit, control: Control) -> Prediction
     return predict(Path(command.bundle), Path(command.source), Path(command.out), emit, control)
 
 
-def add_weights(command: AddWeights, emit: Emit, control: Control) -> dict[str, Any]:
-    """Recognise, check and keep a weights file."""
-    from engine.models.weights import add_weights as add
-
-    return add(Path(command.file), command.backbone)
+def list_methods(command: ListMethods, emit: Emit, control: Control) -> dict[str, Any]:
+    """Return the cards of the methods, and lines of a table for people."""
+    cards = [to_plain(card) for card in METHODS]
+    width = max(len(card.key) for card in METHODS)
+    lines = [f"{card.key:<{width}}  {card.title}: {card.advice}" for card in METHODS]
+    return {"methods": cards, "sentences": lines}
 
 
 def doctor(command: Doctor, emit: Emit, control: Control) -> dict[str, Any]:
     """Say what this machine can do."""
     from engine.contract.backbones import BACKBONES
     from engine.hardware import describe
-    from engine.models.weights import weights_state
+    from engine.models.weights import added_weights, weights_state
 
     weights = {card.key: weights_state(card.key) for card in BACKBONES}
-    return {**describe(), "weights": weights}
+    added = [to_plain(item) for item in added_weights()]
+    return {**describe(), "weights": weights, "added_weights": added}

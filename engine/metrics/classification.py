@@ -84,6 +84,29 @@ def confusion_matrix(
     return cells.reshape(n_classes, n_classes).astype(np.int64)
 
 
+def quadratic_weighted_kappa(confusion: ArrayLike) -> float:
+    """Return the agreement on grades beyond chance: 1 is perfect, 0 is chance.
+
+    A disagreement counts with the square of the distance between the grades. ``nan`` where all
+    cases have one grade and are called that.
+
+    Args:
+        confusion: Counts of grades in their order, shape ``(K, K)``.
+
+    References:
+        Cohen, "Weighted kappa: nominal scale agreement provision for scaled disagreement or partial
+        credit", Psychological Bulletin 1968.
+    """
+    counts = np.asarray(confusion, dtype=np.float64)
+    grades = np.arange(len(counts))
+    distance = np.square(grades[:, np.newaxis] - grades)
+    by_chance = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / max(counts.sum(), 1.0)
+    expected = float((distance * by_chance).sum())
+    if expected == 0.0:
+        return float("nan")
+    return 1.0 - float((distance * counts).sum()) / expected
+
+
 def sensitivity(confusion: Confusion) -> NDArray[np.float64]:
     """Return TP / (TP + FN) per class, shape ``(..., K)``."""
     return _ratio(_hits(confusion), confusion.sum(axis=-1))

@@ -204,7 +204,7 @@ class RecordStore(SourceStore):
 
         Args:
             source_id: The source.
-            path: The file, whose frames stay together; with a frame, that case of a table of images.
+            path: The file, whose frames stay together; with a frame, a case of a table of images.
             study: From :meth:`study`; images of one study stay together.
         """
         if study:

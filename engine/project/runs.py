@@ -172,6 +172,19 @@ class RunStore(SplitStore):
             raise _no_run(run)
         return config_from_json(text)
 
+    def method_facts(self, run: str) -> dict[str, Any]:
+        """Return what a run's method says of the network it kept; empty where it says nothing.
+
+        Raises:
+            ValueError: If ``run`` can't be a run's id.
+        """
+        path = self.run_folder(run) / "checkpoints" / "best" / "facts.json"
+        try:
+            facts = json.loads(path.read_text(encoding="utf-8"))["method_facts"]
+        except (OSError, ValueError, KeyError, TypeError):  # not there yet, or damaged
+            return {}
+        return dict(facts) if isinstance(facts, dict) else {}
+
     def interrupt_leftovers(self) -> list[str]:
         """Mark runs that no worker computes any more as interrupted, and return their ids.
 

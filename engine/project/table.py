@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from engine.contract.config_io import to_plain
 from engine.contract.errors import DatasetError
-from engine.project.classes import MULTI, ClassStore
+from engine.project.classes import MULTI, ORDINAL, ClassStore
 
 SPLIT_CODES: Final[dict[str | None, int]] = {"train": 0, "val": 1, "test": 2, None: -1}
 _DIGEST_DIGITS: Final = 32
@@ -62,6 +62,7 @@ class TrainingTable:
         class_names: K names in index order; of an ordinal project from the lowest grade.
         positive: Index of the positive class of two, else None.
         unit: What most groups really are: ``patient``, ``study`` or ``file``.
+        is_ordinal: Whether the classes are grades with an order.
     """
 
     record_ids: NDArray[np.int64]
@@ -73,6 +74,7 @@ class TrainingTable:
     class_names: tuple[str, ...]
     positive: int | None
     unit: str
+    is_ordinal: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -153,6 +155,7 @@ class TableStore(ClassStore):
             class_names=class_names,
             positive=positive,
             unit=_unit(origins),
+            is_ordinal=self.task == ORDINAL,
         )
 
     def findings_table(self) -> FindingsTable:

@@ -61,19 +61,51 @@ def split_groups(
         ValueError: If the shapes differ, a label is out of range, or the fractions aren't shares.
     """
     shares = _checked_fractions(fractions)
-    counts, index, names = _class_counts(labels, groups, class_names)
     parts = np.flatnonzero(shares)
+    assigned = divide_groups(
+        labels, groups, shares[parts], seed=seed, class_names=class_names, unit=unit
+    )
+    return parts.astype(np.int8)[assigned]
+
+
+def divide_groups(
+    labels: ArrayLike,
+    groups: ArrayLike,
+    shares: NDArray[np.float64],
+    *,
+    seed: int,
+    class_names: Sequence[str] | None = None,
+    unit: str = "patient",
+) -> NDArray[np.int8]:
+    """Return the part of every image, shape ``(N,)``, of any number of parts.
+
+    As :func:`split_groups`, which see.
+
+    Args:
+        labels: As there.
+        groups: As there.
+        shares: Of the parts, each above 0.
+        seed: As there.
+        class_names: As there.
+        unit: As there.
+
+    Raises:
+        DatasetError: As there.
+        ValueError: As there.
+    """
+    counts, index, names = _class_counts(labels, groups, class_names)
+    n_parts = len(shares)
     if np.ndim(labels) == 2:
-        counts, names = _common(counts, names, n_parts=len(parts), unit=unit)
-    _require_enough_groups(counts, names, n_parts=len(parts), unit=unit)
-    assigned = _covering_assignment(counts, shares[parts], np.random.default_rng(seed))
+        counts, names = _common(counts, names, n_parts=n_parts, unit=unit)
+    _require_enough_groups(counts, names, n_parts=n_parts, unit=unit)
+    assigned = _covering_assignment(counts, shares, np.random.default_rng(seed))
     if assigned is None:
         raise DatasetError(
             f"Too few {PLURALS[unit]} have images of one class only, so that no "
-            f"{_WAYS[len(parts)]} split holds every class in each part.",
+            f"{_way(n_parts)} split holds every class in each part.",
             remedy=f"Add {PLURALS[unit]} to the smallest classes, or merge or leave out a class.",
         )
-    return parts.astype(np.int8)[assigned][index]
+    return assigned[index]
 
 
 def count_by_split(
@@ -94,6 +126,10 @@ def count_by_split(
     cells = split[used].astype(np.int64) * n_classes + labels[used]
     counts = np.bincount(cells, minlength=len(SPLITS) * n_classes)
     return counts.reshape(len(SPLITS), n_classes).astype(np.int64)
+
+
+def _way(n_parts: int) -> str:
+    return _WAYS.get(n_parts, f"{n_parts}-way")
 
 
 def _checked_fractions(fractions: tuple[float, float, float]) -> NDArray[np.float64]:
@@ -176,7 +212,7 @@ def _require_enough_groups(
         return
     raise DatasetError(
         f"Class '{names[scarcest]}' has {n} {unit if n == 1 else PLURALS[unit]}; "
-        f"a {_WAYS[n_parts]} split needs at least {n_parts}.",
+        f"a {_way(n_parts)} split needs at least {n_parts}.",
         remedy=f"Add {PLURALS[unit]} with this class, merge it with another, or leave it out.",
     )
 

@@ -15,6 +15,7 @@ from PySide6.QtCore import (
 )
 
 from engine.contract.records import RunSummary
+from engine.contract.searching import ENSEMBLE
 from gui.itemmodels.run_words import (
     backbone_name,
     method_name,
@@ -106,8 +107,8 @@ class RunTableModel(QAbstractTableModel):
             state = self.tr("%s · stale") % state
         texts = (
             when_text(run.created),
-            preset_name(run.preset),
-            backbone_name(run.backbone),
+            "–" if run.method == ENSEMBLE else preset_name(run.preset),
+            "–" if run.method == ENSEMBLE else backbone_name(run.backbone),
             method_name(run.method),
             state,
             number_text(run.val_auroc),

@@ -10,6 +10,7 @@ from PySide6.QtCore import QCoreApplication, QDateTime, QLocale
 from engine.contract.backbones import backbone_card
 from engine.contract.methods import PRESETS, method_card
 from engine.contract.records import Estimate, RunSummary
+from engine.contract.searching import ENSEMBLE
 
 __all__ = [
     "backbone_name",
@@ -39,6 +40,8 @@ def backbone_name(key: str) -> str:
 
 def method_name(key: str) -> str:
     """Return the name of a method."""
+    if key == ENSEMBLE:
+        return _tr("Combined")
     card = method_card(key)
     return _tr(card.title) if card is not None else key
 
@@ -65,6 +68,8 @@ def when_text(seconds: float) -> str:
 
 def run_title(run: RunSummary) -> str:
     """Return what tells a run from others: when, preset, backbone."""
+    if run.method == ENSEMBLE:
+        return f"{when_text(run.created)} · {_tr('combined runs')}"
     parts = (when_text(run.created), preset_name(run.preset), backbone_name(run.backbone))
     return " · ".join(parts)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from PySide6.QtCore import QLocale, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QAbstractButton,
     QButtonGroup,
@@ -13,41 +14,45 @@ from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
+    QMenu,
     QWidget,
 )
 
-from engine.contract.backbones import BACKBONES, BackboneCard, backbone_card
-from engine.contract.commands import AddWeights
-from engine.contract.config import ExperimentConfig, preset_config
-from engine.contract.events import COMPLETED, FAILED, JobFinished
+from engine.contract.backbones import backbone_card
+from engine.contract.config import BackboneConfig, ExperimentConfig, preset_config
+from engine.contract.imbalance import imbalance_advice
 from engine.contract.methods import METHODS, method_card
 from engine.contract.records import ClassSummary
+from gui.panels.direct_source import DirectSource
+from gui.panels.model_backbones import BackbonePicker
 from gui.panels.model_details import ModelDetails
+from gui.panels.model_facts import BackboneFacts
+from gui.panels.model_weights import WeightsAdder
 from gui.panels.next_run import (
-    RECOMMENDED_BACKBONE,
     Reason,
     WeightsState,
+    added_files,
+    choice_of_file,
     recommended_method,
     weights_state,
     with_backbone,
     with_method,
 )
 from gui.panels.panel import Panel
+from gui.panels.pretrain import open_pretraining
 from gui.panels.scroll_body import scroll_body
-from gui.session import Session
+from gui.session import DIRECT, Session
 from gui.stages import Stage
 from gui.widgets.adaptive_row import AdaptiveRow
 from gui.widgets.buttons import make_button
 from gui.widgets.choice_card import ChoiceCard
 from gui.widgets.counts import images_text
 from gui.widgets.fold import Fold
-from gui.widgets.message_bar import MessageAction, MessageKind
 from gui.widgets.painting import set_role
 
 __all__ = ["ModelPanel"]
 
-_MEGA: Final = 1e6
-_WEIGHTS_FILES: Final = "*.safetensors *.pth *.pt *.bin"
+_WEIGHTS_FILES: Final = "*.safetensors *.pth *.pt *.npz *.bin *.tar"
 
 
 class ModelPanel(Panel):
@@ -58,20 +63,24 @@ class ModelPanel(Panel):
         self.header.set_title(self.tr("Model"))
         self._go_on = self.header.add_button(self.tr("Go to training"), is_primary=True)
         self._go_on.clicked.connect(self._on_go_on)
-        self._backbones: dict[str, ChoiceCard] = {}
         self._methods: dict[str, ChoiceCard] = {}
-        self._shown_facts: dict[str, list[str]] = {}
-        self._backbone_group = QButtonGroup(self)
         self._method_group = QButtonGroup(self)
         self._reason = QLabel()
-        self._fact = QLabel()
+        self._picker = BackbonePicker(self._state_of)
+        self._picker.chosen.connect(self.choose_backbone)
+        self._facts = BackboneFacts()
+        self._facts.weights_chosen.connect(self._on_weights_chosen)
         self._warning = _ScratchWarning()
         self._warning.add_requested.clicked.connect(self.ask_weights)
         self._details: ModelDetails | None = None
         self._fold = Fold(self.tr("Details"))
         self._fold.setToolTip(self.tr("Every setting, with its range; nobody needs to change any"))
         self._fold.toggled.connect(self._show_details)
-        self._wanted: str | None = None
+        self._wanted: tuple[str, str] | None = None
+        self._adder = WeightsAdder(session, self)
+        self._adder.checking.connect(self._on_checking)
+        self._adder.added.connect(self._on_added)
+        self._adder.another_wanted.connect(self.ask_weights)
         self._build()
         session.choices_changed.connect(self._refresh)
         session.device_changed.connect(self._on_device_changed)
@@ -85,7 +94,9 @@ class ModelPanel(Panel):
 
     def choose_backbone(self, key: str) -> None:
         """Take a backbone, from scratch where its weights are missing."""
-        self.session.choose(with_backbone(self.session.config, key, self._state_of(key)))
+        files = added_files(self.session.device, key)
+        made = next((file.choice for file in files if file.is_made), "")
+        self.session.choose(with_backbone(self.session.config, key, self._state_of(key), made))
 
     def choose_method(self, key: str) -> None:
         """Take a method; the preset follows."""
@@ -93,78 +104,80 @@ class ModelPanel(Panel):
 
     def ask_weights(self) -> None:
         """Ask for a weights file."""
-        dialog = QFileDialog(self, self.tr("Add weights"))
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog = self._file_dialog(QFileDialog.FileMode.ExistingFile)
         weights, every = self.tr("Weights"), self.tr("All files")
         dialog.setNameFilters([f"{weights} ({_WEIGHTS_FILES})", f"{every} (*)"])
         dialog.fileSelected.connect(lambda name: self.add_weights(Path(name)))
         dialog.open()
 
-    def add_weights(self, file: Path) -> None:
-        """Have a weights file recognised, checked and kept."""
-        self._add_button.setEnabled(False)
-        self._add_button.setText(self.tr("Checking the file…"))
-        self.session.jobs.start(AddWeights(file=str(file)), self._on_weights)
+    def ask_weights_folder(self) -> None:
+        """Ask for a folder of weights files."""
+        dialog = self._file_dialog(QFileDialog.FileMode.Directory)
+        dialog.setOption(QFileDialog.Option.ShowDirsOnly, True)
+        dialog.fileSelected.connect(lambda name: self.add_weights(Path(name)))
+        dialog.open()
 
-    def _on_weights(self, finished: JobFinished) -> None:
-        self._add_button.setEnabled(True)
-        self._add_button.setText(self.tr("Add weights…"))
-        if finished.outcome == FAILED:
-            self.show_message(
-                MessageKind.ERROR,
-                finished.error or self.tr("The file could not be added."),
-                finished.remedy or "",
-                (MessageAction(self.tr("Add another file…"), self.ask_weights),),
-            )
-        elif finished.outcome == COMPLETED:
-            self._welcome_weights(finished)
+    def add_weights(self, file: Path, *, is_partial: bool = False) -> None:
+        """Have a weights file, or each in a folder, recognised, checked and kept.
 
-    def _welcome_weights(self, finished: JobFinished) -> None:
-        key = str(finished.result.get("backbone", ""))
-        card = backbone_card(key)
-        n_tensors = QLocale().toString(int(finished.result.get("n_tensors") or 0))
-        text = self.tr("Weights for {0} were recognised and added ({1} tensors).")
-        warnings = [str(warning) for warning in finished.result.get("warnings") or ()]
-        self.show_message(
-            MessageKind.WARNING if warnings else MessageKind.SUCCESS,
-            text.format(card.title if card else key, n_tensors),
-            " ".join(warnings),
-        )
-        if card is not None:
-            self._wanted = key  # chosen once the engine has seen that its weights are here
+        Args:
+            file: The file or folder.
+            is_partial: Whether the user has agreed to one that fits in part.
+        """
+        self._adder.add(file, is_partial=is_partial)
+
+    def ask_pretraining(self) -> None:
+        """Offer to train a backbone on several projects; what comes of it is chosen."""
+        open_pretraining(self.session, self).trained.connect(self.choose_weights)
+
+    def choose_weights(self, key: str, weights: str) -> None:
+        """Take a backbone with certain weights, as ``BackboneConfig.weights`` calls them."""
+        backbone = BackboneConfig(key=key, weights=weights)
+        self.session.choose(replace(self.session.config, backbone=backbone))
+
+    def _file_dialog(self, mode: QFileDialog.FileMode) -> QFileDialog:
+        dialog = QFileDialog(self, self.tr("Add weights"))
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setFileMode(mode)
+        return dialog
+
+    def _on_checking(self, is_checking: bool) -> None:
+        self._add_button.setEnabled(not is_checking)
+        text = self.tr("Checking the file…") if is_checking else self.tr("Add weights…")
+        self._add_button.setText(text)
+
+    def _on_added(self, key: str, weights_id: str) -> None:
+        self._wanted = (key, weights_id)  # chosen once the engine has seen that they are here
         self.session.find_device()
+
+    def _on_weights_chosen(self, weights: str) -> None:
+        self.choose_weights(self.session.config.backbone.key, weights)
 
     def _build(self) -> None:
         body = scroll_body(self)
         column = body.column
-        for label in (self._reason, self._fact):
-            label.setWordWrap(True)
-            set_role(label, "secondary")
+        self._reason.setWordWrap(True)
+        set_role(self._reason, "secondary")
         column.addWidget(self._reason)
         self._add_button = make_button(self.tr("Add weights…"), icon="add")
-        self._add_button.clicked.connect(self.ask_weights)
-        column.addLayout(_heading(self.tr("Backbone"), self._add_button))
-        column.addWidget(self._backbone_cards())
-        column.addWidget(self._fact)
+        menu = QMenu(self._add_button)
+        menu.addAction(self.tr("A file…"), self.ask_weights)
+        menu.addAction(self.tr("A folder of files…"), self.ask_weights_folder)
+        self._add_button.setMenu(menu)
+        pretrain = make_button(self.tr("Pre-train…"))
+        pretrain.setToolTip(self.tr("Train one backbone on several of your projects"))
+        pretrain.clicked.connect(self.ask_pretraining)
+        column.addLayout(_heading(self.tr("Backbone"), pretrain, self._add_button))
+        column.addWidget(self._picker)
+        column.addWidget(self._facts)
         column.addWidget(self._warning)
         column.addLayout(_heading(self.tr("Method")))
         column.addWidget(self._method_cards())
+        self._direct = DirectSource(self.session)
+        column.addWidget(self._direct)
         column.addWidget(self._fold)
         self._column = column
         column.addStretch(1)
-
-    def _backbone_cards(self) -> AdaptiveRow:
-        row = AdaptiveRow()
-        for entry in BACKBONES:
-            card = ChoiceCard(self.tr(entry.title), self.tr(entry.advice))
-            card.setToolTip(self.tr("Pre-trained on %s") % self.tr(entry.pretrained_on))
-            card.setMinimumWidth(240)
-            self._backbones[entry.key] = card
-            self._backbone_group.addButton(card)
-            row.add(card)
-        self._backbone_group.buttonClicked.connect(self._on_backbone)
-        return row
 
     def _method_cards(self) -> AdaptiveRow:
         row = AdaptiveRow()
@@ -178,10 +191,6 @@ class ModelPanel(Panel):
         self._method_group.buttonClicked.connect(self._on_method)
         return row
 
-    def _on_backbone(self, button: QAbstractButton) -> None:
-        key = next(key for key, card in self._backbones.items() if card is button)
-        self.choose_backbone(key)
-
     def _on_method(self, button: QAbstractButton) -> None:
         self.choose_method(next(key for key, card in self._methods.items() if card is button))
 
@@ -194,9 +203,12 @@ class ModelPanel(Panel):
     def _on_device_changed(self) -> None:
         """Take the weights of the chosen backbone as soon as they are here, and the reverse."""
         if self._wanted is not None:
-            key, self._wanted = self._wanted, None
-            self.choose_backbone(key)
+            (key, weights_id), self._wanted = self._wanted, None
+            self.choose_weights(key, choice_of_file(self.session.device, key, weights_id))
         config = self.session.config
+        if config.backbone.weights not in ("pretrained", "scratch"):  # chosen one by one
+            self._refresh()
+            return
         state = self._state_of(config.backbone.key)
         wanted = with_backbone(config, config.backbone.key, state)
         if state is not WeightsState.UNKNOWN and wanted != config:
@@ -212,49 +224,33 @@ class ModelPanel(Panel):
         config = self.session.config
         method, reason = recommended_method(self._n_train(), config.preset)
         self._reason.setText(self._reason_text(reason))
-        for entry in BACKBONES:
-            card = self._backbones[entry.key]
-            card.setChecked(entry.key == config.backbone.key)
-            card.set_badge(self.tr("Recommended") if entry.key == RECOMMENDED_BACKBONE else "")
-            if (facts := self._facts(entry)) != self._shown_facts.get(entry.key):
-                self._shown_facts[entry.key] = facts
-                card.set_chips(facts)
+        self._picker.refresh()
+        self._picker.set_chosen(config.backbone.key)
         for key, card in self._methods.items():
             card.setChecked(key == config.method.key)
             card.set_badge(self.tr("Recommended") if key == method else "")
+        self._direct.setVisible(config.method.key == DIRECT)
+        if config.method.key == DIRECT:
+            self._direct.refresh()
         self._describe_choice(config)
         if self._details is not None:
             self._details.set_config(config, _default_of(config))
+            self._details.set_imbalance_advice(self._imbalance_advice())
 
     def _describe_choice(self, config: ExperimentConfig) -> None:
         entry, method = backbone_card(config.backbone.key), method_card(config.method.key)
         title = self.tr(entry.title) if entry else config.backbone.key
         how = self.tr(method.title) if method else config.method.key
         self.header.set_subtitle(f"{title} · {how}")
+        self._facts.setVisible(entry is not None)
         if entry is not None:
-            pretrained = self.tr("%s: pre-trained on %s.") % (title, self.tr(entry.pretrained_on))
-            self._fact.setText(f"{pretrained} {entry.reference}.")
+            files = added_files(self.session.device, entry.key)
+            state = self._state_of(entry.key)
+            self._facts.show_backbone(entry, config.backbone, state, files)
         is_scratch = config.backbone.weights == "scratch"
         self._warning.setVisible(is_scratch)
         if is_scratch:
             self._warning.set_backbone(title)
-
-    def _facts(self, entry: BackboneCard) -> list[str]:
-        locale = QLocale()
-        size = locale.toString(entry.n_parameters / _MEGA, "f", 1)
-        words = {
-            WeightsState.EMBEDDED: self.tr("weights here: built in"),
-            WeightsState.ADDED: self.tr("weights here: added"),
-            WeightsState.MISSING: self.tr("weights missing: add a file"),
-            WeightsState.UNKNOWN: self.tr("looking for weights…"),
-        }
-        return [
-            words[self._state_of(entry.key)],
-            self.tr("%s M parameters") % size,
-            self.tr("%s px") % locale.toString(entry.input_px),
-            self.tr(entry.pretrained_on.partition(",")[0]),
-            entry.licence,
-        ]
 
     def _reason_text(self, reason: Reason) -> str:
         images = images_text(self._n_train())
@@ -295,11 +291,22 @@ class ModelPanel(Panel):
             and (learned is None or record.findings.get(learned.id) is not None)
         )
 
+    def _imbalance_advice(self) -> str:
+        snapshot = self.session.snapshot
+        if snapshot.is_multi or snapshot.split is None:
+            return ""
+        counts = snapshot.split.counts.get("train", {})
+        choice, sentence = imbalance_advice(tuple(counts.values()))
+        return self.tr("{0} Suggested: {1}.").format(
+            self.tr(sentence), self.tr(choice.replace("_", " "))
+        )
+
     def _show_details(self, is_open: bool) -> None:
         if self._details is None:
             self._details = ModelDetails()
             self._details.config_edited.connect(self.session.choose)
             self._details.set_config(self.session.config, _default_of(self.session.config))
+            self._details.set_imbalance_advice(self._imbalance_advice())
             self._column.insertWidget(self._column.count() - 1, self._details)
         self._details.setVisible(is_open)
 

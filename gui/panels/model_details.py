@@ -20,7 +20,14 @@ from PySide6.QtWidgets import (
 
 from engine.contract.config import ExperimentConfig
 from engine.contract.limits import Between, OneOf
-from gui.panels.setting_fields import Setting, group_name, setting_groups, value_of, with_value
+from gui.panels.setting_fields import (
+    Setting,
+    group_name,
+    groups_used,
+    setting_groups,
+    value_of,
+    with_value,
+)
 from gui.theme import theme
 from gui.widgets.adaptive_row import AdaptiveRow
 from gui.widgets.buttons import IconButton
@@ -31,10 +38,11 @@ from gui.widgets.painting import set_role
 __all__ = ["ModelDetails"]
 
 _DECIMALS: Final = 6
+_UNEQUAL_CLASSES: Final = "loss"
 
 
 class ModelDetails(QWidget):
-    """A form of all settings, in cards by stage, in two columns where there is room.
+    """A form of the settings that the chosen method has, in cards by stage, two columns if wide.
 
     Signals:
         config_edited: The settings after a change by the user.
@@ -47,6 +55,10 @@ class ModelDetails(QWidget):
         self._config = ExperimentConfig()
         self._default = ExperimentConfig()
         self._rows: dict[str, _SettingRow] = {}
+        self._cards: dict[str, Card] = {}
+        self._advice = QLabel()
+        self._advice.setWordWrap(True)
+        set_role(self._advice, "secondary")
         self._sides = (QVBoxLayout(), QVBoxLayout())
         self._lengths = [0, 0]
         self._waiting = list(setting_groups().items())
@@ -71,6 +83,17 @@ class ModelDetails(QWidget):
         self._config, self._default = config, default
         for path, row in self._rows.items():
             row.show_value(value_of(config, path), value_of(default, path))
+        self._show_used()
+
+    def set_imbalance_advice(self, sentence: str) -> None:
+        """Say beside the setting what suits these classes."""
+        self._advice.setText(sentence)
+        self._advice.setVisible(bool(sentence))
+
+    def _show_used(self) -> None:
+        used = groups_used(self._config)
+        for group, card in self._cards.items():
+            card.setVisible(group in used)
 
     def _build_next(self) -> None:
         if not self._waiting:
@@ -80,13 +103,17 @@ class ModelDetails(QWidget):
         shorter = self._lengths.index(min(self._lengths))
         self._lengths[shorter] += len(settings) + 1
         side = self._sides[shorter]
-        side.insertWidget(side.count() - 1, self._card(group, settings))
+        self._cards[group] = self._card(group, settings)
+        side.insertWidget(side.count() - 1, self._cards[group])
+        self._show_used()
         for setting in settings:
             values = (value_of(c, setting.path) for c in (self._config, self._default))
             self._rows[setting.path].show_value(*values)
 
     def _card(self, group: str, settings: list[Setting]) -> Card:
         card = Card(group_name(group))
+        if group == _UNEQUAL_CLASSES:
+            card.body.addWidget(self._advice)
         grid = QGridLayout()
         grid.setHorizontalSpacing(12)
         grid.setVerticalSpacing(10)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -10,9 +10,14 @@ from engine.contract.config import BackboneConfig, ExperimentConfig, preset_conf
 
 __all__ = [
     "FEW_IMAGES",
+    "PRETRAINED",
     "RECOMMENDED_BACKBONE",
+    "SCRATCH",
+    "AddedFile",
     "Reason",
     "WeightsState",
+    "added_files",
+    "choice_of_file",
     "recommended_method",
     "weights_state",
     "with_backbone",
@@ -36,6 +41,29 @@ _KEPT_STAGES: Final = (
 )
 _HEAD_ONLY: Final = "linear_probe"
 _WHOLE: Final = "full_finetune"
+
+
+PRETRAINED: Final = "pretrained"
+SCRATCH: Final = "scratch"
+_FILE: Final = "file:"
+_MADE: Final = "made"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddedFile:
+    """Weights that were added for a backbone, as the engine lists them.
+
+    Attributes:
+        choice: What ``BackboneConfig.weights`` calls them.
+        name: Of the file or the pre-training that they came from.
+        is_made: Whether a pre-training in RadTune made them.
+    """
+
+    choice: str
+    name: str
+    pretrained_on: str
+    licence: str
+    is_made: bool
 
 
 class WeightsState(StrEnum):
@@ -77,9 +105,44 @@ def weights_state(device: dict[str, object], key: str, *, is_embedded: bool) -> 
     return WeightsState.EMBEDDED if is_embedded else WeightsState.UNKNOWN
 
 
-def with_backbone(config: ExperimentConfig, key: str, state: WeightsState) -> ExperimentConfig:
-    """Return the settings with another backbone, from scratch where its weights are missing."""
-    weights = "scratch" if state is WeightsState.MISSING else "pretrained"
+def added_files(device: dict[str, Any], key: str) -> list[AddedFile]:
+    """Return the weights that were added for a backbone, the default one first."""
+    return [
+        AddedFile(
+            choice=f"{_FILE}{item['id']}",
+            name=str(item["name"]),
+            pretrained_on=str(item["pretrained_on"]),
+            licence=str(item["licence"]),
+            is_made=item["kind"] == _MADE,
+        )
+        for item in device.get("added_weights") or ()
+        if item["backbone"] == key
+    ]
+
+
+def choice_of_file(device: dict[str, Any], key: str, weights_id: str) -> str:
+    """Return what settings call added weights: ``pretrained`` where they are the default ones."""
+    files = [file for file in added_files(device, key) if not file.is_made]
+    is_added = weights_state(device, key, is_embedded=False) is WeightsState.ADDED
+    if not weights_id or (is_added and files and files[0].choice == f"{_FILE}{weights_id}"):
+        return PRETRAINED
+    return f"{_FILE}{weights_id}"
+
+
+def with_backbone(
+    config: ExperimentConfig, key: str, state: WeightsState, made: str = ""
+) -> ExperimentConfig:
+    """Return the settings with another backbone.
+
+    Args:
+        config: The settings before.
+        key: Of the backbone.
+        state: Where its weights are.
+        made: Weights that a pre-training made for it, to use where there are no others.
+
+    Where there are none at all, it starts from scratch.
+    """
+    weights = (made or SCRATCH) if state is WeightsState.MISSING else PRETRAINED
     return replace(config, backbone=BackboneConfig(key=key, weights=weights))
 
 

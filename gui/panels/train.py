@@ -53,6 +53,8 @@ class TrainPanel(Panel):
 
     def _add_buttons(self) -> None:
         add = self.header.add_button
+        self._search = add(self.tr("Find better settings"), icon="search")
+        self._search.clicked.connect(lambda: self.go_to(Stage.SEARCH))
         self._again = add(self.tr("Train again"), icon="refresh")
         self._pause = add(self.tr("Pause"), icon="pause")
         self._cancel = add(self.tr("Cancel"))
@@ -103,7 +105,7 @@ class TrainPanel(Panel):
         if self.session.folder is None or self.session.runs.state.is_busy:
             return
         self.session.choose(self.session.config)
-        self._begin(Train(project=str(self.session.folder), config=self.session.config))
+        self._begin(self.session.next_run())
 
     def resume(self, run: str) -> None:
         """Go on with an interrupted run."""
@@ -234,6 +236,7 @@ class TrainPanel(Panel):
         self._history.setVisible(can_train or bool(self.session.snapshot.runs))
         self._history.set_can_start(not is_busy)
         self._again.setVisible(is_kept)
+        self._search.setVisible(is_choosing)
         self._set_primary(self._stop if is_busy else self._look if is_kept else self._start)
         self._start.setEnabled(can_train)
         self._show_requests(state)

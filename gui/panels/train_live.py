@@ -25,6 +25,7 @@ from engine.contract.events import (
 )
 from gui.itemmodels.run_words import number_text
 from gui.messages import most_left_text, time_text
+from gui.panels.method_facts import MethodFactsCard
 from gui.panels.sample_strip import SampleCell, SampleStrip
 from gui.panels.train_notes import TrainNotes
 from gui.panels.train_plots import TrainPlots
@@ -126,6 +127,8 @@ class TrainLive(QWidget):
         self._plots.setVisible(has_epochs)
         self._tiles.setVisible(has_epochs)
         self._strip_card.setVisible(bool(self._strip.cells))
+        result = {} if self._finished is None else self._finished.result
+        self._facts.setVisible(self._facts.set_facts(result.get("method_facts") or {}))
         now, end = self.tr("Validation images, now"), self.tr("Validation images, at the end")
         self._strip_card.set_title(now if self._finished is None else end)
         self._show_progress()
@@ -152,6 +155,8 @@ class TrainLive(QWidget):
         column.addWidget(self._plots)
         self._tiles = self._build_tiles()
         column.addWidget(self._tiles)
+        self._facts = MethodFactsCard()
+        column.addWidget(self._facts)
         column.addWidget(self._strip_card)
 
     def _build_tiles(self) -> AdaptiveRow:

@@ -49,7 +49,8 @@ class EngineThread(QThread):
         self._requests.add(name)
 
     def _relay(self, event: Event) -> None:
-        if isinstance(event, BatchFinished | JobProgressed | RunProgressed):
+        tells_more = isinstance(event, JobProgressed) and bool(event.facts)
+        if isinstance(event, BatchFinished | JobProgressed | RunProgressed) and not tells_more:
             now = time.monotonic()
             if now - self._passed_at < _MIN_INTERVAL_S:
                 self._held = event

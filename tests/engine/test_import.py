@@ -501,7 +501,7 @@ def test_several_findings_an_image_are_entered_with_the_images(tmp_path, target)
 
 def test_each_image_of_a_table_is_its_own_case_and_the_given_split_is_used(tmp_path, target):
     random = np.random.default_rng(0)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for part, n in (("train", 30), ("val", 10), ("test", 10)):
         arrays[f"{part}_images"] = random.integers(0, 255, (n, 28, 28), dtype=np.uint8)
         arrays[f"{part}_labels"] = (np.arange(n) % 2)[:, None]

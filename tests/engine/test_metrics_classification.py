@@ -14,6 +14,7 @@ from engine.metrics.classification import (
     per_class_rates,
     ppv,
     predicted_positive,
+    quadratic_weighted_kappa,
     sensitivity,
     specificity,
     youden_threshold,
@@ -158,3 +159,17 @@ def test_malformed_input_is_refused():
         confusion_matrix([0, 3], [0, 1], 3)
     with pytest.raises(ValueError, match="positive"):
         headline_rates(LIVER, positive=2)
+
+
+def test_weighted_kappa_is_that_of_scikit_learn() -> None:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 4, 200)
+    predictions = np.clip(labels + random.integers(-1, 3, 200), 0, 3)
+    expected = reference.cohen_kappa_score(labels, predictions, weights="quadratic")
+    found = quadratic_weighted_kappa(confusion_matrix(labels, predictions, 4))
+    assert found == pytest.approx(expected)
+
+
+def test_weighted_kappa_is_one_when_all_agree_and_undefined_for_a_single_grade() -> None:
+    assert quadratic_weighted_kappa(np.diag([3, 4, 5])) == 1.0
+    assert np.isnan(quadratic_weighted_kappa([[7, 0], [0, 0]]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,10 @@ def test_the_loss_is_the_mean_negative_log_likelihood() -> None:
     assert log_loss(probabilities, labels, None) == pytest.approx(expected)
 
 
+def _loss_of(layer: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+    return cross_entropy(layer(images), torch.arange(8) % 2)
+
+
 def _trained_with(scaler: torch.amp.GradScaler) -> torch.Tensor:
     torch.manual_seed(0)
     layer = torch.nn.Linear(6, 2)
@@ -170,7 +175,7 @@ def _trained_with(scaler: torch.amp.GradScaler) -> torch.Tensor:
     for step in range(3):
         images = torch.rand(8, 6, generator=torch.Generator().manual_seed(step))
         train_step(
-            lambda images=images: cross_entropy(layer(images), torch.arange(8) % 2),
+            partial(_loss_of, layer, images),
             optimizer=optimizer,
             scaler=scaler,
             runtime=Runtime(),

@@ -23,7 +23,7 @@ from engine.project.store import Project
 from gui.main_window import MainWindow
 from gui.preferences import Preferences
 from gui.run_state import RunState
-from gui.stages import Stage
+from gui.stages import STAGES, Stage
 from gui.widgets.message_bar import MessageKind
 from gui.widgets.stage_rail import StageState
 from tests.helpers.made_project import make_project
@@ -85,7 +85,7 @@ def answer(monkeypatch, text: str) -> list[str]:
 
 def test_without_a_project_only_the_start_page_is_open(window):
     assert window.current_page is window.start_page
-    assert all(not window.rail._items[stage.value].isEnabled() for stage in Stage)
+    assert all(not window.rail._items[stage.value].isEnabled() for stage in STAGES)
 
 
 def test_opening_a_project_shows_its_data_and_name(opened):
@@ -144,10 +144,10 @@ def test_rail_and_keys_lead_to_pages(qtbot, opened):
 def test_number_keys_open_the_pages_in_the_order_of_the_job(qtbot, opened):
     with qtbot.waitActive(opened):
         opened.activateWindow()
-    for number, stage in enumerate(Stage, start=1):
+    for number, stage in enumerate(STAGES, start=1):
         qtbot.keyClick(opened, Qt.Key(Qt.Key.Key_0 + number), Qt.KeyboardModifier.AltModifier)
         assert opened.rail.current == stage.value
-    assert list(Stage)[:3] == [Stage.DATA, Stage.AUDIT, Stage.SPLIT]
+    assert list(STAGES)[:3] == [Stage.DATA, Stage.AUDIT, Stage.SPLIT]
 
 
 def test_strip_leads_to_the_audit_while_it_runs(qtbot, opened, engine):
@@ -386,7 +386,7 @@ def test_path_given_on_the_command_line_is_opened(qtbot, window, split_folder):
 
 def test_pages_are_built_before_they_are_wanted(qtbot, window):
     window.warm_up()
-    qtbot.waitUntil(lambda: set(window._pages) == set(Stage), timeout=20_000)
+    qtbot.waitUntil(lambda: set(window._pages) == set(STAGES), timeout=20_000)
     qtbot.waitUntil(lambda: gc.get_freeze_count() > 10_000, timeout=20_000)
     assert window.current_page is window.start_page
 

@@ -45,7 +45,7 @@ def test_the_steps_one_by_one_with_weights_from_a_file(
 ) -> None:
     monkeypatch.setenv("RADTUNE_WEIGHTS", str(tmp_path / "weights"))
     project, source = tmp_path / "p", shared_data / "mednist_subset"
-    added = engine("add-weights", shared_data / "weights" / "squeezenet1_0_imagenet.safetensors")
+    added = engine("weights", "add", shared_data / "weights" / "squeezenet1_0_imagenet.safetensors")
     assert added["backbone"] == "squeezenet1_0"
     scanned = engine("scan", source, "--project", project)
     assert scanned["classes"] == dict.fromkeys(

@@ -1,0 +1,267 @@
+"""What to try first with a project: stated rules, each with its reason.
+
+The rules follow the table of ``python -m tests.speed.methods``, read on validation images alone.
+What that table doesn't tell is said in the notes of a recommendation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from engine.contract.backbones import backbone_card
+from engine.contract.config import ExperimentConfig, ImageContract, preset_config
+from engine.contract.imbalance import imbalance_advice
+
+DEFAULT_BACKBONE: Final = "efficientnet_lite0"
+HEAD_ONLY: Final = "linear_probe"
+WHOLE: Final = "full_finetune"
+
+MANY_IMAGES: Final = 1000
+"""From so many training images on, adapting the whole network pays."""
+FEW_OF_A_CLASS: Final = 20
+"""Fewer training images of the smallest class were never measured."""
+SMALL_IMAGE_PX: Final = 64
+"""Images of at most this side gain nothing from being enlarged to the usual size."""
+SIZE_OF_SMALL_PX: Final = 112
+GOOD_AUROC: Final = 0.99
+"""From this validation AUROC of a linear probe on, few images leave nothing to gain."""
+_MOST_UNEQUAL: Final = 3.0
+"""The largest class of the measured sets has so many times the images of the smallest."""
+
+# Seconds of one processor core for one image of 224 px through EfficientNet-Lite0, measured.
+_FORWARD_S: Final = 0.012
+_TRAIN_S: Final = 0.032
+_GPU_SPEED: Final = 10.0  # cautious; not measured
+_STANDARD_EPOCHS: Final = 6.0  # patience ends most runs before the eighth
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetupFacts:
+    """What a recommendation depends on.
+
+    Attributes:
+        n_train: Training images of each class; all usable ones while there is no split.
+        n_val: Validation images.
+        task: ``single``, ``multi`` (one finding learned at a time) or ``ordinal``.
+        image_px: Median shorter side of the original images.
+        size_px: Side of the images that networks see in this project.
+        device: ``cpu``, ``cuda`` or ``mps``.
+        threads: Processor cores that a run may use.
+        minutes: Most time that training may take; None if that doesn't matter.
+        probe_auroc: Validation AUROC of a linear probe that was tried here; None without one.
+        weights: By backbone key, where its weights are: ``embedded``, ``added`` or ``missing``.
+    """
+
+    n_train: tuple[int, ...]
+    n_val: int = 0
+    task: str = "single"
+    image_px: int = 512
+    size_px: int = ImageContract().size_px
+    device: str = "cpu"
+    threads: int = 1
+    minutes: float | None = None
+    probe_auroc: float | None = None
+    weights: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def smallest(self) -> int:
+        """Training images of the smallest class."""
+        return min(self.n_train, default=0)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the originals are tiny pictures."""
+        return 0 < self.image_px <= SMALL_IMAGE_PX
+
+    @property
+    def total(self) -> int:
+        """All training images."""
+        return sum(self.n_train)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One recommended setting.
+
+    Attributes:
+        value: As the settings take it.
+        why: One sentence for people.
+    """
+
+    value: str | int
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recommendation:
+    """What to try first.
+
+    Attributes:
+        backbone: Key of a backbone.
+        method: Key of a method.
+        size_px: Side of the images that the network sees.
+        preset: How long to train.
+        imbalance: What is done about classes of unequal size; as ``LossConfig.imbalance``.
+        minutes: About how long training will take.
+        notes: What the measurements behind these rules don't tell about this project.
+    """
+
+    backbone: Choice
+    method: Choice
+    size_px: Choice
+    preset: Choice
+    imbalance: Choice
+    minutes: float
+    notes: tuple[str, ...] = ()
+
+    def config(self, *, seed: int = 0, image: ImageContract | None = None) -> ExperimentConfig:
+        """Return the recommended settings, on the project's image contract."""
+        settings = preset_config(
+            str(self.preset.value),
+            backbone=str(self.backbone.value),
+            method=str(self.method.value),
+            seed=seed,
+            image=replace(image or ImageContract(), size_px=int(self.size_px.value)),
+        )
+        return replace(settings, loss=replace(settings.loss, imbalance=str(self.imbalance.value)))
+
+
+def recommend_setup(facts: SetupFacts) -> Recommendation:
+    """Return what to try first with a project of these facts; the same facts, the same answer."""
+    backbone, size = _backbone(facts), _size(facts)
+    facts = replace(facts, size_px=int(size.value))
+    method = _method(facts)
+    preset = _preset(facts, str(method.value))
+    return Recommendation(
+        backbone=backbone,
+        method=method,
+        size_px=size,
+        preset=preset,
+        imbalance=_imbalance(facts),
+        minutes=estimated_minutes(facts, str(method.value), str(preset.value)),
+        notes=_notes(facts, str(method.value)),
+    )
+
+
+def estimated_minutes(facts: SetupFacts, method: str, preset: str) -> float:
+    """Return about how long a training takes, features not yet kept.
+
+    From the measured speed of EfficientNet-Lite0 on a processor; a graphics card is taken as ten
+    times as fast as one core, which is cautious.
+    """
+    speed = _GPU_SPEED if facts.device != "cpu" else float(max(1, facts.threads))
+    share = (facts.size_px / ImageContract().size_px) ** 2
+    n_described = facts.total + facts.n_val
+    seconds = n_described * _FORWARD_S
+    if method not in (HEAD_ONLY, "direct_transfer"):
+        epochs = _STANDARD_EPOCHS
+        if preset == "thorough":
+            epochs *= preset_config("thorough").method.max_epochs / 2 / _STANDARD_EPOCHS
+        # After each epoch the decision layer is fitted anew, which describes every image once.
+        seconds += epochs * (facts.total * _TRAIN_S + n_described * _FORWARD_S)
+    return seconds * share / speed / 60
+
+
+def _backbone(facts: SetupFacts) -> Choice:
+    card = backbone_card(DEFAULT_BACKBONE)
+    title = card.title if card is not None else DEFAULT_BACKBONE
+    if facts.weights.get(DEFAULT_BACKBONE, "embedded") != "missing":
+        why = f"{title} is small and fast, and its pre-trained weights are built in."
+        return Choice(value=DEFAULT_BACKBONE, why=why)
+    for key, state in facts.weights.items():
+        other = backbone_card(key)
+        if state != "missing" and other is not None:
+            why = f"{other.title} has pre-trained weights here, and {title} has none."
+            return Choice(value=key, why=why)
+    why = f"No backbone has pre-trained weights here; {title} is the smallest to start with."
+    return Choice(value=DEFAULT_BACKBONE, why=why)
+
+
+def _method(facts: SetupFacts) -> Choice:
+    if (why := _why_head_only(facts)) is not None:
+        return Choice(value=HEAD_ONLY, why=why)
+    if facts.minutes is not None:
+        needed = estimated_minutes(facts, WHOLE, "standard")
+        if needed > facts.minutes:
+            why = (
+                f"Adapting the whole network would take about {_words(needed)}, more than the "
+                f"{_words(facts.minutes)} there are."
+            )
+            return Choice(value=HEAD_ONLY, why=why)
+    if facts.total >= MANY_IMAGES:
+        why = "There are enough training images to adapt the whole network to them."
+    else:
+        why = "Such small images are unlike what the network knows, so adapting it pays early."
+    return Choice(value=WHOLE, why=why)
+
+
+def _why_head_only(facts: SetupFacts) -> str | None:
+    """Return why a decision layer is to be tried before the whole network, or None."""
+    if facts.total >= MANY_IMAGES:
+        if facts.smallest >= FEW_OF_A_CLASS:
+            return None
+        return (
+            f"The smallest class has {facts.smallest} training images, too few to adapt a whole "
+            "network to."
+        )
+    if facts.is_small and facts.probe_auroc is not None and facts.probe_auroc < GOOD_AUROC:
+        return None
+    if facts.is_small and facts.probe_auroc is None:
+        return (
+            "It takes seconds, and its result on the validation images tells whether adapting the "
+            "whole network is worth while."
+        )
+    return (
+        f"With fewer than {MANY_IMAGES:,} training images, adapting the whole network takes many "
+        "times as long and was not measurably better."
+    )
+
+
+def _preset(facts: SetupFacts, method: str) -> Choice:
+    if method == HEAD_ONLY:
+        return Choice(value="quick", why="A decision layer alone is fitted in seconds.")
+    if facts.minutes is not None and estimated_minutes(facts, method, "thorough") <= facts.minutes:
+        why = "The time allows for it: more passes, and predictions averaged over moved copies."
+        return Choice(value="thorough", why=why)
+    return Choice(value="standard", why="Training stops by itself when it no longer gets better.")
+
+
+def _size(facts: SetupFacts) -> Choice:
+    if facts.is_small and facts.size_px > SIZE_OF_SMALL_PX:
+        why = (
+            f"The images have only {facts.image_px} px: enlarged to {SIZE_OF_SMALL_PX} px they "
+            "train several times as fast, and measured no worse."
+        )
+        return Choice(value=SIZE_OF_SMALL_PX, why=why)
+    why = f"The images of this project were prepared at {facts.size_px} px."
+    return Choice(value=facts.size_px, why=why)
+
+
+def _imbalance(facts: SetupFacts) -> Choice:
+    choice, why = imbalance_advice(facts.n_train)
+    return Choice(value=choice, why=why)
+
+
+def _notes(facts: SetupFacts, method: str) -> tuple[str, ...]:
+    notes = []
+    if facts.task == "multi":
+        notes.append("The rules were measured with one class an image, not with findings.")
+    if facts.task == "ordinal":
+        notes.append("The rules were measured with unordered classes, not with grades.")
+    if facts.device != "cpu":
+        notes.append("The times are estimates: they were measured on processors only.")
+    if facts.total > MANY_IMAGES:
+        notes.append("The rules were measured with up to 1,000 training images.")
+    if len(facts.n_train) > 6:
+        notes.append("The rules were measured with two to six classes.")
+    if max(facts.n_train, default=1) > _MOST_UNEQUAL * max(1, facts.smallest):
+        notes.append("The rules were measured with classes up to three times as large as others.")
+    return tuple(notes)
+
+
+def _words(minutes: float) -> str:
+    if minutes < 1:
+        return "1 minute"
+    return f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.0f} hours"

@@ -1,0 +1,111 @@
+"""The settings that a search may try, in an order that follows from the seed.
+
+The starting settings with every backbone come first, then others at random: with little time and
+many settings a random order finds good ones sooner than a grid.
+
+References:
+    Bergstra and Bengio, "Random Search for Hyper-Parameter Optimization", JMLR 2012.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Final
+
+import numpy as np
+
+from engine.contract.config import ExperimentConfig
+from engine.seeding import step_seed
+
+PROBE: Final = "linear_probe"
+DEFAULT_METHODS: Final = (PROBE, "full_finetune", "gradual_unfreezing", "l2_sp", "lora")
+_RATES: Final = (1.0, 1 / 3, 3.0)
+_FROZEN: Final = {2: "", 0: "all layers trained"}
+_DECAY: Final = {1.0: "", 0.7: "earlier layers slower"}
+_SMOOTHING: Final = (0.05, 0.0)
+_PULL: Final = 0.1  # fixed, where a run of the method would try several
+_MOST: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """Settings that may be tried.
+
+    Attributes:
+        changes: What differs from the starting settings besides backbone and method.
+    """
+
+    number: int
+    config: ExperimentConfig
+    changes: tuple[str, ...] = ()
+
+    @property
+    def has_epochs(self) -> bool:
+        """Whether it trains for a number of passes."""
+        return self.config.method.key != PROBE
+
+
+def make_candidates(
+    base: ExperimentConfig, backbones: Sequence[str], methods: Sequence[str]
+) -> list[Candidate]:
+    """Return candidates in the order in which they are tried, at most 200; same seed, same order.
+
+    Args:
+        base: The starting settings.
+        backbones: Keys, the first preferred.
+        methods: Keys, of methods that can be trained.
+    """
+    plain: list[tuple[ExperimentConfig, tuple[str, ...]]] = []
+    others: list[tuple[ExperimentConfig, tuple[str, ...]]] = []
+    for method in methods:
+        for backbone in backbones:
+            config = _of(base, backbone, method)
+            if method == PROBE:
+                plain.append((config, ()))
+                continue
+            varied = [_varied(config, *choice) for choice in _choices()]
+            plain.append(varied[0])
+            others += varied[1:]
+    # The usual order of usefulness: a probe and a full fine-tuning of each backbone first.
+    order = np.random.default_rng(step_seed(base.seed, "search")).permutation(len(others))
+    chosen = [*plain, *(others[i] for i in order)][:_MOST]
+    return [
+        Candidate(number=number, config=config, changes=changes)
+        for number, (config, changes) in enumerate(chosen)
+    ]
+
+
+def _of(base: ExperimentConfig, backbone: str, method: str) -> ExperimentConfig:
+    config = replace(
+        base,
+        backbone=replace(base.backbone, key=backbone, weights="pretrained"),
+        method=replace(base.method, key=method),
+    )
+    if method in ("l2_sp", "soft_threshold") and config.anchor.strength == 0:
+        config = replace(config, anchor=replace(config.anchor, strength=_PULL))
+    return config
+
+
+def _choices() -> list[tuple[float, int, float, float]]:
+    return list(product(_RATES, _FROZEN, _DECAY, _SMOOTHING))
+
+
+def _varied(
+    config: ExperimentConfig, factor: float, frozen: int, decay: float, smoothing: float
+) -> tuple[ExperimentConfig, tuple[str, ...]]:
+    rate = float(f"{config.optimizer.learning_rate * factor:.2g}")
+    changes = [
+        f"learning rate {rate:g}" if factor != 1 else "",
+        _FROZEN[frozen],
+        _DECAY[decay],
+        "labels taken as certain" if smoothing == 0 else "",
+    ]
+    varied = replace(
+        config,
+        optimizer=replace(config.optimizer, learning_rate=min(1.0, rate), layer_decay=decay),
+        method=replace(config.method, frozen_stages=frozen),
+        loss=replace(config.loss, label_smoothing=smoothing),
+    )
+    return varied, tuple(change for change in changes if change)

@@ -1,0 +1,305 @@
+"""Cross-validation: how well settings do, told by every training and validation image in turn.
+
+Each fold is held out once and predicted by a network that saw nothing of it, neither in training
+nor in early stopping, for which images are carved from the other folds. The test images take no
+part, so they can still be looked at afterwards.
+
+References:
+    Stone, "Cross-Validatory Choice and Assessment of Statistical Predictions", JRSS B 1974.
+    Varma and Simon, "Bias in error estimation when using cross-validation for model selection",
+    BMC Bioinformatics 2006 (nothing may be chosen on the fold that is held out).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.contract.commands import Crossval
+from engine.contract.config import ExperimentConfig
+from engine.contract.config_io import from_plain, to_plain
+from engine.contract.control import Control, JobCanceled
+from engine.contract.events import Event, JobProgressed, RunPaused, Warned
+from engine.contract.records import Estimate
+from engine.contract.searching import CrossvalResult, FoldResult
+from engine.files import read_json, write_json
+from engine.hardware import apply_runtime, resolve_runtime
+from engine.jobs.training import checked_table, with_weights_there_are
+from engine.jobs.trials import TrialBench
+from engine.methods.registry import get_method
+from engine.metrics.intervals import Interval, bootstrap_auroc, bootstrap_ovr_auroc
+from engine.project.access import open_alone
+from engine.project.searching import CROSSVAL, begin_or_go_on, save_result
+from engine.project.store import Project
+from engine.project.table import TrainingTable
+from engine.seeding import seed_everything, step_seed
+from engine.splits.folds import carve_validation, make_folds
+from engine.trainer.steps import validation_auroc
+
+_FOLD_FILE: Final = "fold.json"
+_STEPS: Final = 100  # of the progress bar
+Emit = Callable[[Event], None]
+
+
+def cross_validate(command: Crossval, emit: Emit, control: Control) -> CrossvalResult:
+    """Train and measure once for each fold, or go on with a cross-validation that was interrupted.
+
+    Raises:
+        EngineError: If data or settings don't allow it.
+        JobCanceled: If canceled, and then nothing is kept; or interrupted, and then the same
+            command goes on.
+    """
+    with open_alone(Path(command.project), owner="a cross-validation") as project:
+        config = replace(command.config, image=project.image_contract)
+        config = with_weights_there_are(config)
+        get_method(config.method.key)
+        table = checked_table(project)
+        folds = _Folds.of(table, command.folds, config.seed)
+        asked = {"folds": command.folds, "config": to_plain(config)}
+        name = begin_or_go_on(project, CROSSVAL, asked)
+        work = _Crossval(project, name, config, table, folds, emit, control)
+        try:
+            result = work.run()
+        except JobCanceled:
+            if not control.interrupted:
+                shutil.rmtree(project.run_folder(name), ignore_errors=True)
+            raise
+        save_result(project, result)
+        return result
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Folds:
+    """The folds of a project's training and validation images.
+
+    Attributes:
+        of_image: Fold of every image of the table from 0; -1 for those that take no part.
+    """
+
+    of_image: NDArray[np.int8]
+    n_folds: int
+    table: TrainingTable
+    seed: int
+
+    @classmethod
+    def of(cls, table: TrainingTable, n_folds: int, seed: int) -> _Folds:
+        """Divide the images that are in training or validation; the test images stay outside."""
+        inside = np.flatnonzero((table.split == 0) | (table.split == 1))
+        of_image = np.full(len(table.split), -1, dtype=np.int8)
+        of_image[inside] = make_folds(
+            table.labels[inside],
+            table.groups[inside],
+            n_folds,
+            seed=seed,
+            class_names=table.class_names,
+            unit=table.unit,
+        )
+        return cls(of_image=of_image, n_folds=n_folds, table=table, seed=seed)
+
+    def parts(self, fold: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Return indices to learn from, to choose by, and those of the fold itself."""
+        rest = np.flatnonzero((self.of_image >= 0) & (self.of_image != fold))
+        learned, chosen_by = carve_validation(
+            self.table.labels,
+            self.table.groups,
+            rest,
+            seed=step_seed(self.seed, "inner", fold),
+            class_names=self.table.class_names,
+            unit=self.table.unit,
+        )
+        return learned, chosen_by, np.flatnonzero(self.of_image == fold)
+
+
+class _Crossval:
+    """A cross-validation under way."""
+
+    def __init__(
+        self,
+        project: Project,
+        name: str,
+        config: ExperimentConfig,
+        table: TrainingTable,
+        folds: _Folds,
+        emit: Emit,
+        control: Control,
+    ) -> None:
+        self._project, self._name, self._config = project, name, config
+        self._table, self._folds, self._emit, self._control = table, folds, emit, control
+        self._done: list[FoldResult] = []
+        runtime = resolve_runtime(config.runtime)
+        apply_runtime(runtime)
+        self._bench = TrialBench(
+            project=project,
+            table=table,
+            image=config.image,
+            runtime=runtime,
+            control=control,
+        )
+
+    def run(self) -> CrossvalResult:
+        """Make the folds that are not made yet, and sum up."""
+        table = self._table
+        probabilities = np.zeros((len(table.labels), len(table.class_names)))
+        for fold in range(self._folds.n_folds):
+            found, held_out, predicted = self._fold(fold)
+            probabilities[held_out] = predicted
+            self._done.append(found)
+            self._tell("Finished", 0, 1, facts={"fold": to_plain(found)})
+        return self._summed_up(probabilities)
+
+    def _fold(self, fold: int) -> tuple[FoldResult, NDArray[np.int64], NDArray[np.float64]]:
+        folder = self._project.run_folder(self._name) / f"fold-{fold + 1}"
+        learned, chosen_by, held_out = self._folds.parts(fold)
+        if (kept := _read_fold(folder, len(held_out))) is not None:
+            return kept[0], held_out, kept[1]
+        seed_everything(step_seed(self._config.seed, "fold", fold))
+        trial = self._bench.train(
+            self._config,
+            train=learned,
+            val=chosen_by,
+            folder=folder,
+            on_progress=self._tell,
+            on_event=self._pass_on,
+        )
+        predicted = self._bench.predict(self._config, folder, held_out)
+        table = self._table
+        found = FoldResult(
+            fold=fold + 1,
+            n_train=len(learned),
+            n_held_out=len(held_out),
+            auroc=validation_auroc(predicted, table.labels[held_out], table.positive),
+            epochs=trial.epochs,
+            seconds=trial.seconds,
+        )
+        if self._control.stop_requested:  # half a fold would speak for the settings
+            raise JobCanceled
+        _write_fold(folder, found, predicted)
+        return found, held_out, predicted
+
+    def _tell(self, stage: str, done: int, total: int, facts: dict[str, Any] | None = None) -> None:
+        n_done, n_folds = len(self._done), self._folds.n_folds
+        words = f"Part {min(n_done + 1, n_folds)} of {n_folds}: {stage[:1].lower()}{stage[1:]}"
+        if facts is not None:
+            words = f"Part {n_done} of {n_folds}: AUROC {self._done[-1].auroc:.3f}"
+        share = done / total if total else 0.0
+        seconds = [fold.seconds for fold in self._done]
+        left = float(np.mean(seconds)) * (n_folds - n_done - share) if seconds else None
+        self._emit(
+            JobProgressed(
+                kind=CROSSVAL,
+                stage=words,
+                done=round(_STEPS * (n_done + share) / n_folds),
+                total=_STEPS,
+                seconds_left=left,
+                facts=facts or {},
+            )
+        )
+        self._control.safe_point()
+
+    def _pass_on(self, event: Event) -> None:
+        if isinstance(event, RunPaused) and event.reason:
+            self._emit(Warned(message=event.reason))
+
+    def _summed_up(self, probabilities: NDArray[np.float64]) -> CrossvalResult:
+        table, config = self._table, self._config
+        used = np.flatnonzero(self._folds.of_image >= 0)
+        interval = _pooled(probabilities[used], table, used, config)
+        aurocs = np.array([fold.auroc for fold in self._done])
+        positive = _positive_name(table)
+        n_patients = len(np.unique(table.groups[used]))
+        return CrossvalResult(
+            id=self._name,
+            n_folds=self._folds.n_folds,
+            auroc=Estimate(value=interval.estimate, low=interval.low, high=interval.high),
+            mean=float(aurocs.mean()),
+            sd=float(aurocs.std(ddof=1)),
+            folds=tuple(self._done),
+            n_images=len(used),
+            n_patients=n_patients,
+            classes=table.class_names,
+            positive=positive,
+            backbone=config.backbone.key,
+            method=config.method.key,
+            seconds=round(sum(fold.seconds for fold in self._done), 2),
+            config=to_plain(config),
+            sentence=_sentence(interval, aurocs, n_patients),
+        )
+
+
+def out_of_fold(
+    project: Project, result: CrossvalResult, table: TrainingTable
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the images of a cross-validation, each with what a network said that didn't see it.
+
+    Returns:
+        Indices into the table, increasing, shape ``(N,)``, and probabilities, shape ``(N, K)``.
+
+    Raises:
+        StorageError: If the files can't be read.
+    """
+    folds = _Folds.of(table, result.n_folds, int(result.config["seed"]))
+    probabilities = np.zeros((len(table.labels), len(table.class_names)))
+    for fold in range(result.n_folds):
+        held_out = np.flatnonzero(folds.of_image == fold)
+        folder = project.run_folder(result.id) / f"fold-{fold + 1}"
+        kept = _read_fold(folder, len(held_out))
+        assert kept is not None  # a finished one has them all
+        probabilities[held_out] = kept[1]
+    used = np.flatnonzero(folds.of_image >= 0)
+    return used, probabilities[used]
+
+
+def _read_fold(folder: Path, n_images: int) -> tuple[FoldResult, NDArray[np.float64]] | None:
+    path = folder / _FOLD_FILE
+    if not path.is_file():
+        return None
+    plain = read_json(path)
+    probabilities = np.array(plain["probabilities"], dtype=np.float64)
+    assert len(probabilities) == n_images  # the job's digests vouch for the same images
+    found: FoldResult = from_plain(FoldResult, plain["fold"])
+    return found, probabilities
+
+
+def _write_fold(folder: Path, found: FoldResult, probabilities: NDArray[np.float64]) -> None:
+    """Keep a fold's result and best weights, and drop what its training resumed from."""
+    plain = {"fold": to_plain(found), "probabilities": probabilities.tolist()}
+    write_json(folder / _FOLD_FILE, plain)
+    for state in ("last", "previous"):
+        shutil.rmtree(folder / "checkpoints" / state, ignore_errors=True)
+
+
+def _pooled(
+    probabilities: NDArray[np.float64],
+    table: TrainingTable,
+    used: NDArray[np.int64],
+    config: ExperimentConfig,
+) -> Interval:
+    labels, patients = table.labels[used], table.groups[used]
+    n, seed = config.evaluation.bootstrap_resamples, config.seed
+    if probabilities.shape[1] > 2:
+        return bootstrap_ovr_auroc(probabilities, labels, patients, n_resamples=n, seed=seed)[0]
+    index = 1 if table.positive is None else table.positive
+    return bootstrap_auroc(
+        probabilities[:, index], labels == index, patients, n_resamples=n, seed=seed
+    )
+
+
+def _positive_name(table: TrainingTable) -> str | None:
+    if len(table.class_names) != 2:
+        return None
+    return table.class_names[1 if table.positive is None else table.positive]
+
+
+def _sentence(interval: Interval, aurocs: NDArray[np.float64], n_patients: int) -> str:
+    return (
+        f"On {n_patients} patients, each predicted by a network that never saw them, the AUROC is "
+        f"{interval.estimate:.3f} (95 % interval {interval.low:.3f} to {interval.high:.3f}). From "
+        f"one part to another it varied from {aurocs.min():.3f} to {aurocs.max():.3f}. The test "
+        "images were not looked at."
+    )

@@ -1,0 +1,294 @@
+"""Pre-training a backbone on several projects; it is kept when it is finished, and not before."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.contract.backbones import BackboneCard
+from engine.contract.commands import Pretrain
+from engine.contract.config import ExperimentConfig, preset_config
+from engine.contract.control import Control
+from engine.contract.errors import ConfigError, DatasetError
+from engine.contract.events import Event, JobProgressed
+from engine.contract.pretraining import PretrainedOn, PretrainResult
+from engine.data.pixels import open_pixels
+from engine.hardware import apply_runtime, resolve_runtime
+from engine.jobs.splitting import require_two_classes
+from engine.models.registry import build_network, check_size
+from engine.models.weights import register_backbone, weights_info, weights_state
+from engine.project.access import open_alone
+from engine.project.facts import image_facts
+from engine.project.store import Project
+from engine.project.table import TrainingTable
+from engine.seeding import seed_everything
+from engine.trainer.pretraining import Pretrained, Pretrainer, PretrainProgress, Task, n_outputs
+
+KIND: Final = "pretrain"
+FEWEST_PROJECTS: Final = 2
+Emit = Callable[[Event], None]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Source:
+    """A project with its images as arrays.
+
+    Attributes:
+        is_kept: Training images that no test image is equal to, shape of the table.
+    """
+
+    project: Project
+    table: TrainingTable
+    hashes: tuple[tuple[str, str], ...]
+    is_kept: NDArray[np.bool_]
+
+    @property
+    def train(self) -> NDArray[np.int64]:
+        return np.flatnonzero((self.table.split == 0) & self.is_kept)
+
+    @property
+    def val(self) -> NDArray[np.int64]:
+        return np.flatnonzero((self.table.split == 1) & self.is_kept)
+
+
+def pretrain(command: Pretrain, emit: Emit, control: Control) -> PretrainResult:
+    """Train one backbone on the training images of several projects and add it to the catalog.
+
+    Test images are not touched, nor learned from as a copy in another project.
+
+    Raises:
+        ConfigError: If fewer than two projects are given, or the backbone has no weights.
+        DatasetError: If a project isn't ready for training, or two prepare images of other sizes.
+        JobCanceled: If the user canceled; nothing is kept.
+        ProjectError: If a project can't be opened.
+    """
+    started = time.perf_counter()
+    _check(command)
+    config = _settings(command)
+    with _opened(command.projects) as sources:
+        tasks = [_task(source, emit, control) for source in sources]
+        runtime = resolve_runtime(config.runtime)
+        apply_runtime(runtime)
+        seed_everything(config.seed)
+        network = build_network(
+            command.backbone, n_outputs(tasks), seed=command.seed, features="last"
+        ).to(runtime.device)
+        check_size(command.backbone, sources[0].project.image_contract.size_px)
+        report = _Reporter(emit)
+        trainer = Pretrainer(network, tasks, config, runtime, control, report, report.describing)
+        kept = trainer.train()
+        shares = _shares(sources, kept)
+    weights = _register(command, network.card, kept, shares)
+    return PretrainResult(
+        weights=weights,
+        name=command.name,
+        backbone=command.backbone,
+        projects=shares,
+        epochs=kept.epochs,
+        best_epoch=kept.best_epoch,
+        seconds=round(time.perf_counter() - started, 2),
+        sentences=(
+            *(_told(share) for share in shares),
+            f"To train on it: train --backbone {command.backbone} --set backbone.weights={weights}",
+        ),
+    )
+
+
+def _check(command: Pretrain) -> None:
+    folders = {Path(project).absolute() for project in command.projects}
+    if len(folders) < FEWEST_PROJECTS or len(folders) < len(command.projects):
+        raise ConfigError(
+            "Pre-training needs at least two different projects.",
+            remedy="Choose projects whose images are labelled and divided.",
+        )
+    if not command.name.strip():
+        raise ConfigError("The new backbone has no name.", remedy="Give it one.")
+    if weights_state(command.backbone) == "missing":
+        raise ConfigError(
+            "The backbone to start from has no pre-trained weights here.",
+            remedy="Choose EfficientNet-Lite0, or add a weights file for this one.",
+        )
+
+
+def _settings(command: Pretrain) -> ExperimentConfig:
+    """Return the settings of Standard, with the command's; no pass is saved by stopping early."""
+    config = preset_config("standard", backbone=command.backbone, seed=command.seed)
+    method = replace(config.method, max_epochs=command.epochs, patience=command.epochs)
+    return replace(config, method=method, runtime=command.runtime)
+
+
+@contextmanager
+def _opened(folders: Sequence[str]) -> Iterator[list[_Source]]:
+    """Open the projects alone, since images without pixels may have to be read; check them."""
+    with ExitStack() as stack:
+        projects = [
+            stack.enter_context(open_alone(Path(folder), owner="a pre-training"))
+            for folder in folders
+        ]
+        _require_one_size(projects)
+        tables = [_checked_table(project) for project in projects]
+        hashes = [_hashes(*pair) for pair in zip(projects, tables, strict=True)]
+        tested = {
+            value
+            for table, pairs in zip(tables, hashes, strict=True)
+            for i in np.flatnonzero(table.split == 2)
+            for value in pairs[int(i)]
+        } - {""}
+        yield [
+            _checked_source(
+                _Source(
+                    project=project,
+                    table=table,
+                    hashes=pairs,
+                    is_kept=np.array([tested.isdisjoint(pair) for pair in pairs], dtype=np.bool_),
+                )
+            )
+            for project, table, pairs in zip(projects, tables, hashes, strict=True)
+        ]
+
+
+def _require_one_size(projects: Sequence[Project]) -> None:
+    first, *others = projects
+    for other in others:
+        one, two = first.image_contract.size_px, other.image_contract.size_px
+        if one != two:
+            raise DatasetError(
+                f"“{first.name}” prepares its images at {one} px and “{other.name}” at {two} px; "
+                "one network can't learn from both.",
+                remedy="Choose projects that prepare their images at the same size.",
+            )
+
+
+def _checked_table(project: Project) -> TrainingTable:
+    try:
+        table = project.training_table()
+        require_two_classes(table)
+    except DatasetError as error:
+        message = f"“{project.name}” can't be learned from: {error.message}"
+        raise DatasetError(message, remedy=error.remedy) from error
+    if project.split_summary() is None or project.split_is_stale():
+        raise DatasetError(
+            f"The images of “{project.name}” are not divided, or have changed since they were.",
+            remedy="Open that project and make its split; its test images then stay untouched.",
+        )
+    return table
+
+
+def _checked_source(source: _Source) -> _Source:
+    for what, chosen in (("training", source.train), ("validation", source.val)):
+        present = set(source.table.labels[chosen].tolist())
+        for k, name in enumerate(source.table.class_names):
+            if k not in present:
+                raise DatasetError(
+                    f"The {what} images of “{source.project.name}” hold none of class '{name}'.",
+                    remedy="Make its split anew, leave that class out, or leave the project out.",
+                )
+    return source
+
+
+def _hashes(project: Project, table: TrainingTable) -> tuple[tuple[str, str], ...]:
+    """Return hashes of each image's file and of its pixels; frames share that of their file."""
+    facts = image_facts(project, table.record_ids)
+    of_file = facts.texts["sha256"]
+    times: dict[str, int] = {}
+    for value in of_file:
+        times[value] = times.get(value, 0) + 1
+    # The frames of one file have one file hash; only their pixels tell them apart.
+    own = [value if times[value] == 1 else "" for value in of_file]
+    return tuple(zip(own, facts.texts["pixel_hash"], strict=True))
+
+
+def _task(source: _Source, emit: Emit, control: Control) -> Task:
+    def on_progress(done: int, total: int) -> None:
+        emit(JobProgressed(kind=KIND, stage="Reading images", done=done, total=total))
+
+    table, contract = source.table, source.project.image_contract
+    return Task(
+        pixels=open_pixels(source.project, contract, on_progress, control),
+        train_rows=table.rows[source.train],
+        train_labels=table.labels[source.train],
+        val_rows=table.rows[source.val],
+        val_labels=table.labels[source.val],
+        n_classes=len(table.class_names),
+        positive=table.positive,
+        padding=contract.padding,
+    )
+
+
+class _Reporter:
+    """Turns the trainer's progress into events."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+
+    def describing(self, done: int, total: int) -> None:
+        """Tell how many images are described, for the heads to start from."""
+        self._emit(JobProgressed(kind=KIND, stage="Describing images", done=done, total=total))
+
+    def __call__(self, progress: PretrainProgress) -> None:
+        """Tell how far training is."""
+        stage = f"Training, pass {progress.epoch}"
+        if progress.val_auroc is not None:
+            stage += f" (best validation AUROC so far {progress.val_auroc:.3f})"
+        self._emit(
+            JobProgressed(
+                kind=KIND,
+                stage=stage,
+                done=progress.step,
+                total=progress.n_steps,
+                seconds_left=progress.seconds_left,
+            )
+        )
+
+
+def _shares(sources: Sequence[_Source], kept: Pretrained) -> tuple[PretrainedOn, ...]:
+    return tuple(
+        PretrainedOn(
+            name=source.project.name,
+            classes=source.table.class_names,
+            n_train=len(source.train),
+            n_val=len(source.val),
+            n_left_out=int((~source.is_kept & np.isin(source.table.split, (0, 1))).sum()),
+            val_auroc=round(auroc, 4),
+        )
+        for source, auroc in zip(sources, kept.val_aurocs, strict=True)
+    )
+
+
+def _register(
+    command: Pretrain, card: BackboneCard, kept: Pretrained, shares: Sequence[PretrainedOn]
+) -> str:
+    """Keep the backbone with its card and return what ``BackboneConfig.weights`` calls it."""
+    start = weights_info(command.backbone)
+    weights_id = register_backbone(
+        command.backbone,
+        kept.body,
+        name=command.name.strip(),
+        pretrained_on=_sentence(card, shares),
+        licence=start.licence,  # no freer than what it began from
+        mean=card.mean,
+        std=card.std,
+    )
+    return f"file:{weights_id}"
+
+
+def _sentence(card: BackboneCard, shares: Sequence[PretrainedOn]) -> str:
+    counted = ", ".join(f"“{share.name}” ({share.n_train:,} images)" for share in shares)
+    return f"{card.pretrained_on}; then your projects {counted}"
+
+
+def _told(share: PretrainedOn) -> str:
+    text = (
+        f"“{share.name}”: validation AUROC {share.val_auroc:.3f}, learned from "
+        f"{share.n_train:,} images."
+    )
+    if share.n_left_out:
+        text += f" Left out as equal to a test image: {share.n_left_out:,}."
+    return text

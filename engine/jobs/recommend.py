@@ -1,0 +1,57 @@
+"""Saying what to try first with a project."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from engine.contract.backbones import backbone_card
+from engine.contract.commands import RecommendSetup
+from engine.contract.config_io import to_plain
+from engine.contract.methods import method_card
+from engine.contract.recommendation import Recommendation, SetupFacts, recommend_setup
+from engine.jobs.splitting import require_two_classes
+from engine.project.access import open_alone
+from engine.project.store import Project
+from engine.recommend.setup import facts_of
+
+
+def recommend_for_project(command: RecommendSetup) -> dict[str, Any]:
+    """Return a recommendation as plain values, with ``facts`` behind it and ``sentences``.
+
+    If asked to, the project's image size becomes the recommended one; pixels of that size are made
+    from the originals when a run first needs them.
+
+    Raises:
+        DatasetError: If there is nothing to tell apart yet.
+        ProjectError: If there is no project.
+    """
+    with Project.open(Path(command.project), read_only=True) as project:
+        require_two_classes(project.training_table())
+        facts = facts_of(project, minutes=command.minutes)
+    found = recommend_setup(facts)
+    size_px = int(found.size_px.value)
+    if command.apply and size_px != facts.size_px:
+        with open_alone(Path(command.project), owner="a change of the image size") as project:
+            project.image_contract = replace(project.image_contract, size_px=size_px)
+    plain: dict[str, Any] = to_plain(found)
+    return {**plain, "facts": to_plain(facts), "sentences": list(_sentences(found, facts, command))}
+
+
+def _sentences(found: Recommendation, facts: SetupFacts, command: RecommendSetup) -> Iterator[str]:
+    """Yield the recommendation for people, a line for each part, and how to follow it."""
+    backbone, method = str(found.backbone.value), str(found.method.value)
+    backbone_title, method_title = backbone_card(backbone), method_card(method)
+    yield f"Backbone: {backbone_title.title if backbone_title else backbone}. {found.backbone.why}"
+    yield f"Method: {method_title.title if method_title else method}. {found.method.why}"
+    yield f"Image size: {found.size_px.value} px. {found.size_px.why}"
+    yield f"Preset: {str(found.preset.value).capitalize()}. {found.preset.why}"
+    yield f"Imbalance: {str(found.imbalance.value).capitalize()}. {found.imbalance.why}"
+    if found.size_px.value != facts.size_px and not command.apply:
+        yield "Repeat this with --apply to prepare the images at that size."
+    yield (
+        f"To follow it: train --preset {found.preset.value} --method {method} "
+        f"--backbone {backbone} --set loss.imbalance={found.imbalance.value}"
+    )

@@ -1,0 +1,128 @@
+"""Where cross-validations and searches are kept: folders among those of the runs.
+
+``runs/<id>/crossval.json`` or ``search.json`` says what was asked for, what it was asked of, and
+what was found. One without a result was interrupted and can go on.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from engine.contract.config_io import finite, from_plain, to_plain
+from engine.contract.errors import ConfigError, RunError, StorageError
+from engine.contract.searching import CrossvalResult, SearchResult
+from engine.files import long_path, make_folder, read_json, write_json
+from engine.project.folder import RUNS_FOLDER
+from engine.project.store import Project
+
+CROSSVAL: Final = "crossval"
+SEARCH: Final = "search"
+_ID: Final = re.compile(r"(?P<kind>crossval|search)-[0-9]{8}-[0-9]{6}(-[0-9]+)?")
+T = TypeVar("T")
+
+
+def state_of(project: Project, asked: dict[str, Any]) -> dict[str, Any]:
+    """Return what decides a result: what was asked, and of which data and division."""
+    return {
+        "asked": finite(to_plain(asked)),
+        "data_digest": project.data_digest(),
+        "split_digest": project.split_digest(),
+    }
+
+
+def begin_or_go_on(project: Project, kind: str, asked: dict[str, Any]) -> str:
+    """Return the id of an unfinished job of the same settings and images, or of a new one.
+
+    Raises:
+        StorageError: If the disk is full or read-only.
+    """
+    wanted = state_of(project, asked)
+    for found, facts in _kept(project.folder, kind):
+        if "result" not in facts and {name: facts.get(name) for name in wanted} == wanted:
+            return found
+    stem = f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}"
+    new, n = stem, 1
+    while project.run_folder(new).exists():
+        n += 1
+        new = f"{stem}-{n}"
+    make_folder(project.run_folder(new))
+    write_json(_file(project.folder, new), wanted)
+    return new
+
+
+def save_result(project: Project, result: CrossvalResult | SearchResult) -> None:
+    """Keep the result of a job.
+
+    Raises:
+        StorageError: If the disk is full or read-only.
+    """
+    path = _file(project.folder, result.id)
+    write_json(path, read_json(path) | {"result": finite(to_plain(result))})
+
+
+def is_stale(project: Project, name: str) -> bool:
+    """Return whether images, labels or the split have changed since a job began."""
+    facts = read_json(_file(project.folder, name))
+    now = state_of(project, {})
+    return any(facts.get(part) != now[part] for part in ("data_digest", "split_digest"))
+
+
+def read_crossvals(folder: Path) -> list[CrossvalResult]:
+    """Return the finished cross-validations of a project, newest first; unreadable ones aside."""
+    return _results(folder, CROSSVAL, CrossvalResult)
+
+
+def read_searches(folder: Path) -> list[SearchResult]:
+    """Return the finished searches of a project, newest first; unreadable ones aside."""
+    return _results(folder, SEARCH, SearchResult)
+
+
+def read_crossval(folder: Path, name: str) -> CrossvalResult:
+    """Return a finished cross-validation.
+
+    Raises:
+        RunError: If there is none of that id, or it hasn't finished.
+    """
+    found = next((result for result in read_crossvals(folder) if result.id == name), None)
+    if found is None:
+        raise RunError(
+            f"There is no finished cross-validation {name} in this project.",
+            remedy="Let it finish first: the same command goes on where it was interrupted.",
+        )
+    return found
+
+
+def _results(folder: Path, kind: str, target: type[T]) -> list[T]:
+    results = []
+    for _, facts in _kept(folder, kind):
+        try:
+            results.append(from_plain(target, facts["result"]))
+        except (ConfigError, KeyError):
+            continue
+    return results
+
+
+def _kept(folder: Path, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield ids and facts of one kind of job, newest first."""
+    try:
+        names = [path.name for path in long_path(folder / RUNS_FOLDER).iterdir()]
+    except OSError:
+        return
+    for name in sorted(names, reverse=True):
+        match = _ID.fullmatch(name)
+        if match is None or match["kind"] != kind:
+            continue
+        try:
+            facts = read_json(_file(folder, name))
+        except StorageError:
+            continue
+        if isinstance(facts, dict):
+            yield name, facts
+
+
+def _file(folder: Path, name: str) -> Path:
+    return folder / RUNS_FOLDER / name / f"{name.partition('-')[0]}.json"

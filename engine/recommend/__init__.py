@@ -1,0 +1,1 @@
+"""What to try first with a project; the rules are ``engine.contract.recommendation``."""

@@ -1,0 +1,363 @@
+"""Pre-training on several projects: which ones, under what name, how long, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from PySide6.QtCore import QLocale, QObject, Qt, QThread, Signal
+from PySide6.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QFormLayout,
+    QLabel,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from engine.contract.backbones import backbone_card
+from engine.contract.commands import Pretrain
+from engine.contract.events import COMPLETED, FAILED, Event, JobFinished, JobProgressed
+from gui.dialogs.label_fields import Choice
+from gui.messages import job_text, time_text
+from gui.panels.next_run import WeightsState, weights_state
+from gui.panels.pretrain_projects import (
+    Candidate,
+    Problem,
+    problem_of_choice,
+    read_candidate,
+)
+from gui.panels.train_estimate import training_speed
+from gui.preferences import Preferences
+from gui.session import Session
+from gui.theme import theme
+from gui.widgets.buttons import make_button, set_primary
+from gui.widgets.counts import decimal_text, images_text
+from gui.widgets.number_input import NumberInput
+from gui.widgets.painting import repolish, set_role
+from gui.widgets.progress_row import ThinProgress
+
+__all__ = ["PretrainDialog", "open_pretraining"]
+
+_KIND: Final = "pretrain"
+_MOST_NAME: Final = 80
+_MOST_PASSES: Final = 50
+_DESCRIBED_PER_S: Final = 100.0
+_CANDIDATE: Final = Qt.ItemDataRole.UserRole
+
+
+def open_pretraining(session: Session, parent: QWidget) -> PretrainDialog:
+    """Show the dialog beside the window, which stays usable, and return it."""
+    dialog = PretrainDialog(session, parent=parent)
+    dialog.show()
+    return dialog
+
+
+class PretrainDialog(QDialog):
+    """Choose projects, start, watch; closing it while it trains leaves the job running.
+
+    Signals:
+        trained: Key of the backbone and what ``BackboneConfig.weights`` calls the new weights.
+    """
+
+    trained = Signal(str, str)
+
+    def __init__(
+        self,
+        session: Session,
+        recent: Sequence[Path] | None = None,
+        *,
+        parent: QWidget | None = None,
+    ) -> None:
+        """Build the dialog.
+
+        Args:
+            session: Its open project is listed first.
+            recent: Projects to list; None takes those opened lately.
+            parent: Window that it belongs to.
+        """
+        super().__init__(parent)
+        self.setWindowTitle(self.tr("Pre-train on several projects"))
+        self.resize(theme().px(620), theme().px(560))
+        self._session = session
+        self._is_running = False
+        self._readers: list[_Reader] = []
+        self._list = QListWidget()
+        self._list.setAccessibleName(self.tr("Projects to learn from"))
+        self._list.setWordWrap(True)
+        self._list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._list.itemChanged.connect(self._refresh)
+        self._add = make_button(self.tr("Add a project…"), icon="add")
+        self._add.clicked.connect(self._ask_project)
+        self._name = QLineEdit(self.tr("Our images"))
+        self._name.setMaxLength(_MOST_NAME)
+        self._name.textChanged.connect(self._refresh)
+        self._backbone = Choice(self.tr("Starts from"), n_letters=24)
+        self._passes = NumberInput(1, _MOST_PASSES, Pretrain(projects=(), name="").epochs)
+        self._passes.valueChanged.connect(self._refresh)
+        self._estimate = QLabel()
+        self._stage = QLabel()
+        self._bar = ThinProgress()
+        self._result = QLabel()
+        self._buttons = QDialogButtonBox()
+        self._build()
+        self._list_backbones()
+        session.device_changed.connect(self._list_backbones)
+        here = [session.folder] if session.folder is not None else []
+        known = Preferences().recent_projects if recent is None else recent
+        self.add_projects(list(dict.fromkeys([*here, *known])))
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """The projects listed, those that can't be chosen among them."""
+        return [self._list.item(row).data(_CANDIDATE) for row in range(self._list.count())]
+
+    @property
+    def chosen(self) -> list[Candidate]:
+        """The projects that are ticked."""
+        items = (self._list.item(row) for row in range(self._list.count()))
+        return [i.data(_CANDIDATE) for i in items if i.checkState() is Qt.CheckState.Checked]
+
+    def add_projects(self, folders: Sequence[Path]) -> None:
+        """List projects as they are read, off the window's thread."""
+        listed = {candidate.folder for candidate in self.candidates}
+        reader = _Reader([folder for folder in folders if folder not in listed], self)
+        reader.read.connect(self._take)
+        reader.finished.connect(self._forget_readers)
+        self._readers.append(reader)
+        reader.start()
+
+    def _forget_readers(self) -> None:
+        self._readers = [reader for reader in self._readers if reader.isRunning()]
+
+    def choose(self, folders: Sequence[Path]) -> None:
+        """Tick these projects and no others."""
+        for row in range(self._list.count()):
+            item = self._list.item(row)
+            candidate: Candidate = item.data(_CANDIDATE)
+            if candidate.problem is Problem.NONE:
+                is_chosen = candidate.folder in folders
+                item.setCheckState(Qt.CheckState.Checked if is_chosen else Qt.CheckState.Unchecked)
+
+    def start(self) -> None:
+        """Start with what is chosen."""
+        command = Pretrain(
+            projects=tuple(str(candidate.folder) for candidate in self.chosen),
+            name=self._name.text().strip(),
+            backbone=str(self._backbone.currentData()),
+            epochs=self._passes.value(),
+        )
+        self._is_running = True
+        self._result.hide()
+        self._stage.setText(self.tr("Starting…"))
+        self._bar.set_fraction(None)
+        self._refresh()
+        self._session.jobs.start(command, self._on_finished, self._on_event)
+
+    def cancel(self) -> None:
+        """Ask the job to end; nothing is kept."""
+        self._cancel.setEnabled(False)
+        self._stage.setText(self.tr("Canceling…"))
+        self._session.jobs.cancel(_KIND)
+
+    def reject(self) -> None:
+        """Close; a job that runs goes on, and the dialog comes back with its result."""
+        self.hide()
+        if not self._is_running:
+            for reader in self._readers:
+                reader.wait()
+            self.deleteLater()
+
+    def _build(self) -> None:
+        intro = QLabel(
+            self.tr(
+                "One network learns from several of your labelled projects at once. New projects "
+                "with few images can then start from it instead of from photographs. The test "
+                "images of every project stay untouched."
+            )
+        )
+        for label in (intro, self._estimate, self._stage, self._result):
+            label.setWordWrap(True)
+        for label in (intro, self._stage):
+            set_role(label, "secondary")
+        self._result.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._result.hide()
+        form = QFormLayout()
+        form.setSpacing(8)
+        form.addRow(self.tr("Name of the new backbone"), self._name)
+        form.addRow(self.tr("Starts from"), self._backbone)
+        form.addRow(self.tr("Passes over the images"), self._passes)
+        self._start = self._buttons.addButton(
+            self.tr("Start"), QDialogButtonBox.ButtonRole.ActionRole
+        )
+        set_primary(self._start, is_primary=True)
+        self._start.clicked.connect(self.start)
+        self._cancel = self._buttons.addButton(
+            self.tr("Cancel training"), QDialogButtonBox.ButtonRole.ActionRole
+        )
+        self._cancel.clicked.connect(self.cancel)
+        self._buttons.addButton(QDialogButtonBox.StandardButton.Close)
+        self._buttons.rejected.connect(self.reject)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(20, 16, 20, 16)
+        column.setSpacing(12)
+        column.addWidget(intro)
+        column.addWidget(self._list, 1)
+        column.addWidget(self._add, 0, Qt.AlignmentFlag.AlignLeft)
+        column.addLayout(form)
+        for widget in (self._estimate, self._stage, self._bar, self._result, self._buttons):
+            column.addWidget(widget)
+
+    def _list_backbones(self) -> None:
+        """Offer the backbones whose weights are here, the one chosen for the next run first."""
+        before = self._backbone.currentData() or self._session.config.backbone.key
+        known = self._session.device.get("weights") or {}
+        keys = [key for key in known if self._has_weights(key)] or ["efficientnet_lite0"]
+        self._backbone.clear()
+        for key in keys:
+            card = backbone_card(key)
+            self._backbone.addItem(card.title if card is not None else key, key)
+        self._backbone.setCurrentIndex(max(0, self._backbone.findData(before)))
+
+    def _has_weights(self, key: str) -> bool:
+        card = backbone_card(key)
+        is_embedded = card is not None and card.is_embedded
+        state = weights_state(self._session.device, key, is_embedded=is_embedded)
+        return card is not None and state in (WeightsState.EMBEDDED, WeightsState.ADDED)
+
+    def _ask_project(self) -> None:
+        dialog = QFileDialog(self, self.tr("Add a project"))
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        dialog.fileSelected.connect(lambda name: self.add_projects([Path(name)]))
+        # Not exec: the window stays usable.
+        dialog.open()
+
+    def _take(self, candidate: Candidate) -> None:
+        item = QListWidgetItem(f"{candidate.name}\n{self._details(candidate)}")
+        item.setData(_CANDIDATE, candidate)
+        item.setToolTip(str(candidate.folder))
+        if candidate.problem is Problem.NONE:
+            item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
+            item.setCheckState(Qt.CheckState.Unchecked)
+        else:
+            item.setFlags(Qt.ItemFlag.ItemNeverHasChildren)  # shown, but not to be chosen
+            item.setForeground(theme().color("secondary"))
+        self._list.addItem(item)
+        self._refresh()
+
+    def _refresh(self, *_: Any) -> None:
+        chosen = self.chosen
+        problem = problem_of_choice(chosen)
+        self._estimate.setText(self._estimate_text(chosen, problem))
+        self._estimate.setProperty("tone", "bad" if problem is Problem.SIZES_DIFFER else "")
+        repolish(self._estimate)
+        is_ready = problem is Problem.NONE and bool(self._name.text().strip())
+        self._start.setEnabled(is_ready and not self._is_running)
+        self._start.setVisible(not self._is_running)
+        self._cancel.setVisible(self._is_running)
+        self._cancel.setEnabled(self._is_running)
+        for widget in (self._stage, self._bar):
+            widget.setVisible(self._is_running)
+        for field in (self._list, self._add, self._name, self._backbone, self._passes):
+            field.setEnabled(not self._is_running)
+
+    def _estimate_text(self, chosen: Sequence[Candidate], problem: Problem) -> str:
+        if problem is Problem.TOO_FEW:
+            return self.tr("Choose at least two projects.")
+        if problem is Problem.SIZES_DIFFER:
+            sizes = sorted({candidate.size_px for candidate in chosen})
+            return self.tr(
+                "These projects prepare their images at different sizes (%s px), and one network "
+                "can't learn from both. Choose projects of one size."
+            ) % ", ".join(str(size) for size in sizes)
+        n_train = sum(candidate.n_train for candidate in chosen)
+        n_val = sum(candidate.n_val for candidate in chosen)
+        session, key = self._session, str(self._backbone.currentData())
+        speed = training_speed(session.device, key, session.snapshot.runs, n_train)
+        passes = self._passes.value()
+        seconds = passes * (n_train / speed + n_val / _DESCRIBED_PER_S)
+        seconds += (n_train + n_val) / _DESCRIBED_PER_S
+        return self.tr("{0} to learn from, {1} passes: about {2}.").format(
+            images_text(n_train), QLocale().toString(passes), time_text(seconds)
+        )
+
+    def _details(self, candidate: Candidate) -> str:
+        match candidate.problem:
+            case Problem.UNREADABLE:
+                return candidate.detail
+            case Problem.ONE_CLASS:
+                return self.tr("Holds no two labelled classes to tell apart.")
+            case Problem.NOT_DIVIDED:
+                return self.tr(
+                    "Not divided into training, validation and test: open it and make a split."
+                )
+            case _:
+                return self.tr("{0} to learn from, {1} classes: {2}").format(
+                    images_text(candidate.n_train),
+                    QLocale().toString(len(candidate.classes)),
+                    ", ".join(candidate.classes),
+                )
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, JobProgressed) and self._cancel.isEnabled():
+            self._stage.setText(job_text(event))
+            self._bar.set_fraction(event.done / event.total if event.total else None)
+
+    def _on_finished(self, finished: JobFinished) -> None:
+        self._is_running = False
+        self._refresh()
+        text = self.tr("Canceled. Nothing was kept.")
+        if finished.outcome == FAILED:
+            text = f"{finished.error or self.tr('That failed.')} {finished.remedy or ''}".strip()
+        elif finished.outcome == COMPLETED:
+            text = self._result_text(finished.result)
+        self._result.setText(text)
+        self._result.setProperty("tone", "bad" if finished.outcome == FAILED else "")
+        repolish(self._result)
+        self._result.show()
+        if finished.outcome == COMPLETED:
+            result = finished.result
+            self._session.find_device()  # the picker lists the new weights
+            self.trained.emit(str(result.get("backbone", "")), str(result.get("weights", "")))
+        if self.isHidden():
+            self.show()
+
+    def _result_text(self, result: dict[str, Any]) -> str:
+        parts = [
+            self.tr("{0}: {1}").format(share["name"], decimal_text(share["val_auroc"], 3))
+            for share in result.get("projects", ())
+        ]
+        n_left_out = sum(int(share["n_left_out"]) for share in result.get("projects", ()))
+        text = self.tr(
+            "“{0}” is ready and can be chosen on the Model page. AUROC on the validation images "
+            "of what it learned from: {1}."
+        ).format(result.get("name", ""), ", ".join(parts))
+        if n_left_out:
+            equal = self.tr("%s equal to a test image of one of the projects were left out.")
+            text += " " + equal % images_text(n_left_out)
+        return text
+
+
+class _Reader(QThread):
+    """Looks at projects one after the other.
+
+    Signals:
+        read: A :class:`Candidate`.
+    """
+
+    read = Signal(object)
+
+    def __init__(self, folders: Sequence[Path], parent: QObject) -> None:
+        super().__init__(parent)
+        self._folders = folders
+
+    def run(self) -> None:
+        """Read them."""
+        for folder in self._folders:
+            self.read.emit(read_candidate(folder))

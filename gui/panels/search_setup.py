@@ -1,0 +1,330 @@
+"""What the search page can do, what each needs to be told, and about how long it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Final
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QListWidget,
+    QListWidgetItem,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from engine.contract.commands import Combine, Crossval, LrRange, Search
+from engine.contract.config import ExperimentConfig, preset_config
+from engine.contract.records import RunSummary
+from engine.contract.searching import ENSEMBLE, CrossvalResult
+from gui.itemmodels.run_words import backbone_name, method_name, number_text, when_text
+from gui.messages import time_text
+from gui.panels.train_estimate import estimate_seconds, training_speed
+from gui.session import Session
+from gui.widgets.adaptive_row import AdaptiveRow
+from gui.widgets.number_input import NumberInput
+from gui.widgets.painting import set_role
+
+__all__ = ["SearchSetup", "Work"]
+
+_HEAD_ONLY: Final = "linear_probe"
+_NAME: Final = Qt.ItemDataRole.UserRole
+_MAX_LINES: Final = 7
+_DESCRIBED_PER_S: Final = 150.0
+Command = Search | Crossval | LrRange | Combine
+
+
+class Work(StrEnum):
+    """What can be done; the kind of its job."""
+
+    SEARCH = "search"
+    CROSSVAL = "crossval"
+    RATE = "lr_range"
+    COMBINE = "ensemble"
+
+
+class SearchSetup(QStackedWidget):
+    """A form for each kind of work, and the command that it makes.
+
+    Signals:
+        changed: Something was entered.
+    """
+
+    changed = Signal()
+
+    def __init__(self, session: Session, *, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._work = Work.SEARCH
+        self.minutes = NumberInput(1, 1440, 30, unit=self.tr("min"))
+        self.backbones = QComboBox()
+        self.methods = QComboBox()
+        self.folds = NumberInput(2, 20, 5)
+        self.views = NumberInput(1, 16, 1)
+        self.members = QListWidget()
+        self._settings = {work: QLabel() for work in (Work.CROSSVAL, Work.RATE)}
+        self._pages = {
+            Work.SEARCH: self._search_page(),
+            Work.CROSSVAL: self._crossval_page(),
+            Work.RATE: self._rate_page(),
+            Work.COMBINE: self._combine_page(),
+        }
+        for page in self._pages.values():
+            self.addWidget(page)
+        self._connect()
+        self.refresh()
+
+    @property
+    def work(self) -> Work:
+        """What the shown form is for."""
+        return self._work
+
+    def set_work(self, work: Work) -> None:
+        """Show the form of another kind of work."""
+        self._work = work
+        self.setCurrentWidget(self._pages[work])
+        for page in self._pages.values():  # a stack is as high as its highest page otherwise
+            page.setVisible(page is self._pages[work])
+        self.setFixedHeight(self._pages[work].sizeHint().height())
+        self.changed.emit()
+
+    def refresh(self) -> None:
+        """Show the present choices and finished runs."""
+        config = self._session.config
+        text = f"{backbone_name(config.backbone.key)}, {method_name(config.method.key)}"
+        for label in self._settings.values():
+            label.setText(text)
+        self._fill(
+            self.backbones,
+            self.tr("All whose weights are here"),
+            self.tr("Only {0}").format(backbone_name(config.backbone.key)),
+        )
+        self._fill(
+            self.methods,
+            self.tr("The usual ones"),
+            self.tr("Only {0}").format(method_name(config.method.key)),
+        )
+
+    def set_members(self, runs: Sequence[RunSummary], crossvals: Sequence[CrossvalResult]) -> None:
+        """Offer these finished runs and cross-validations, keeping what was marked."""
+        marked = set(self.marked())
+        self.members.blockSignals(True)
+        self.members.clear()
+        for run in runs:
+            if not run.is_stale and run.method != ENSEMBLE:
+                text = self.tr("{0} · {1}, {2} · AUROC {3}").format(
+                    when_text(run.created),
+                    backbone_name(run.backbone),
+                    method_name(run.method),
+                    number_text(run.val_auroc),
+                )
+                self._offer(run.id, text, is_marked=run.id in marked)
+        for found in crossvals:
+            text = self.tr("The {0} networks of a cross-validation · {1}, {2} · AUROC {3}").format(
+                found.n_folds,
+                backbone_name(found.backbone),
+                method_name(found.method),
+                number_text(found.auroc.value),
+            )
+            self._offer(found.id, text, is_marked=found.id in marked)
+        lines = min(max(2, self.members.count()), _MAX_LINES)
+        self.members.setFixedHeight(lines * (self.fontMetrics().height() + 12) + 8)
+        self.members.blockSignals(False)
+        self.set_work(self._work)
+
+    def marked(self) -> list[str]:
+        """Return the ids that are marked to be combined."""
+        items = [self.members.item(row) for row in range(self.members.count())]
+        return [
+            str(item.data(_NAME)) for item in items if item.checkState() == Qt.CheckState.Checked
+        ]
+
+    def problem(self) -> str:
+        """Return why the work can't be started as it is, or nothing."""
+        config = self._session.config
+        if self._work is Work.RATE and config.method.key == _HEAD_ONLY:
+            return self.tr(
+                "A linear probe is fitted at once and has no learning rate. Choose another method "
+                "on the Model page first."
+            )
+        if self._work is Work.COMBINE:
+            if self.members.count() == 0:
+                return self.tr(
+                    "Nothing can be combined yet: it takes two finished runs, or a "
+                    "cross-validation."
+                )
+            chosen = self.marked()
+            n_crossvals = sum(name.startswith("crossval-") for name in chosen)
+            if n_crossvals and len(chosen) > 1:
+                return self.tr("Mark either runs or one cross-validation.")
+            if not n_crossvals and len(chosen) < 2:
+                return self.tr("Mark at least two runs, or one cross-validation.")
+        return ""
+
+    def command(self) -> Command:
+        """Return what the form asks for.
+
+        Raises:
+            ValueError: If no project is open.
+        """
+        if self._session.folder is None:
+            raise ValueError("no project is open")
+        project, config = str(self._session.folder), self._session.config
+        match self._work:
+            case Work.SEARCH:
+                return Search(
+                    project=project,
+                    minutes=float(self.minutes.value()),
+                    config=self._starting_settings(),
+                    backbones=(config.backbone.key,) if self.backbones.currentIndex() else (),
+                    methods=(config.method.key,) if self.methods.currentIndex() else (),
+                )
+            case Work.CROSSVAL:
+                return Crossval(project=project, config=config, folds=self.folds.value())
+            case Work.RATE:
+                return LrRange(project=project, config=config)
+            case Work.COMBINE:
+                chosen = self.marked()
+                views = self.views.value()
+                if chosen and chosen[0].startswith("crossval-"):
+                    return Combine(project=project, crossval=chosen[0], test_time_views=views)
+                return Combine(project=project, runs=tuple(chosen), test_time_views=views)
+
+    def cost(self) -> str:
+        """Return about how long the work takes, in a sentence."""
+        config = self._session.config
+        n_train, n_val = self._counts()
+        if not n_train:
+            return ""
+        match self._work:
+            case Work.SEARCH:
+                return self._search_cost(n_train, n_val)
+            case Work.CROSSVAL:
+                n_folds = self.folds.value()
+                rest = (n_train + n_val) * (n_folds - 1) / n_folds
+                per_s = self._speed(config, n_train)
+                one = estimate_seconds(config, round(0.85 * rest), round(0.15 * rest), per_s)
+                if config.method.key == _HEAD_ONLY:  # each image is described once for all parts
+                    one = (n_train + n_val) / _DESCRIBED_PER_S / n_folds + 2
+                text = self.tr("At most about {0}. The test images are not looked at.")
+                return text.format(time_text(one * n_folds))
+            case Work.RATE:
+                steps = LrRange(project="", config=config).steps
+                seconds = (n_train + n_val) / _DESCRIBED_PER_S
+                seconds += steps * config.optimizer.batch_size / self._speed(config, n_train)
+                return self.tr("About {0}. Nothing is changed by it.").format(time_text(seconds))
+            case Work.COMBINE:
+                return self.tr(
+                    "A few seconds a network. Applying a combined run takes as long as all of its "
+                    "networks together."
+                )
+
+    def _search_cost(self, n_train: int, n_val: int) -> str:
+        config = self._starting_settings()
+        one = estimate_seconds(config, n_train, n_val, self._speed(config, n_train))
+        seconds = 60.0 * self.minutes.value()
+        text = self.tr(
+            "It takes {0} and no longer. One training on all images takes about {1} with {2}; "
+            "most are cut short when they show early that they aren't good."
+        )
+        backbone = backbone_name(config.backbone.key)
+        return text.format(time_text(seconds), time_text(one), backbone)
+
+    def _starting_settings(self) -> ExperimentConfig:
+        config = self._session.config
+        if config.method.key != _HEAD_ONLY:
+            return config
+        return preset_config("standard", backbone=config.backbone.key, seed=config.seed)
+
+    def _speed(self, config: ExperimentConfig, n_train: int) -> float:
+        runs = self._session.snapshot.runs
+        return training_speed(self._session.device, config.backbone.key, runs, n_train)
+
+    def _counts(self) -> tuple[int, int]:
+        split = self._session.snapshot.split
+        if split is None:
+            return 0, 0
+        train, val = (sum(split.counts.get(part, {}).values()) for part in ("train", "val"))
+        return train, val
+
+    def _search_page(self) -> QWidget:
+        return _form(
+            (self.tr("Time to spend"), self.minutes),
+            (self.tr("Backbones"), self.backbones),
+            (self.tr("Methods"), self.methods),
+        )
+
+    def _crossval_page(self) -> QWidget:
+        self.folds.setToolTip(
+            self.tr("Each part is held out once. More parts: a little more exact, and slower.")
+        )
+        return _form(
+            (self.tr("Settings"), self._settings[Work.CROSSVAL]), (self.tr("Parts"), self.folds)
+        )
+
+    def _rate_page(self) -> QWidget:
+        return _form((self.tr("Settings"), self._settings[Work.RATE]))
+
+    def _combine_page(self) -> QWidget:
+        self.members.setAccessibleName(self.tr("Runs to combine"))
+        self.views.setToolTip(
+            self.tr(
+                "Besides the image itself, slightly moved copies of it are judged and averaged "
+                "(test-time augmentation). Often a little better, and so many times as slow."
+            )
+        )
+        form = _form((self.tr("Copies of each image"), self.views))
+        page = QWidget()
+        column = QVBoxLayout(page)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.members)
+        column.addWidget(form)
+        return page
+
+    def _connect(self) -> None:
+        for number in (self.minutes, self.folds, self.views):
+            number.valueChanged.connect(self.changed)
+        for box in (self.backbones, self.methods):
+            box.currentIndexChanged.connect(self.changed)
+        self.members.itemChanged.connect(self.changed)
+
+    def _offer(self, name: str, text: str, *, is_marked: bool) -> None:
+        item = QListWidgetItem(text)
+        item.setData(_NAME, name)
+        item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
+        item.setCheckState(Qt.CheckState.Checked if is_marked else Qt.CheckState.Unchecked)
+        self.members.addItem(item)
+
+    @staticmethod
+    def _fill(box: QComboBox, *texts: str) -> None:
+        if [box.itemText(i) for i in range(box.count())] == list(texts):
+            return
+        chosen = max(0, box.currentIndex())
+        box.blockSignals(True)
+        box.clear()
+        box.addItems(texts)
+        box.setCurrentIndex(chosen)
+        box.blockSignals(False)
+
+
+def _form(*rows: tuple[str, QWidget]) -> QWidget:
+    """Return labelled fields side by side, or below each other where there is no room."""
+    page = AdaptiveRow(spacing_px=24)
+    for text, field in rows:
+        label = QLabel(text)
+        set_role(label, "secondary")
+        label.setBuddy(field)
+        pair = QWidget()
+        row = QHBoxLayout(pair)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(12)
+        row.addWidget(label)
+        row.addWidget(field)
+        row.addStretch(1)
+        page.add(pair)
+    return page

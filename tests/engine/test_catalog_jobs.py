@@ -1,0 +1,105 @@
+"""The catalog and its weights from the command line."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torchvision.models import squeezenet1_0
+
+from engine.command_line import command_from, make_parser
+from engine.contract.backbones import BACKBONES, backbone_card, is_noncommercial, nearest_sizes
+from engine.contract.commands import AddWeights, ListBackbones, ListWeights, RemoveWeights
+from engine.contract.config import BackboneConfig
+from engine.contract.control import Control
+from engine.contract.limits import check_limits
+from engine.models import weights
+from engine.run import execute
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    folder = tmp_path / "kept"
+    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(folder))
+    return folder
+
+
+def done(*arguments: str) -> Any:
+    """Return what a command line ends in."""
+    parsed = make_parser().parse_args(arguments, argparse.Namespace(json=False))
+    return execute(command_from(parsed), lambda event: None, Control())
+
+
+def test_arguments_stand_for_the_commands(tmp_path: Path) -> None:
+    def parsed(*arguments: str) -> Any:
+        return command_from(make_parser().parse_args(arguments, argparse.Namespace(json=False)))
+
+    file = str(tmp_path / "w.pth")
+    assert parsed("backbones") == ListBackbones()
+    assert parsed("weights", "list") == ListWeights()
+    assert parsed("weights", "remove", "a-1") == RemoveWeights(id="a-1")
+    assert parsed("weights", "add", file) == AddWeights(file=file)
+    assert parsed("weights", "add", file, "--backbone", "swin_t", "--partial", "--check") == (
+        AddWeights(file=file, backbone="swin_t", allow_partial=True, check_only=True)
+    )
+    with pytest.raises(SystemExit):
+        parsed("weights")
+
+
+def test_the_catalog_is_listed_for_programs_and_people() -> None:
+    result = done("backbones").result
+    assert [card["key"] for card in result["backbones"]] == [card.key for card in BACKBONES]
+    by_key = {card["key"]: card for card in result["backbones"]}
+    assert by_key["efficientnet_lite2"]["weights"] == "embedded"
+    assert by_key["swin_t"]["weights"] == "missing"
+    assert by_key["convnextv2_nano"]["is_noncommercial"]
+    assert len(result["sentences"]) == len(BACKBONES) + 1
+    assert any("non-commercial" in line for line in result["sentences"])
+
+
+def test_weights_are_added_listed_and_removed(tmp_path: Path) -> None:
+    torch.save(squeezenet1_0().state_dict(), tmp_path / "w.pth")
+    checked = done("weights", "add", str(tmp_path / "w.pth"), "--check").result
+    assert (checked["backbone"], checked["fits"]) == ("squeezenet1_0", True)
+    assert done("weights", "list").result["weights"] == []
+    added = done("weights", "add", str(tmp_path / "w.pth")).result
+    listed = done("weights", "list").result
+    assert [item["id"] for item in listed["weights"]] == [added["id"]]
+    assert added["id"] in listed["sentences"][1]
+    assert done("backbones").result["backbones"][7]["added"] == [added["id"]]
+    assert done("doctor").result["added_weights"][0]["id"] == added["id"]
+    assert done("weights", "remove", added["id"]).result == {"removed": added["id"]}
+    assert done("weights", "list").result["weights"] == []
+    assert done("weights", "remove", "nothing").outcome == "failed"
+
+
+def test_a_folder_tells_of_every_file(tmp_path: Path) -> None:
+    source = tmp_path / "carried"
+    source.mkdir()
+    torch.save(squeezenet1_0().state_dict(), source / "w.pth")
+    torch.save({"x.weight": torch.ones(2, 2)}, source / "other.pth")
+    result = done("weights", "add", str(source)).result
+    assert len(result["added"]) == len(result["refused"]) == 1
+    assert result["sentences"][0] == "w.pth: squeezenet1_0, 100% fits"
+    assert result["sentences"][1].startswith("other.pth: not added. ")
+
+
+def test_weights_are_named_in_settings() -> None:
+    check_limits(BackboneConfig(key="resnet18", weights="file:resnet18-0a1b2c3d"))
+
+
+def test_licences_that_forbid_commercial_use_are_told_by_their_id() -> None:
+    assert is_noncommercial("CC-BY-NC-4.0")
+    assert is_noncommercial("CC-BY-NC-SA-4.0")
+    assert not any(is_noncommercial(x) for x in ("Apache-2.0", "BSD-3-Clause", "unknown", "MIT"))
+
+
+def test_sizes_next_to_one_that_does_not_fit() -> None:
+    card = backbone_card("dinov2_vits14")
+    assert card is not None
+    assert nearest_sizes(card, 224) == (224,)
+    assert nearest_sizes(card, 256) == (252, 266)
+    assert nearest_sizes(card, 8) == (14,)
