@@ -45,9 +45,11 @@ class HeadSolver:
         n, width = features.shape
         rank = min(_RANK, n, width)
         generator = torch.Generator().manual_seed(0)
-        basis, _ = torch.linalg.qr(features @ torch.randn(width, rank, generator=generator))
+        sketch = features @ torch.randn(width, rank, generator=generator)
+        # NumPy's decompositions: torch's want libraries that a built app leaves out.
+        basis = torch.from_numpy(np.linalg.qr(sketch.numpy()).Q)
         small = basis.T @ features
-        squares, turn = torch.linalg.eigh((small @ small.T).double())
+        squares, turn = map(torch.from_numpy, np.linalg.eigh((small @ small.T).double().numpy()))
         kept = squares > squares[-1] * 1e-10
         self._squares = squares[kept]
         self._directions = small.T @ (turn[:, kept] / self._squares.sqrt()).float()  # (F, R)

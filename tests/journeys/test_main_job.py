@@ -10,7 +10,7 @@ import pytest
 from PySide6.QtWidgets import QFileDialog
 
 from gui import sample_study
-from gui.stages import Stage
+from gui.stages import STAGES, Stage
 from gui.widgets.stage_rail import StageState
 from tests.helpers.tiny_study import write_images
 
@@ -78,7 +78,7 @@ def test_a_folder_becomes_a_tested_exported_applied_classifier(
     user.wait_for(page.result.isVisible, "the predictions")
     _check_table(page.out, images)
     assert user.errors() == []
-    states = [user.window.rail.state(stage.value) for stage in Stage]
+    states = [user.window.rail.state(stage.value) for stage in STAGES]
     data, audit, *others, _apply = states
     assert [data, *others] == [StageState.DONE] * 5
     assert audit is StageState.ALERT  # the bright quarter is a shortcut: the corners tell
