@@ -36,7 +36,7 @@ from engine.jobs.halving import (
 )
 from engine.jobs.training import checked_table
 from engine.jobs.trials import TrialBench, TrialResult
-from engine.methods.registry import METHOD_KEYS
+from engine.methods.registry import METHOD_KEYS, get_method
 from engine.methods.strength_choice import strongest_as_good
 from engine.models.registry import build_network
 from engine.models.weights import weights_state
@@ -54,6 +54,7 @@ _LEAST_OF_A_CLASS: Final = 20  # images in a first trial
 _MOST_COMPARED: Final = 12
 _FEWEST_IN_ROUND: Final = 3
 _WORTH_MEASURING: Final = 0.5
+_PLAN_FILE: Final = "plan.json"
 Emit = Callable[[Event], None]
 
 
@@ -178,9 +179,7 @@ class _Search:
     def run(self) -> SearchResult:
         """Go through the rounds while there is time."""
         try:
-            self._measure_speeds()
-            self._measure_slowness()
-            plan = self._plan()
+            plan = self._kept_plan() or self._new_plan()
             chosen = [candidate.number for candidate in self._candidates]
             for number in range(N_ROUNDS):
                 chosen = self._round(number, chosen, plan)
@@ -189,6 +188,30 @@ class _Search:
         except TimeIsUp:
             pass  # whatever was found counts
         return self._result()
+
+    def _kept_plan(self) -> Plan | None:
+        """Return the plan of a search that was interrupted: its rounds must train alike."""
+        path = self._folder / _PLAN_FILE
+        if not path.is_file():
+            return None
+        plain = read_json(path)
+        self._pass_s = {key: float(value) for key, value in plain["pass_s"].items()}
+        self._notes = list(plain["notes"])
+        self._leave_out(set(self._pass_s))
+        plan: Plan = from_plain(Plan, plain["plan"])
+        return plan
+
+    def _new_plan(self) -> Plan:
+        self._measure_speeds()
+        self._measure_slowness()
+        plan = self._plan()
+        facts = {"plan": to_plain(plan), "pass_s": self._pass_s, "notes": self._notes}
+        write_json(self._folder / _PLAN_FILE, facts)
+        return plan
+
+    def _leave_out(self, fitting: set[str]) -> None:
+        self._pass_s = {key: value for key, value in self._pass_s.items() if key in fitting}
+        self._candidates = [c for c in self._candidates if c.config.backbone.key in fitting]
 
     def _measure_speeds(self) -> None:
         """Measure how fast each backbone is here, and leave out those that are too slow."""
@@ -207,7 +230,7 @@ class _Search:
                     f"{_title(key)} was left out: one pass over the images takes about "
                     f"{minutes:.0f} minutes here."
                 )
-        self._candidates = [c for c in self._candidates if c.config.backbone.key in fitting]
+        self._leave_out(fitting)
 
     def _expected_pass_s(self, key: str) -> float:
         forward_s = _forward_s(key, self._bench, self._runtime)
@@ -227,15 +250,20 @@ class _Search:
         network; they slow all backbones down about alike.
         """
         trained = [candidate for candidate in self._candidates if candidate.has_epochs]
-        if not trained or self._trials:
-            return  # a search that goes on learns it from its next trial
+        if not trained:
+            return
         key, share = trained[0].config.backbone.key, self._smallest_share()
         if share > _WORTH_MEASURING:
             return  # the first trial tells as much
         self._tell(f"Measuring how fast {_title(key)} is trained here")
         config, part = _limited(trained[0].config, 1), self._part(share)
-        left_s = self._time.left_s
-        result = self._bench.train(config, train=part, seconds=left_s)
+        # Features are kept for all later trials; computing them is not what a pass costs.
+        network, _ = self._bench.fresh(config, get_method(config.method.key))
+        rows = self._table.rows[np.concatenate([np.flatnonzero(self._table.split == 0), self._val])]
+        self._time.is_strict = True
+        self._bench.features(network, rows, self._time)
+        self._time.is_strict = False
+        result = self._bench.train(config, train=part, seconds=self._time.left_s)
         expected_s = self._pass_s[key] * self._looks(share) / self._looks(1.0)
         slowness = max(1.0, result.seconds / expected_s)
         self._pass_s = {name: slowness * pass_s for name, pass_s in self._pass_s.items()}

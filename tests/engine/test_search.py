@@ -25,13 +25,13 @@ from tests.helpers.tiny_study import run_job, small_config
 @pytest.fixture(autouse=True)
 def few_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a search end because nothing is left to try, however fast or slow the machine is."""
-    monkeypatch.setattr(candidates, "_MOST", 4)
+    monkeypatch.setattr(candidates, "_MOST", 3)
 
 
 def _search(project: Path, minutes: float = 30.0, **options: Any) -> Search:
     options.setdefault("backbones", ("efficientnet_lite0",))
     options.setdefault("methods", ("linear_probe", "full_finetune"))
-    config = small_config(max_epochs=3)
+    config = small_config(max_epochs=2)
     return Search(project=str(project), minutes=minutes, config=config, **options)
 
 
@@ -101,7 +101,7 @@ def test_a_search_ranks_by_validation_and_leaves_no_run(study: Path) -> None:
     rows = result["rows"]
     assert rows == sorted(rows, key=lambda row: (-row["round"], -row["auroc"], row["loss"]))
     best = from_plain(ExperimentConfig, result["best"])
-    assert best.method.max_epochs == 3  # what is offered trains as long as the start settings
+    assert best.method.max_epochs == 2  # what is offered trains as long as the start settings
     told = [e.facts["row"] for e in events if isinstance(e, JobProgressed) and e.facts]
     assert len(told) == result["n_trials"]
     with Project.open(study, read_only=True) as project:
@@ -172,6 +172,7 @@ def test_the_test_images_have_no_influence(study: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trials, "_with_parts", note)
+        patch.setattr(candidates, "_MOST", 2)
         run_job(_search(study))
     assert set(seen) == {0, 1}
 
