@@ -19,7 +19,7 @@ from engine.jobs.trials import TrialBench
 from engine.methods.registry import get_method
 from engine.project.access import open_alone
 from engine.seeding import seed_everything
-from engine.trainer.lr_range import LrCurve, lr_range
+from engine.trainer.lr_range import HIGHEST, LrCurve, lr_range
 
 KIND: Final = "lr_range"
 _SAFE: Final = 2.0
@@ -97,11 +97,9 @@ def _sentence(curve: LrCurve, current: float) -> str:
             f"tell which is best. Training breaks from about {_rounded(curve.breaking):g} on; "
             f"{rate:g} is safe."
         )
-    breaking = _rounded(curve.breaking)
-    found = (
-        f"In this test the network learned fastest at a learning rate of about {rate:g} and broke "
-        f"down from about {breaking:g} on"
-    )
+    found = f"In this test the network learned fastest at a learning rate of about {rate:g}"
+    if curve.breaking < HIGHEST:
+        found += f" and broke down from about {_rounded(curve.breaking):g} on"
     if current > curve.breaking / _SAFE:
         return f"{found}; the present {current:g} is too close to that."
     if current < rate / _SLOW:

@@ -64,7 +64,7 @@ class Trainer:
         is_trial: Whether nothing is written: a short run within a run, to choose a setting.
         last_epoch: Epoch to end with, whatever the settings say; their schedule stays. None for
             that of the settings.
-        best: What the best epoch of this session gave on validation.
+        best: What the best epoch gave on validation, of those since the run began or went on.
     """
 
     network: Network
