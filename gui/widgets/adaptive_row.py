@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize
+from typing import Final
+
+from PySide6.QtCore import QEvent, QObject, QSize, Qt
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QGridLayout, QLayout, QWidget
 
 __all__ = ["AdaptiveRow"]
 
+_SHOWN_OR_HIDDEN: Final = frozenset({QEvent.Type.ShowToParent, QEvent.Type.HideToParent})
+
 
 class AdaptiveRow(QWidget):
     """A row of widgets that breaks into fewer columns when large text or a small window asks.
 
+    Hidden widgets take no room.
     Its own minimum width is that of its widest child, so a page needs no sideways scrolling.
     """
 
@@ -28,7 +33,8 @@ class AdaptiveRow(QWidget):
     def add(self, widget: QWidget, stretch: int = 1) -> None:
         """Append a widget; ``stretch`` counts while all stand in one row."""
         self._children.append((widget, stretch))
-        self._arrange(len(self._children))
+        widget.installEventFilter(self)
+        self._arrange(len(self._shown()))
 
     @property
     def n_columns(self) -> int:
@@ -37,7 +43,7 @@ class AdaptiveRow(QWidget):
 
     def minimumSizeHint(self) -> QSize:
         """Return the width of the widest child and the height of the present arrangement."""
-        widest = max((_least_width(widget) for widget, _ in self._children), default=0)
+        widest = max((_least_width(widget) for widget, _ in self._shown()), default=0)
         return QSize(widest, self._grid.minimumSize().height())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -47,9 +53,26 @@ class AdaptiveRow(QWidget):
         if n_columns != self._n_columns:
             self._arrange(n_columns)
 
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Close the gap of a widget that was hidden, and make room for one that was shown."""
+        if event.type() in _SHOWN_OR_HIDDEN:
+            self._arrange(self._n_fitting(self.width()))
+        return super().eventFilter(watched, event)
+
+    def _shown(self) -> list[tuple[QWidget, int]]:
+        """Return the widgets that nobody has hidden; new ones count before they are on screen."""
+        return [
+            (widget, stretch)
+            for widget, stretch in self._children
+            if not (
+                widget.isHidden()
+                and widget.testAttribute(Qt.WidgetAttribute.WA_WState_ExplicitShowHide)
+            )
+        ]
+
     def _n_fitting(self, width: int) -> int:
         gap = self._grid.spacing()
-        widths = [_least_width(widget) for widget, _ in self._children]
+        widths = [_least_width(widget) for widget, _ in self._shown()]
         total = len(widths)
         if sum(widths) + gap * (total - 1) <= width:
             return max(1, total)
@@ -63,10 +86,11 @@ class AdaptiveRow(QWidget):
     def _arrange(self, n_columns: int) -> None:
         for column in range(self._grid.columnCount()):
             self._grid.setColumnStretch(column, 0)
-        for index, (widget, stretch) in enumerate(self._children):
+        shown = self._shown()
+        for index, (widget, stretch) in enumerate(shown):
             row, column = divmod(index, n_columns)
             self._grid.addWidget(widget, row, column)
-            is_single = n_columns == len(self._children)
+            is_single = n_columns == len(shown)
             self._grid.setColumnStretch(column, stretch if is_single else 1)
         self._n_columns = n_columns
         self.updateGeometry()

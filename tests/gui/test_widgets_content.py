@@ -192,6 +192,26 @@ def test_a_narrow_row_breaks_into_two_by_two_and_then_one_column(qtbot):
     assert row.minimumSizeHint().width() == 100
 
 
+def test_hidden_widgets_leave_no_gap_in_a_row(qtbot):
+    row = AdaptiveRow(spacing_px=10)
+    qtbot.addWidget(row)
+    parts = [QLabel(f"tile {k}") for k in range(3)]
+    for part in parts:
+        row.add(part)
+    row.resize(320, 60)
+    parts[2].hide()
+    row.show()
+    qtbot.waitExposed(row)
+    assert row.n_columns == 2
+    assert parts[1].geometry().right() == row.width() - 1
+    parts[2].show()
+    qtbot.waitUntil(lambda: row.n_columns == 3)
+    assert parts[2].isVisible()
+    parts[0].hide()
+    qtbot.waitUntil(lambda: parts[1].x() == 0)
+    assert parts[2].geometry().right() == row.width() - 1
+
+
 def test_chips_flow_into_new_rows(qtbot):
     box = QWidget()
     qtbot.addWidget(box)
