@@ -14,7 +14,7 @@ import math
 import os
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -351,6 +351,39 @@ class SegmentReader:
             items[wanted] = self._array(int(position))[self._offset_of[rows[wanted]]]
         return items
 
+    def copies(self, rows: Sequence[int]) -> dict[int, _Item]:
+        """Return new arrays of those of ``rows`` that are there, through file reads.
+
+        For a thread beside the window's: where a map isn't in memory yet, touching it stops every
+        thread of the program until the disk has answered; a file read stops the one that asks.
+
+        Raises:
+            ProjectError: If a file is damaged.
+            StorageError: If a file can't be read.
+        """
+        found: dict[int, _Item] = {}
+        there = [row for row in rows if self.has(row)]
+        for position in dict.fromkeys(int(self._segment_of[row]) for row in there):
+            of_file = [row for row in there if self._segment_of[row] == position]
+            found |= self._copies_of_file(position, of_file)
+        return found
+
+    def _copies_of_file(self, position: int, rows: list[int]) -> dict[int, _Item]:
+        array = self._array(position)
+        places = sorted((int(self._offset_of[row]), row) for row in rows)
+        found: dict[int, _Item] = {}
+        try:
+            with self._files[position].open("rb", buffering=0) as file:
+                for run in _runs(places):
+                    items = np.empty((len(run), *array.shape[1:]), dtype=array.dtype)
+                    file.seek(_data_offset(array) + run[0][0] * items[0].nbytes)
+                    if file.readinto(items.data.cast("B")) != items.nbytes:
+                        raise _not_there()
+                    found |= {row: item for (_, row), item in zip(run, items, strict=True)}
+        except OSError as error:
+            raise storage_error(error, "the image cache", reading=True) from error
+        return found
+
     def _array(self, position: int) -> _Item:
         array = self._arrays[position]
         if array is None:
@@ -395,6 +428,20 @@ def drop_unreferenced(project: ProjectFolder) -> int:
         except OSError:
             continue
     return n_dropped
+
+
+def _runs(places: list[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+    """Yield the stretches of (offset, row) whose offsets follow one another."""
+    begin = 0
+    for end in range(1, len(places) + 1):
+        if end == len(places) or places[end][0] != places[end - 1][0] + 1:
+            yield places[begin:end]
+            begin = end
+
+
+def _data_offset(array: _Item) -> int:
+    assert isinstance(array, np.memmap)
+    return int(array.offset)
 
 
 def _is_whole(file: Path, n_bytes: int) -> bool:

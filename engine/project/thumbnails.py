@@ -5,6 +5,7 @@ Grey and colour images have a kind each, since the items of a kind have one shap
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -48,6 +49,18 @@ class Thumbnails:
             self.refresh()
         grey, colour = self._readers
         return (colour if colour.has(row) else grey).row(row)
+
+    def copies(self, rows: Sequence[int]) -> dict[int, NDArray[np.uint8]]:
+        """Return those of ``rows`` that are known to be there, through file reads.
+
+        Arrays as :meth:`image` gives them, but new ones; see ``SegmentReader.copies``.
+
+        Raises:
+            ProjectError: If a file is damaged.
+            StorageError: If a file can't be read.
+        """
+        grey, colour = self._readers
+        return grey.copies(rows) | colour.copies(rows)
 
     def close(self) -> None:
         """Let go of the files."""

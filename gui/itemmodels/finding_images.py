@@ -57,6 +57,7 @@ class FindingImages(QListView):
         self._delegate = _GroupDelegate(self)
         self.setModel(self._model)
         self.setItemDelegate(self._delegate)
+        self._delegate.pictures_arrived.connect(self.viewport().update)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setStyleSheet("QListView { border: none; background: transparent; }")
         # List mode with wrapping: icon mode keeps a tree of all items.

@@ -14,7 +14,7 @@ from PySide6.QtCore import (
     QTimer,
     Signal,
 )
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtGui import QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QFrame, QListView, QWidget
 
 from engine.contract.records import ClassSummary, ImageRecord
@@ -45,6 +45,8 @@ class ImageGrid(QListView):
         self._delegate = ThumbnailDelegate(self)
         self.setModel(self._list)
         self.setItemDelegate(self._delegate)
+        self._delegate.pictures_arrived.connect(self.viewport().update)
+        self._top = 0
         self.setFrameShape(QFrame.Shape.NoFrame)
         # The cards have their own borders; the list itself is only the page behind them.
         self.setStyleSheet("QListView { border: none; background: transparent; }")
@@ -71,6 +73,11 @@ class ImageGrid(QListView):
     def images(self) -> ImageListModel:
         """The model behind the grid."""
         return self._list
+
+    @property
+    def n_awaited(self) -> int:
+        """How many pictures were missing when they were painted and are still being read."""
+        return self._delegate.n_awaited
 
     def set_thumbnails(self, thumbnails: Thumbnails | None) -> None:
         """Paint from another project."""
@@ -130,6 +137,11 @@ class ImageGrid(QListView):
         )
         return [records[row].id for row in rows]
 
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Have pictures read in the order in which they will be seen, and paint."""
+        self._read_ahead()
+        super().paintEvent(event)
+
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Let the columns fill the width."""
         self._fit_columns()
@@ -138,6 +150,23 @@ class ImageGrid(QListView):
     def sizeHint(self) -> QSize:
         """Return a few rows and columns."""
         return QSize(4 * _CELL_PX, 3 * _CELL_PX)
+
+    def _read_ahead(self) -> None:
+        """Read what is visible, then two pages the way it scrolls, then one the other way."""
+        cell, records = self.gridSize(), self._list.records
+        if not records or cell.isEmpty():
+            return
+        top, height = self.verticalScrollBar().value(), self.viewport().height()
+        columns = max(1, self.viewport().width() // cell.width())
+        page = columns * (height // cell.height() + 2)
+        first = columns * (top // cell.height())
+        last = first + page
+        below = range(last, last + 2 * page), range(first - 1, first - page, -1)
+        above = range(first - 1, first - 2 * page, -1), range(last, last + page)
+        near, far = below if top >= self._top else above
+        self._top = top
+        places = (*range(first, last), *near, *far)
+        self._delegate.read_ahead([records[k].row for k in places if 0 <= k < len(records)])
 
     def _fit_columns(self) -> None:
         width = self.viewport().width()

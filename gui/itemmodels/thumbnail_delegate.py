@@ -14,6 +14,7 @@ from PySide6.QtCore import (
     QRectF,
     QSize,
     Qt,
+    Signal,
 )
 from PySide6.QtGui import (
     QColor,
@@ -32,9 +33,13 @@ from engine.contract.errors import EngineError
 from engine.contract.records import ClassSummary, ImageRecord
 from gui.itemmodels.image_list import RECORD_ROLE, ImageListModel
 from gui.itemmodels.label_states import is_unread
+from gui.itemmodels.thumbnail_reader import ThumbnailReader
 from gui.theme import theme
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from engine.project.thumbnails import Thumbnails
 
 __all__ = ["GAP_PX", "ThumbnailDelegate", "short_list", "thumbnail_pixmap"]
@@ -70,22 +75,39 @@ class _Look:
 
 
 class ThumbnailDelegate(QStyledItemDelegate):
-    """Cards in a grid; the pixels come from the project's thumbnails when they are painted."""
+    """Cards in a grid; a picture that isn't read yet leaves its place empty and is told of later.
+
+    Signals:
+        pictures_arrived: Pictures are there that were missing when their cards were painted.
+    """
+
+    pictures_arrived = Signal()
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._thumbnails: Thumbnails | None = None
+        self._reader = ThumbnailReader(self)
+        self._reader.arrived.connect(self.pictures_arrived)
         self._look = _make_look()
         self._elided: dict[tuple[str | tuple[str, ...], int], str] = {}
         self._cell = QSize(138, 166)
         self._has_two_lines = False
+        self._picture_px = 0
         QPixmapCache.setCacheLimit(_CACHE_KB)
         theme().changed.connect(self._on_theme_changed)
 
     def set_thumbnails(self, thumbnails: Thumbnails | None) -> None:
         """Paint from another project."""
         QPixmapCache.clear()
-        self._thumbnails = thumbnails
+        self._reader.set_thumbnails(thumbnails)
+
+    @property
+    def n_awaited(self) -> int:
+        """How many pictures were missing when they were painted and are still being read."""
+        return self._reader.n_awaited
+
+    def read_ahead(self, rows: Sequence[int]) -> None:
+        """Read the pictures of these rows, in their order, before they are painted."""
+        self._reader.want([row for row in rows if not _is_cached(_key(row, self._picture_px))])
 
     def set_two_lines(self, *, has_two_lines: bool) -> None:
         """Give the findings of an image a line of their own; takes effect with the cell width."""
@@ -150,8 +172,8 @@ class ThumbnailDelegate(QStyledItemDelegate):
 
     def _paint_picture(self, painter: QPainter, rect: QRectF, record: ImageRecord) -> None:
         ratio = painter.device().devicePixelRatioF()
-        side = round(rect.width() * ratio)
-        picture = _rounded_picture(self._thumbnails, record.row, side, round(4 * ratio))
+        self._picture_px = round(rect.width() * ratio)
+        picture = self._rounded_picture(record.row, round(4 * ratio))
         if picture is None:
             return
         if record.excluded is not None:
@@ -161,6 +183,17 @@ class ThumbnailDelegate(QStyledItemDelegate):
             painter.setOpacity(_DIMMED)
         painter.drawPixmap(rect, picture, QRectF(picture.rect()))
         painter.setOpacity(1.0)
+
+    def _rounded_picture(self, row: int, radius: int) -> QPixmap | None:
+        """Return a thumbnail at the size it is painted, with its corners cut; kept in the cache."""
+        key, picture = _key(row, self._picture_px), QPixmap()
+        if QPixmapCache.find(key, picture):
+            return picture
+        if (pixels := self._reader.picture(row)) is None:
+            return None
+        picture = _rounded(_pixmap(pixels), self._picture_px, radius)
+        QPixmapCache.insert(key, picture)
+        return picture
 
     def _paint_caption(
         self, painter: QPainter, rect: QRectF, model: ImageListModel, record: ImageRecord
@@ -281,9 +314,12 @@ def thumbnail_pixmap(thumbnails: Thumbnails | None, row: int) -> QPixmap | None:
     if thumbnails is None:
         return None
     try:
-        pixels = thumbnails.image(row)
+        return _pixmap(thumbnails.image(row))
     except EngineError:
         return None  # its segment is gone; importing again makes it
+
+
+def _pixmap(pixels: NDArray[np.uint8]) -> QPixmap:
     height, width = pixels.shape[:2]
     is_color = pixels.ndim == 3
     form = QImage.Format.Format_RGB888 if is_color else QImage.Format.Format_Grayscale8
@@ -291,17 +327,15 @@ def thumbnail_pixmap(thumbnails: Thumbnails | None, row: int) -> QPixmap | None:
     return QPixmap.fromImage(image)
 
 
-def _rounded_picture(
-    thumbnails: Thumbnails | None, row: int, side: int, radius: int
-) -> QPixmap | None:
-    """Return a thumbnail at the size it is painted, with its corners cut; kept in the cache."""
-    key = f"radtune-{row}-{side}"
-    cached = QPixmap()
-    if QPixmapCache.find(key, cached):
-        return cached
-    stored = thumbnail_pixmap(thumbnails, row)
-    if stored is None:
-        return None
+def _key(row: int, side: int) -> str:
+    return f"radtune-{row}-{side}"
+
+
+def _is_cached(key: str) -> bool:
+    return QPixmapCache.find(key, QPixmap())
+
+
+def _rounded(stored: QPixmap, side: int, radius: int) -> QPixmap:
     picture = QPixmap(side, side)
     picture.fill(Qt.GlobalColor.transparent)
     painter = QPainter(picture)
@@ -312,7 +346,6 @@ def _rounded_picture(
     painter.setClipPath(outline)
     painter.drawPixmap(QRectF(0, 0, side, side), stored, QRectF(stored.rect()))
     painter.end()
-    QPixmapCache.insert(key, picture)
     return picture
 
 

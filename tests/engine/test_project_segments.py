@@ -48,6 +48,26 @@ def test_rows_come_back_in_the_order_asked_for_across_segments(project):
     assert len(list(project.cache_folder.iterdir())) == 3
 
 
+def test_copies_equal_what_was_written_and_leave_out_what_was_not(project):
+    _write(project, 0, SEGMENT_ROWS + 10)
+    _write(project, SEGMENT_ROWS + 10, 5)
+    reader = SegmentReader(project, "pixels-x")
+    rows = [SEGMENT_ROWS + 14, 7, 0, 8, SEGMENT_ROWS + 99, SEGMENT_ROWS - 1, -1]
+    copies = reader.copies(rows)
+    assert set(copies) == {SEGMENT_ROWS + 14, 7, 0, 8, SEGMENT_ROWS - 1}
+    for row, item in copies.items():
+        np.testing.assert_array_equal(item, _items(row)[0])
+
+
+def test_copies_of_a_file_that_was_cut_short_are_refused(project):
+    _write(project, 0, 20)
+    reader = SegmentReader(project, "pixels-x")
+    file = next(project.cache_folder.iterdir())
+    os.truncate(file, file.stat().st_size - 12)
+    with pytest.raises(ProjectError):
+        reader.copies([18, 19])
+
+
 def test_a_full_segment_counts_before_the_writer_is_done(project):
     writer = SegmentWriter(project, "pixels-x", (2, 3), np.uint16, 0)
     writer.append(_items(*range(SEGMENT_ROWS + 1)))

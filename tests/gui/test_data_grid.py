@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import numpy as np
@@ -23,6 +24,7 @@ from gui.itemmodels.image_query import (
     values_of,
 )
 from gui.itemmodels.label_states import Mark, MarkCounts, count_marks
+from gui.itemmodels.thumbnail_reader import ThumbnailReader
 
 CLASSES = (
     ClassSummary(id=7, index=0, name="No finding", n_images=1, n_patients=1),
@@ -50,8 +52,8 @@ def record(number: int, **changes) -> ImageRecord:
 
 
 class PlainThumbnails:
-    def image(self, row):
-        return np.full((128, 128), row % 256, np.uint8)
+    def copies(self, rows):
+        return {row: np.full((128, 128), row % 256, np.uint8) for row in rows}
 
 
 @pytest.fixture(scope="module")
@@ -193,18 +195,79 @@ def test_scrolling_through_them_paints_within_a_frame(grid, many):
     assert sorted(times)[len(times) // 2] < 0.016
 
 
-def test_only_the_images_in_view_are_fetched(grid, many):
-    fetched = []
+class CountingThumbnails(PlainThumbnails):
+    def __init__(self):
+        self.read = []
 
-    class Counting(PlainThumbnails):
-        def image(self, row):
-            fetched.append(row)
-            return super().image(row)
+    def copies(self, rows):
+        self.read += rows
+        return super().copies(rows)
 
-    grid.set_thumbnails(Counting())
+
+def test_only_the_images_near_the_view_are_read(qtbot, grid, many):
+    thumbnails = CountingThumbnails()
+    grid.set_thumbnails(thumbnails)
     grid.set_images(many, CLASSES)
     grid.viewport().repaint()
-    assert 0 < len(set(fetched)) < 80
+    qtbot.waitUntil(lambda: len(set(thumbnails.read)) > 60)
+    qtbot.wait(50)
+    assert len(set(thumbnails.read)) < 250
+
+
+def test_the_next_page_is_read_before_it_is_seen(qtbot, grid, many):
+    thumbnails = CountingThumbnails()
+    grid.set_thumbnails(thumbnails)
+    grid.set_images(many, CLASSES)
+    grid.viewport().repaint()
+    n_columns = grid.viewport().width() // grid.gridSize().width()
+    n_rows = grid.viewport().height() // grid.gridSize().height() + 1
+    next_page = {many[k].row for k in range(n_columns * n_rows, 2 * n_columns * n_rows)}
+    qtbot.waitUntil(lambda: next_page <= set(thumbnails.read))
+
+
+def test_a_disk_that_does_not_answer_stops_no_painting_and_its_pictures_follow(qtbot, grid, many):
+    answers = threading.Event()
+
+    class Slow(PlainThumbnails):
+        def copies(self, rows):
+            answers.wait(10)
+            return super().copies(rows)
+
+    grid.set_thumbnails(Slow())
+    grid.set_images(many[252:300], CLASSES)
+    grid.viewport().repaint()
+    begin = time.monotonic()
+    middle = grid.gridSize().width() // 2
+    before = grid.viewport().grab().toImage().pixelColor(middle, middle)
+    assert time.monotonic() - begin < 5  # the disk takes ten
+    answers.set()
+    qtbot.waitUntil(lambda: grid.viewport().grab().toImage().pixelColor(middle, middle) != before)
+    after = grid.viewport().grab().toImage().pixelColor(middle, middle)
+    assert (after.red(), after.green(), after.blue()) == (252, 252, 252)
+
+
+def test_thumbnails_of_a_project_that_was_left_are_not_shown(qtbot):
+    answers = threading.Event()
+
+    class Left(PlainThumbnails):
+        def copies(self, rows):
+            answers.wait(10)
+            return {row: np.full((128, 128), 9, np.uint8) for row in rows}
+
+    reader = ThumbnailReader()
+    reader.set_thumbnails(Left())  # type: ignore[arg-type]
+    assert reader.picture(3) is None
+    reader.set_thumbnails(PlainThumbnails())  # type: ignore[arg-type]
+    answers.set()
+    shades = []
+
+    def has_come():
+        pixels = reader.picture(3)
+        shades.extend([] if pixels is None else [int(pixels[0, 0])])
+        return bool(shades)
+
+    qtbot.waitUntil(has_come)
+    assert shades == [3]
 
 
 def test_columns_fill_the_width(grid, many):
@@ -239,7 +302,7 @@ def test_missing_thumbnails_leave_an_empty_card(grid, many):
     from engine.contract.errors import ProjectError
 
     class Broken:
-        def image(self, row):
+        def copies(self, rows):
             raise ProjectError("Not in the cache.", remedy="Import again.")
 
     grid.set_thumbnails(Broken())

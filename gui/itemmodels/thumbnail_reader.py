@@ -1,0 +1,153 @@
+"""Reads thumbnails beside the window's thread, so that a slow disk never stops a scrolling grid."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from PySide6.QtCore import QObject, QRunnable, QThreadPool, Signal
+
+from engine.contract.errors import EngineError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from engine.project.thumbnails import Thumbnails
+
+    _Pixels = NDArray[np.uint8]
+
+__all__ = ["ThumbnailReader"]
+
+_FRAME_S: Final = 1 / 60
+_PATIENCE_S: Final = 0.004
+_N_KEPT: Final = 512
+_N_AT_ONCE: Final = 16
+_N_THREADS: Final = 2  # one reads for the eye while another is still busy with what lies ahead
+
+
+class ThumbnailReader(QObject):
+    """Hands out thumbnails; those not read yet are awaited for a moment, and told of later.
+
+    From a warm cache they come within that moment, so a grid is painted whole at once. From a cold
+    disk or a network drive they come when they come, and the grid stays smooth meanwhile.
+
+    Signals:
+        arrived: Thumbnails that :meth:`picture` had to do without are there now.
+    """
+
+    arrived = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._thumbnails: Thumbnails | None = None
+        self._changed = threading.Condition()  # guards all below
+        self._wanted: list[int] = []
+        self._read: OrderedDict[int, _Pixels] = OrderedDict()
+        self._being_read: set[int] = set()
+        self._missed: set[int] = set()
+        self._n_busy = 0
+        self._frame_began = 0.0
+        self._pool = QThreadPool()  # no child: it waits for its threads while Python still lives
+        self._pool.setMaxThreadCount(_N_THREADS)
+
+    def set_thumbnails(self, thumbnails: Thumbnails | None) -> None:
+        """Read from another project, and wait for no more of this one's."""
+        with self._changed:
+            self._thumbnails = thumbnails
+            self._wanted = []
+            self._read.clear()
+            self._missed.clear()
+
+    @property
+    def n_awaited(self) -> int:
+        """How many pictures somebody had to do without, and are still to come."""
+        return len(self._missed)
+
+    def want(self, rows: Sequence[int]) -> None:
+        """Read these next, in their order, instead of what was wanted before."""
+        with self._changed:
+            self._wanted = [row for row in rows if self._is_news(row)]
+            self._missed.intersection_update(rows)
+            self._begin()
+
+    def picture(self, row: int) -> _Pixels | None:
+        """Return a thumbnail, if it is there or comes within a small part of a frame.
+
+        uint8, (128, 128) or for colour (128, 128, 3). None if the project has none or it isn't read
+        yet; then :attr:`arrived` tells when it is.
+        """
+        with self._changed:
+            if self._is_news(row):
+                self._wanted = [row, *(other for other in self._wanted if other != row)]
+                self._begin()
+            if self._is_coming(row):
+                self._changed.wait_for(lambda: not self._is_coming(row), self._patience())
+            if self._is_coming(row):
+                self._missed.add(row)
+            return self._read.pop(row, None)  # whoever paints it keeps it as painted
+
+    def _patience(self) -> float:
+        """Return how long may be waited: a part of each frame's time, in seconds."""
+        now = time.monotonic()
+        if now - self._frame_began > _FRAME_S:
+            self._frame_began = now
+        return max(0.0, self._frame_began + _PATIENCE_S - now)
+
+    def _is_news(self, row: int) -> bool:
+        return row not in self._read and row not in self._being_read
+
+    def _is_coming(self, row: int) -> bool:
+        return row in self._being_read or row in self._wanted
+
+    def _begin(self) -> None:
+        """Let threads read while there is something to read."""
+        if self._thumbnails is None:
+            self._wanted = []
+        while self._n_busy < min(_N_THREADS, -(-len(self._wanted) // _N_AT_ONCE)):
+            self._n_busy += 1
+            self._pool.start(_Reading(self))
+
+    def work(self) -> None:
+        """Read until nothing is wanted; for a thread of the pool."""
+        while True:
+            with self._changed:
+                rows = self._wanted[:_N_AT_ONCE]
+                thumbnails = self._thumbnails
+                if not rows or thumbnails is None:
+                    self._n_busy -= 1
+                    return
+                del self._wanted[:_N_AT_ONCE]
+                self._being_read |= set(rows)
+            found: dict[int, _Pixels] = {}
+            with contextlib.suppress(EngineError):  # gone; importing again makes them
+                found = thumbnails.copies(rows)
+            with self._changed:
+                self._being_read -= set(rows)
+                if thumbnails is not self._thumbnails:
+                    continue
+                self._read |= found
+                while len(self._read) > _N_KEPT:
+                    self._read.popitem(last=False)
+                is_awaited = not self._missed.isdisjoint(found)
+                self._missed -= set(rows)
+                self._changed.notify_all()
+            if is_awaited:
+                with contextlib.suppress(RuntimeError):  # the window has gone meanwhile
+                    self.arrived.emit()
+
+
+class _Reading(QRunnable):
+    """Lets a reader work in a thread of its pool."""
+
+    def __init__(self, reader: ThumbnailReader) -> None:
+        super().__init__()
+        self._reader = reader
+
+    def run(self) -> None:
+        """Read."""
+        self._reader.work()
