@@ -28,7 +28,7 @@ from engine.contract.events import (
     RunFinished,
 )
 from engine.contract.protocol import encode_error, encode_event, encode_result
-from engine.hardware.threads import let_waiting_threads_sleep
+from engine.hardware.threads import let_apple_gpu_fall_back, let_waiting_threads_sleep
 from engine.progress_display import ProgressDisplay
 
 DONE: Final = 0
@@ -39,6 +39,7 @@ INTERRUPTED: Final = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     let_waiting_threads_sleep()
+    let_apple_gpu_fall_back()
     for name in ("stdout", "stderr"):  # a program without a console, or one that closed them
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
@@ -51,13 +52,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         for number, handler in before.items():  # it ends with its standard input, or when killed
             signal.signal(number, handler)
-        return worker.main(arguments.role)
-    if arguments.json:
-        from engine.worker import claim_stdout
+        if arguments.role == "check":
+            from engine.hardware import check_child
 
-        stream = claim_stdout()  # a library that prints must not break the stream
-    else:
-        stream = sys.stdout
+            return check_child.serve(worker.claim_stdout())
+        return worker.main(arguments.role)
+    from engine.worker import claim_stdout, keep_crashes
+
+    keep_crashes("command")
+    # A library that prints must not break the stream.
+    stream = claim_stdout() if arguments.json else sys.stdout
     output = _Output(stream, control, as_json=arguments.json)
     try:
         command = command_from(arguments)
@@ -147,8 +151,21 @@ def _readable(result: dict[str, Any]) -> str:
             lines.append(f"{name:>20}  " + ", ".join(f"{k} {v}" for k, v in value.items()))
     for note in [*result.get("warnings", []), *result.get("notes", [])]:
         lines.append(f"Note: {note}")
+    lines += [finding_line(found) for found in result.get("findings", []) if "result" in found]
     lines += result.get("sentences", [])
     return "\n".join(lines)
+
+
+def finding_line(found: dict[str, Any]) -> str:
+    """Return one of several findings of an evaluation in a line."""
+    own = found["result"]
+    counts = f"{found['n_present']} present, {found['n_absent']} absent"
+    if found["n_unknown"]:
+        counts += f", {found['n_unknown']} unknown"
+    auroc = f"AUROC {own['auroc']:.3f} ({own['auroc_low']:.3f} to {own['auroc_high']:.3f})"
+    rates = f"sensitivity {own['sensitivity']:.3f}, specificity {own['specificity']:.3f}"
+    precision = f"average precision {found['average_precision']['value']:.3f}"
+    return f"{found['name']}: {auroc}, {precision}, {rates}; {counts}"
 
 
 def _interrupt_on_signals(control: Control) -> dict[int, Any]:

@@ -26,6 +26,7 @@ from engine.contract.commands import (
     MakeSample,
     MakeSplit,
     Predict,
+    PrepareImages,
     Pretrain,
     Preview,
     RecommendSetup,
@@ -77,7 +78,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_run_jobs(commands, common)
     _add_bundle_jobs(commands, common)
     worker = commands.add_parser("worker", help="serve the window (used by it alone)")
-    worker.add_argument("--role", choices=("data", "run", "decode"), required=True)
+    worker.add_argument("--role", choices=("data", "run", "decode", "check"), required=True)
     return parser
 
 
@@ -213,11 +214,16 @@ def _add_columns(parser: argparse.ArgumentParser) -> None:
 def _add_run_jobs(commands: Any, common: argparse.ArgumentParser) -> None:
     train = commands.add_parser("train", parents=[common], help="start a run")
     train.add_argument("--project", required=True)
-    train.add_argument("--preset", choices=PRESETS, default="standard")
+    train.add_argument("--preset", choices=PRESETS, help="else standard")
     train.add_argument("--backbone", choices=[card.key for card in BACKBONES])
     train.add_argument("--method", choices=[card.key for card in METHODS])
-    train.add_argument("--seed", type=int, default=0)
-    train.add_argument("--finding", metavar="NAME", help="the one to learn, of several an image")
+    train.add_argument("--seed", type=int, help="of every random choice, else 0")
+    train.add_argument(
+        "--recipe", metavar="FILE", help="repeat a run from the recipe.json in its folder"
+    )
+    train.add_argument(
+        "--finding", metavar="NAME", help="the one to learn, of several an image, or 'all'"
+    )
     train.add_argument(
         "--bundle", metavar="DIR", help="with direct_transfer: the classifier to apply as it is"
     )
@@ -237,6 +243,11 @@ def _add_run_jobs(commands: Any, common: argparse.ArgumentParser) -> None:
     )
 
     resume = commands.add_parser("resume", parents=[common], help="go on with a run")
+    resume.add_argument(
+        "--anyway",
+        action="store_true",
+        help="go on although versions or images outside the split have changed",
+    )
     evaluate = commands.add_parser("evaluate", parents=[common], help="look at the test set")
     export = commands.add_parser("export", parents=[common], help="write a verified bundle")
     robustness = commands.add_parser(
@@ -275,6 +286,12 @@ def _add_bundle_jobs(commands: Any, common: argparse.ArgumentParser) -> None:
         "--apply", action="store_true", help="prepare the images at the recommended size"
     )
 
+    prepare = commands.add_parser(
+        "prepare-images", parents=[common], help="prepare the images at another size"
+    )
+    prepare.add_argument("--project", required=True)
+    prepare.add_argument("--size-px", type=int, required=True, help="side of the square image")
+
     pretrain = commands.add_parser(
         "pretrain", parents=[common], help="train one backbone on several projects"
     )
@@ -292,7 +309,10 @@ def _add_bundle_jobs(commands: Any, common: argparse.ArgumentParser) -> None:
     refit.add_argument("--backbone", default=BackboneConfig().key, metavar="KEY")
 
     commands.add_parser("methods", parents=[common], help="the ways to adapt a network")
-    commands.add_parser("doctor", parents=[common], help="what this machine can do")
+    doctor = commands.add_parser(
+        "doctor", parents=[common], help="check that devices compute; what this machine can do"
+    )
+    doctor.add_argument("--quick", action="store_true", help="list the devices without checks")
 
 
 def _add_catalog_jobs(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -406,7 +426,11 @@ def command_from(arguments: argparse.Namespace) -> Command:
                 project=_path(a.project), fractions=_fractions(a.fractions), seed=a.seed
             )
         case "train":
-            config = preset_config(a.preset, backbone=a.backbone, method=a.method, seed=a.seed)
+            if a.recipe:
+                return _repeat(a)
+            config = preset_config(
+                a.preset or "standard", backbone=a.backbone, method=a.method, seed=a.seed or 0
+            )
             config = with_settings(config, a.set)
             return Train(
                 project=_path(a.project),
@@ -416,7 +440,7 @@ def command_from(arguments: argparse.Namespace) -> Command:
                 matches=_matches(a.match),
             )
         case "resume":
-            return Resume(project=_path(a.project), run=a.run)
+            return Resume(project=_path(a.project), run=a.run, anyway=a.anyway)
         case "evaluate":
             return Evaluate(project=_path(a.project), run=a.run)
         case "robustness":
@@ -442,6 +466,8 @@ def command_from(arguments: argparse.Namespace) -> Command:
             return _weights(a)
         case "recommend-setup":
             return RecommendSetup(project=_path(a.project), minutes=a.minutes, apply=a.apply)
+        case "prepare-images":
+            return PrepareImages(project=_path(a.project), size_px=a.size_px)
         case "pretrain":
             return Pretrain(
                 projects=tuple(_path(project) for project in a.projects),
@@ -474,8 +500,18 @@ def command_from(arguments: argparse.Namespace) -> Command:
         case "methods":
             return ListMethods()
         case "doctor":
-            return Doctor()
+            return Doctor(check=not a.quick)
     raise ValueError(a.kind)
+
+
+def _repeat(a: argparse.Namespace) -> Train:
+    others = (a.preset, a.backbone, a.method, a.seed, a.finding, a.bundle)
+    if any(value is not None for value in others) or a.set or a.match:
+        raise ConfigError(
+            "A recipe brings all settings of its run, so no other can be given beside it.",
+            remedy="Leave out either --recipe or the others.",
+        )
+    return Train(project=_path(a.project), recipe=_path(a.recipe))
 
 
 def _weights(a: argparse.Namespace) -> Command:

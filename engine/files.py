@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -24,6 +25,8 @@ _GONE: Final = frozenset(
 _KIND: Final = frozenset({errno.EEXIST, errno.ENOTDIR, errno.EISDIR})
 _WINDOWS_LIMIT: Final = 240  # folders stop at 248 characters, files at 260; a suffix must fit too
 _REPLACE_TRIES: Final = 8
+_OLD: Final = ".old"
+_TEMPORARY: Final = ".tmp"
 _CHUNK_BYTES: Final = 1 << 20
 
 
@@ -40,7 +43,7 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     content = data.encode("utf-8") if isinstance(data, str) else data
     path = long_path(path)
     # Short and independent of the file's name, which may already be as long as the disk allows.
-    temporary = path.parent / f".{secrets.token_hex(6)}.tmp"
+    temporary = path.parent / f".{secrets.token_hex(6)}{_TEMPORARY}"
     try:
         with temporary.open("xb") as file:
             file.write(content)
@@ -90,7 +93,7 @@ def require_writable(folder: Path) -> None:
     Raises:
         StorageError: If the disk doesn't allow it.
     """
-    trial = long_path(folder) / f".{secrets.token_hex(6)}.tmp"
+    trial = long_path(folder) / f".{secrets.token_hex(6)}{_TEMPORARY}"
     try:
         trial.touch(exist_ok=False)
         trial.unlink()
@@ -105,7 +108,7 @@ def replace_folder(source: Path, target: Path) -> None:
         StorageError: If the disk doesn't allow it; what was at ``target`` is there again.
     """
     source, target = long_path(source), long_path(target)
-    old = target.with_name(f".{secrets.token_hex(6)}.old")
+    old = target.with_name(f".{target.name}.{secrets.token_hex(6)}{_OLD}")
     try:
         if target.exists():
             replace_file(target, old)
@@ -119,6 +122,35 @@ def replace_folder(source: Path, target: Path) -> None:
     except OSError as error:
         raise storage_error(error, "a folder") from error
     shutil.rmtree(old, ignore_errors=True)
+
+
+def restore_folder(target: Path) -> None:
+    """Mend what a process left that was killed inside :func:`replace_folder`.
+
+    If ``target`` is missing, what was there comes back; else nothing of it is kept. Only for a
+    folder in which nobody else writes.
+    """
+    target = long_path(target)
+    for old in sorted(target.parent.glob(f".{target.name}.*{_OLD}"), key=_changed, reverse=True):
+        with contextlib.suppress(OSError):
+            if not target.exists():
+                replace_file(old, target)
+                continue
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def drop_temporaries(folder: Path) -> None:
+    """Remove what a process left that was killed inside :func:`write_atomic`.
+
+    Only for a folder in which nobody writes now.
+    """
+    for path in long_path(folder).glob(f".*{_TEMPORARY}"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _changed(path: Path) -> float:
+    return path.stat().st_mtime
 
 
 def sync_folder(folder: Path) -> None:

@@ -29,6 +29,7 @@ from engine.contract.commands import (
     MakeSample,
     MakeSplit,
     Predict,
+    PrepareImages,
     Pretrain,
     Preview,
     RecommendSetup,
@@ -58,6 +59,7 @@ from engine.contract.events import (
 from engine.contract.pretraining import PretrainResult
 from engine.contract.records import HeadRefit
 from engine.files import storage_error
+from engine.hardware.explain import explain_failure
 from engine.jobs import catalog, data, results, searching
 from engine.logs import log_failure
 
@@ -126,7 +128,7 @@ def recommend(command: RecommendSetup, emit: Emit, control: Control) -> dict[str
     """Say what to try first with a project."""
     from engine.jobs.recommend import recommend_for_project
 
-    return recommend_for_project(command)
+    return recommend_for_project(command, emit, control)
 
 
 def pretrain_backbone(command: Pretrain, emit: Emit, control: Control) -> PretrainResult:
@@ -148,6 +150,8 @@ def as_engine_error(failure: Exception) -> EngineError:
             "The computer ran out of memory.",
             remedy="Close other programs, or choose a smaller batch, and try again.",
         )
+    if (found := explain_failure(failure)) is not None:
+        return EngineError(found.problem, remedy=found.remedy)
     return EngineError(
         f"Something unexpected went wrong ({type(failure).__name__}).",
         remedy=f"Try again. If it happens again, send {log_path.name} from RadTune's log folder.",
@@ -174,6 +178,7 @@ _JOBS: Final[dict[type[Command], Job]] = {
     RemoveWeights: catalog.remove_weights,
     ListBackbones: catalog.list_backbones,
     RecommendSetup: recommend,
+    PrepareImages: data.prepare,
     Pretrain: pretrain_backbone,
     Crossval: searching.cross_validate_settings,
     Search: searching.search,

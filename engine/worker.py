@@ -4,6 +4,7 @@ File descriptor 1 is pointed at standard error before anything else is loaded, s
 that prints can't break the stream. A thread reads standard input: requests reach the running job
 at once, and the end of the input, which is how the window's death looks from here, ends the
 process in the middle of whatever it does. That is safe, since everything is written atomically.
+Another thread says every two seconds whether the job moves, see :mod:`engine.pulse`.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from typing import Final, NoReturn, TextIO
 from engine.contract.commands import Command
 from engine.contract.control import Control
 from engine.contract.errors import ConfigError
-from engine.contract.events import Event
-from engine.contract.protocol import Request, decode_message, encode_event
+from engine.contract.protocol import DUMP_STACKS, Request, decode_message
+from engine.lifeline import hold_lifeline
 from engine.logs import log_folder
+from engine.pulse import Pulse, open_stacks
 
 ROLES: Final = ("data", "run", "decode")
 _NICENESS: Final = 5
@@ -36,8 +38,9 @@ class _Inbox:
     closely follows a start must not be lost.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pulse: Pulse) -> None:
         self.jobs: queue.Queue[tuple[Command, Control]] = queue.Queue()
+        self._pulse = pulse
         self._control = Control()
 
     def receive(self, lines: Iterable[str]) -> None:
@@ -45,11 +48,14 @@ class _Inbox:
         for line in lines:
             with contextlib.suppress(ConfigError):  # a line of another version asks for nothing
                 message = decode_message(line)
-                if isinstance(message, Request):
-                    getattr(self._control, message.name)()
-                else:
+                if not isinstance(message, Request):
                     self._control = Control()
+                    self._pulse.expect(self._control)
                     self.jobs.put((message, self._control))
+                elif message.name == DUMP_STACKS:
+                    self._pulse.dump_stacks()
+                else:
+                    getattr(self._control, message.name)()
 
 
 def claim_stdout() -> TextIO:
@@ -71,26 +77,25 @@ def main(role: str) -> int:
             ``engine.data.decode_messages``.
     """
     stream = claim_stdout()
-    _keep_crashes(role)
+    keep_crashes(role)
     if role == "decode":
         _decode(stream)
-    inbox = _Inbox()
+    hold_lifeline()
+    pulse = Pulse(stream, open_stacks(role))
+    inbox = _Inbox(pulse)
     threading.Thread(target=_listen, args=(inbox,), daemon=True).start()
+    threading.Thread(target=pulse.beat, daemon=True).start()
     _be_nice()
     if role == "run":
         _warm_up()
-    lock = threading.Lock()
-
-    def emit(event: Event) -> None:
-        with lock:
-            stream.write(encode_event(event) + "\n")
-            stream.flush()
 
     from engine.run import execute
 
     while True:
         command, control = inbox.jobs.get()
-        execute(command, emit, control)
+        pulse.begin(control)
+        execute(command, pulse.emit, control)
+        pulse.end()
 
 
 def _decode(stream: TextIO) -> NoReturn:
@@ -107,14 +112,16 @@ def _listen(inbox: _Inbox) -> None:
     os._exit(0)
 
 
-def _keep_crashes(role: str) -> None:
+def keep_crashes(role: str) -> None:
     """Let a native crash leave its code locations in the log folder."""
     with contextlib.suppress(OSError):
         folder = log_folder()
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"crash-{role}.log"
-        # Several decode processes share theirs, and one that crashed is replaced at once.
-        is_shared = role == "decode" and path.exists() and path.stat().st_size < _MAX_LOG_BYTES
+        # Several decode processes share theirs, and one that crashed is replaced at once; so do
+        # command lines.
+        is_shared = role in ("decode", "command") and path.exists()
+        is_shared = is_shared and path.stat().st_size < _MAX_LOG_BYTES
         faulthandler.enable(path.open("a" if is_shared else "w", encoding="utf-8"))
 
 

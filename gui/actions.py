@@ -31,9 +31,11 @@ class Actions:
         self.start_page = self._add(tr("Start page"), run["start_page"], "Ctrl+Home")
         self.undo = self._add(tr("Undo"), run["undo"], keys.Undo)
         self.redo = self._add(tr("Redo"), run["redo"], keys.Redo)
+        self.search = self._add(tr("Find better settings"), run["search"], "Ctrl+Shift+F")
         self.theme = self._add(tr("Light or dark"), theme().toggle, "Ctrl+Shift+L")
         self.larger = self._add(tr("Larger text"), self._larger, keys.ZoomIn)
         self.smaller = self._add(tr("Smaller text"), self._smaller, keys.ZoomOut)
+        self.device = self._add(tr("This computer…"), run["device"])
         self.help = self._add(tr("Help"), run["help"])  # the rail has F1
         self.about = self._add(tr("About RadTune"), run["about"])
         self.quit = self._add(tr("Quit"), run["quit"], "Ctrl+Q")
@@ -41,6 +43,7 @@ class Actions:
         self.quit.setMenuRole(QAction.MenuRole.QuitRole)
         self.about.setMenuRole(QAction.MenuRole.AboutRole)
         self.set_history(can_undo=False, can_redo=False)
+        self.search.setEnabled(False)
 
     def menu(self) -> QMenu:
         """Return the menu with every action."""
@@ -48,8 +51,9 @@ class Actions:
         for group in (
             (self.new, self.open, self.start_page),
             (self.undo, self.redo),
+            (self.search,),
             (self.theme, self.larger, self.smaller),
-            (self.help, self.about),
+            (self.device, self.help, self.about),
             (self.quit,),
         ):
             for action in group:

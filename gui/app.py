@@ -11,6 +11,7 @@ from pathlib import Path
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtWidgets import QApplication
 
+from gui.closing import leave
 from gui.failures import FailureReporter
 from gui.icons import app_icon
 from gui.main_window import MainWindow
@@ -63,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if paths:
             paint.happened.connect(lambda: window.open_paths([paths[0].absolute()]))
     window.show()
-    return app.exec()
+    return leave(app.exec(), window.session)
 
 
 def make_application() -> QApplication:

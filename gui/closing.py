@@ -1,12 +1,14 @@
-"""The one question that RadTune asks in a modal window: closing while a run is under way."""
+"""Closing: the one question that RadTune asks in a modal window, and leaving whatever happens."""
 
 from __future__ import annotations
+
+import os
 
 from PySide6.QtWidgets import QMessageBox, QWidget
 
 from gui.session import Session
 
-__all__ = ["may_close"]
+__all__ = ["leave", "may_close"]
 
 
 def may_close(window: QWidget, session: Session) -> bool:
@@ -30,3 +32,14 @@ def may_close(window: QWidget, session: Session) -> bool:
     if chosen is cancel:
         session.runs.cancel()
     return chosen in (later, cancel)
+
+
+def leave(code: int, session: Session) -> int:
+    """Return the exit code, or end the process here if a thread can't be ended.
+
+    A worker that is stuck inside a driver survives being killed, and the thread that reads from it
+    waits as long; Qt would abort where that thread is destroyed. Everything is saved by now.
+    """
+    if session.runs.has_thread or session.jobs.has_thread:
+        os._exit(code)
+    return code

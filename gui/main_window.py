@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 
 from engine.contract.errors import EngineError
 from gui.actions import Actions
+from gui.hang_notice import HangNotice
 from gui.import_flow import ImportFlow
 from gui.messages import device_text, device_tool_tip
 from gui.pages import RAIL_TITLES, make_page
@@ -30,6 +31,7 @@ from gui.session import Session
 from gui.stages import STAGES, Stage
 from gui.status import StatusPresenter
 from gui.theme import theme
+from gui.unfinished import UnfinishedRuns
 from gui.widgets.buttons import IconButton
 from gui.widgets.drop_area import DropTarget
 from gui.widgets.message_bar import MessageAction, MessageBar, MessageKind
@@ -73,6 +75,8 @@ class MainWindow(QMainWindow):
         self.start_page = StartPanel(preferences)
         self.stack.addWidget(self.start_page)
         self.status = StatusPresenter(self.session, self.strip, self)
+        self.hang_notice = HangNotice(self.session, self.messages, self)
+        self.unfinished = UnfinishedRuns(self.session, preferences, self.messages, self)
         self.actions_ = Actions(
             self,
             {
@@ -81,6 +85,8 @@ class MainWindow(QMainWindow):
                 "start_page": self.show_start,
                 "undo": self._undo,
                 "redo": self._redo,
+                "search": lambda: self.show_stage(Stage.SEARCH),
+                "device": self._show_device,
                 "help": self._show_help,
                 "about": self._show_about,
                 "quit": self.close,
@@ -100,6 +106,7 @@ class MainWindow(QMainWindow):
         """After the first paint: make later pages and start the workers, torch a moment later."""
         self._preloader.start()
         QTimer.singleShot(_RUN_WARM_UP_MS, self.session.find_device)
+        self.unfinished.offer_last()
 
     def page(self, stage: Stage) -> Panel:
         """Return the page of a stage, made on the first call."""
@@ -123,6 +130,9 @@ class MainWindow(QMainWindow):
             self.show_start()
             return
         page = self.page(stage)
+        if page is not self.current_page:
+            shown = (s for s, other in self._pages.items() if other is self.current_page)
+            page.opened_from = next(shown, None)
         self._show_page(page, stage)
         page.on_shown()
 
@@ -168,6 +178,17 @@ class MainWindow(QMainWindow):
         self.messages.clear()
         self.show_stage(Stage.DATA)
         return True
+
+    def continue_run(self, project: Path, run: str) -> None:
+        """Open a project and go on with a run of it."""
+        if project != self.session.folder and not self.open_project(project):
+            return
+        from gui.panels.train import TrainPanel
+
+        self.show_stage(Stage.TRAIN)
+        page = self.page(Stage.TRAIN)
+        assert isinstance(page, TrainPanel)
+        page.resume(run)
 
     def open_paths(self, paths: list[Path]) -> None:
         """Open what was dropped or given: a project, a folder of images, a label sheet."""
@@ -322,6 +343,7 @@ class MainWindow(QMainWindow):
             )
         snapshot = self.session.snapshot
         self.actions_.set_history(can_undo=snapshot.can_undo, can_redo=snapshot.can_redo)
+        self.actions_.search.setEnabled(self.session.folder is not None)
 
     def _show_page(self, page: QWidget, stage: Stage | None) -> None:
         self.stack.setCurrentWidget(page)
@@ -343,6 +365,11 @@ class MainWindow(QMainWindow):
         from gui.dialogs.about import HelpDialog
 
         HelpDialog(parent=self).show()
+
+    def _show_device(self) -> None:
+        from gui.dialogs.this_computer import show_this_computer
+
+        show_this_computer(self.session, self)
 
     def _show_about(self) -> None:
         from gui.dialogs.about import AboutDialog
@@ -391,7 +418,9 @@ class MainWindow(QMainWindow):
         self.imports.finished.connect(self._on_imported)
         self.rail.stage_activated.connect(self._on_rail)
         self.rail.help_requested.connect(self._show_help)
+        self.top_bar.device_activated.connect(self._show_device)
         self.status.stage_requested.connect(self.show_stage)
+        self.unfinished.chosen.connect(self.continue_run)
         start = self.start_page
         start.images_requested.connect(self.choose_images)
         start.project_requested.connect(self.choose_project)

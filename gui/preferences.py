@@ -74,5 +74,19 @@ class Preferences:
         """Take a project off the list."""
         self._store([known for known in self.recent_projects if known != folder])
 
+    @property
+    def unfinished_run(self) -> tuple[Path, str] | None:
+        """Project and id of the run that was under way when the program ended, however it ended."""
+        project = str(self._settings.value("unfinished/project", ""))
+        run = str(self._settings.value("unfinished/run", ""))
+        return (Path(project), run) if project and run else None
+
+    @unfinished_run.setter
+    def unfinished_run(self, unfinished: tuple[Path, str] | None) -> None:
+        project, run = unfinished or ("", "")
+        self._settings.setValue("unfinished/project", str(project))
+        self._settings.setValue("unfinished/run", run)
+        self._settings.sync()  # the program may be killed the next moment
+
     def _store(self, folders: list[Path]) -> None:
         self._settings.setValue("recent/projects", [str(folder) for folder in folders])

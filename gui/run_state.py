@@ -1,6 +1,7 @@
 """The states of a run as the window shows them: one pure table.
 
-A request makes a pending state, and only the engine's event confirms it.
+A request makes a pending state, and only the engine's event confirms it. A run that hangs forgets
+what was asked of it: if it moves again after all, the engine's next event says where it stands.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ class RunState(Enum):
     PROCEEDING = "proceeding"
     STOPPING = "stopping"
     CANCELING = "canceling"
+    HUNG = "hung"
+    RESTARTING = "restarting"
 
     @property
     def is_busy(self) -> bool:
@@ -33,13 +36,16 @@ class RunState(Enum):
 
 
 class RunInput(Enum):
-    """What moves a run: requests of the user and events of the engine."""
+    """What moves a run: requests of the user, events of the engine, and the watch on progress."""
 
     START = "start"
     PAUSE = "pause"
     PROCEED = "proceed"
     STOP = "stop"
     CANCEL = "cancel"
+    RESTART = "restart"
+    STOOD_STILL = "stood still"
+    MOVED = "moved"
     STARTED = "RunStarted"
     PAUSED = "RunPaused"
     RESUMED = "RunResumed"
@@ -53,7 +59,16 @@ _PENDING: Final = frozenset(
         RunState.PROCEEDING,
         RunState.STOPPING,
         RunState.CANCELING,
+        RunState.RESTARTING,
     }
+)
+_CAN_HANG: Final = (
+    RunState.STARTING,
+    RunState.RUNNING,
+    RunState.PAUSING,
+    RunState.PROCEEDING,
+    RunState.STOPPING,
+    RunState.CANCELING,
 )
 _S, _I = RunState, RunInput
 TRANSITIONS: Final[dict[tuple[RunState, RunInput], RunState]] = {
@@ -76,6 +91,15 @@ TRANSITIONS: Final[dict[tuple[RunState, RunInput], RunState]] = {
     (_S.PROCEEDING, _I.STOP): _S.STOPPING,
     (_S.PROCEEDING, _I.CANCEL): _S.CANCELING,
     (_S.STOPPING, _I.CANCEL): _S.CANCELING,
+    (_S.HUNG, _I.MOVED): _S.RUNNING,
+    (_S.HUNG, _I.STARTED): _S.RUNNING,
+    (_S.HUNG, _I.RESUMED): _S.RUNNING,
+    (_S.HUNG, _I.PAUSED): _S.PAUSED,
+    (_S.HUNG, _I.STOP): _S.STOPPING,
+    (_S.HUNG, _I.CANCEL): _S.CANCELING,
+    (_S.HUNG, _I.RESTART): _S.RESTARTING,
+    (_S.RESTARTING, _I.START): _S.STARTING,  # its worker has ended, and the next one goes on
+    **{(state, _I.STOOD_STILL): _S.HUNG for state in _CAN_HANG},
     **{(state, _I.FINISHED): _S.IDLE for state in RunState if state is not _S.IDLE},
 }
 

@@ -17,7 +17,7 @@ from PySide6.QtCore import QObject, QRunnable, QThreadPool, Signal
 from engine.contract.commands import Doctor, Train
 from engine.contract.config import ExperimentConfig, preset_config
 from engine.contract.errors import EngineError
-from engine.contract.events import COMPLETED, FAILED, STOPPED, JobFinished, RunFinished
+from engine.contract.events import COMPLETED, STOPPED, Event, JobFinished, RunFinished
 from engine.contract.records import (
     AuditReport,
     ClassMatch,
@@ -29,11 +29,14 @@ from engine.contract.records import (
     SplitSummary,
 )
 from gui.itemmodels.image_query import SearchTexts
-from gui.itemmodels.label_states import MarkCounts, count_marks
+from gui.itemmodels.label_states import MarkCounts, count_marks, left_out_findings
+from gui.next_run import with_recommended
 from gui.run_controller import JobController, RunController
+from gui.setup_advice import SetupAdvice
 from gui.stages import ProjectFacts, Stage, stage_state
 from gui.widgets.stage_rail import StageState
 from gui.worker.engine_client import EngineClient
+from gui.worker.engine_thread import EngineThread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,12 +49,14 @@ if TYPE_CHECKING:
 DIRECT: Final = "direct_transfer"
 """Key of the method that can apply a classifier as it is."""
 _FINISHED: Final = (COMPLETED, STOPPED)
-_CHANGING_JOBS: Final = frozenset({"scan", "audit", "split", "evaluate"})
+_CHANGING_JOBS: Final = frozenset({"scan", "audit", "split", "evaluate", "prepare_images"})
 """Jobs after which a project holds something else."""
 _RECORD_EDITS: Final = frozenset(
     {"set_labels", "set_finding", "set_findings", "set_no_finding", "exclude", "include"}
 )
 """Edits whose first argument names the only records that change."""
+_LABEL_EDITS: Final = _RECORD_EDITS | {"undo", "redo"}
+"""Edits after which images may be labelled otherwise."""
 _NOTE_EDITS: Final = frozenset({"accept_finding", "reopen_finding"})
 """Edits after which only the notes of the audit differ."""
 
@@ -84,6 +89,8 @@ class Snapshot:
         task: What an image has: ``single`` class, ``multi`` findings, or an ``ordinal`` grade.
         marks: By class id how often a finding is present, absent and unknown in images that aren't
             excluded; empty unless images have several findings.
+        findings_left_out: Findings that a run on all of them leaves out, with the reason; empty
+            unless all are to be learned.
         by_name: The records in the order of their names.
         texts: What words are looked for in, in the order of ``by_name``.
     """
@@ -104,6 +111,7 @@ class Snapshot:
     patient_units: dict[str, int] = field(default_factory=dict)
     task: str = "single"
     marks: dict[int, MarkCounts] = field(default_factory=dict)
+    findings_left_out: dict[str, str] = field(default_factory=dict)
     by_id: dict[int, ImageRecord] = field(default_factory=dict)
     by_name: tuple[ImageRecord, ...] = ()
     texts: SearchTexts = field(default_factory=SearchTexts)
@@ -120,15 +128,16 @@ class Snapshot:
 
     @property
     def learned(self) -> ClassSummary | None:
-        """The one of several findings that runs learn, once it has been chosen."""
+        """The one of several findings that runs learn; None where they learn all at once."""
         return next((c for c in self.classes if c.is_positive), None) if self.is_multi else None
 
     @property
     def trained_names(self) -> tuple[str, ...]:
         """What runs tell apart, in index order, as a training table names it."""
-        if not self.is_multi:
-            return tuple(c.name for c in self.classes if c.index is not None)
-        return (f"no {c.name}", c.name) if (c := self.learned) is not None else ()
+        if (learned := self.learned) is not None:
+            return (f"no {learned.name}", learned.name)
+        in_use = (c.name for c in self.classes if c.index is not None)
+        return tuple(name for name in in_use if name not in self.findings_left_out)
 
     @property
     def can_split(self) -> bool:
@@ -138,10 +147,12 @@ class Snapshot:
 
     @property
     def is_finding_missing(self) -> bool:
-        """Whether a finding must be chosen that is present in some images and absent in others."""
+        """Whether there is no finding to learn that is present in some images, absent in others."""
         if not self.is_multi:
             return False
-        marks = self.marks[self.learned.id] if self.learned is not None else MarkCounts()
+        if self.learned is None:
+            return not self.trained_names
+        marks = self.marks[self.learned.id]
         return not (marks.n_present and marks.n_absent)
 
     @property
@@ -242,6 +253,7 @@ def _snapshot(
         patient_units=dict(units),
         task=task,
         marks=count_marks(included, classes) if task == MULTI else {},
+        findings_left_out=left_out_findings(images.records, classes) if task == MULTI else {},
         by_id={record.id: record for record in images.records},
         by_name=images.by_name,
         texts=images.texts,
@@ -261,6 +273,7 @@ class Session(QObject):
 
     Attributes:
         config: Choices for the next run.
+        advice: What is recommended for them.
         shown_images: Images that the Data page was asked to show, or None.
         shown_run: Run that the Evaluate page was asked to show, or empty.
         exported_bundle: Folder of the bundle written last, which Apply offers first, or empty.
@@ -269,6 +282,7 @@ class Session(QObject):
         project_changed: Another project was opened, or none is open any more.
         snapshot_changed: The project was read anew after any change.
         choices_changed: Backbone, method, preset or seed for the next run.
+        labels_edited: A change of labels was asked for; ``snapshot_changed`` follows it.
         device_changed: ``device`` is known.
         failed: An :class:`EngineError` that a page should show.
     """
@@ -276,6 +290,7 @@ class Session(QObject):
     project_changed = Signal()
     snapshot_changed = Signal()
     choices_changed = Signal()
+    labels_edited = Signal()
     device_changed = Signal()
     failed = Signal(object)
 
@@ -301,6 +316,8 @@ class Session(QObject):
         self._pool = QThreadPool(self)  # one thread: changes happen in the order they were asked
         self._pool.setMaxThreadCount(1)
         self._tasks: set[_Task] = set()
+        self.advice = SetupAdvice(self)
+        self.advice.changed.connect(self._follow_advice)
         self.runs.finished.connect(self._on_run_finished)
         self.jobs.ended.connect(self._on_job_ended)
 
@@ -418,6 +435,8 @@ class Session(QObject):
         changed: Sequence[int] | None = () if edit.__name__ in _NOTE_EDITS else None
         if edit.__name__ in _RECORD_EDITS:
             changed = arguments[0]
+        if edit.__name__ in _LABEL_EDITS:
+            self.labels_edited.emit()
 
         def apply() -> Snapshot:
             with Project.open(folder) as project:
@@ -446,6 +465,16 @@ class Session(QObject):
         self.is_model_chosen = True
         self.choices_changed.emit()
 
+    def _follow_advice(self) -> None:
+        """Take what is recommended until the user has chosen something."""
+        found = self.advice.found
+        if found is None or self.is_model_chosen or self.runs.state.is_busy:
+            return
+        config = with_recommended(self.config, found)
+        if config != self.config:
+            self.config = config
+            self.choices_changed.emit()
+
     def choose_direct(self, choice: DirectChoice | None) -> None:
         """Set which classifier direct transfer applies; None for none."""
         if choice != self.direct:
@@ -467,11 +496,21 @@ class Session(QObject):
 
     def find_device(self) -> None:
         """Ask the engine what this machine can do; ends in ``device_changed``."""
-        self.jobs.start(Doctor(), self._take_device, is_quiet=True)
+        self.jobs.start(Doctor(), self.take_device, is_quiet=True)
+
+    def check_devices(
+        self, on_finished: Callable[[JobFinished], None], on_event: Callable[[Event], None]
+    ) -> EngineThread:
+        """Let the engine try out every device; who asks gives the result to :meth:`take_device`."""
+        return self.jobs.start(Doctor(check=True), on_finished, on_event, is_quiet=True)
 
     def evaluation(self, run: str) -> EvaluationResult | None:
         """Return a run's newest evaluation, if the test set was ever looked at with it."""
         return self._project.evaluation(run) if self._project is not None else None
+
+    def method_facts(self, run: str) -> dict[str, Any]:
+        """Return what a run's method says of the network it kept, read from the run's folder."""
+        return self._project.method_facts(run) if self._project is not None else {}
 
     def original_path(self, record: int) -> Path:
         """Return where an image's original is.
@@ -542,19 +581,15 @@ class Session(QObject):
     def _on_texts_ready(self, _texts: Sequence[str]) -> None:
         """Nothing waits for them: who needs them earlier puts them together."""
 
-    def _take_device(self, finished: JobFinished) -> None:
+    def take_device(self, finished: JobFinished) -> None:
+        """Keep what the engine says of this machine."""
         if finished.outcome == COMPLETED:
             self.device = finished.result
             self.device_changed.emit()
 
     def _on_run_finished(self, finished: RunFinished) -> None:
-        if finished.outcome != FAILED:
-            self.reload()
-            return
-        from engine.project.store import Project
-
-        # A worker that died could not say so in the project itself.
-        self.change(Project.interrupt_leftovers)
+        del finished
+        self.reload()
 
     def _on_job_ended(self, finished: JobFinished) -> None:
         if finished.kind in _CHANGING_JOBS:

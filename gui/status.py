@@ -34,6 +34,7 @@ _STAGE_OF_JOB = {
     "export": Stage.APPLY,
     "predict": Stage.APPLY,
     "add_weights": Stage.MODEL,
+    "prepare_images": Stage.MODEL,
     "search": Stage.SEARCH,
     "crossval": Stage.SEARCH,
     "lr_range": Stage.SEARCH,
@@ -83,6 +84,8 @@ class StatusPresenter(QObject):
             RunState.PROCEEDING: self.tr("Going on…"),
             RunState.STOPPING: self.tr("Stopping; the best epoch is kept…"),
             RunState.CANCELING: self.tr("Canceling…"),
+            RunState.HUNG: self.tr("The training makes no progress"),
+            RunState.RESTARTING: self.tr("Going on from the last saved state…"),
         }
         if state in pending:
             self._strip.set_pending(pending[state])

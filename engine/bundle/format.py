@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from engine.contract.config import ImageContract
 from engine.contract.records import FramePolicy
+from engine.contract.targets import SIGMOID, SOFTMAX
 
-BUNDLE_VERSION: Final = 2
+BUNDLE_VERSION: Final = 3
 FACTS_NAME: Final = "bundle.json"
 WEIGHTS_NAME: Final = "weights.safetensors"
 CARD_NAME: Final = "MODEL_CARD.md"
@@ -49,9 +50,13 @@ class BundleFacts:
 
     Attributes:
         name: For people.
-        classes: In the order of the network's outputs.
+        classes: In the order of the network's outputs; with ``sigmoid`` findings, of which an
+            image has any number.
         positive: Index of the positive class of two, else None.
         threshold: Probability of the positive class from which an image counts as positive.
+        activation: What turns outputs into probabilities: ``softmax`` of classes, which sum to 1;
+            ``sigmoid`` of findings, each by itself.
+        thresholds: Of findings, the probability from which each counts as present.
         image: How a file becomes the network's input.
         test_time_views: Moved copies whose probabilities are averaged.
         precision: Arithmetic that the results were measured with.
@@ -80,12 +85,19 @@ class BundleFacts:
     data: dict[str, Any]
     method: dict[str, Any]
     versions: dict[str, str]
+    activation: str = SOFTMAX
+    thresholds: tuple[float, ...] = ()
     frames: FramePolicy = field(default_factory=FramePolicy)
     is_difference: bool = False
     members: tuple[BackboneFacts, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
     intended_use: str = "Research and teaching. Not for clinical use."
     facts_digest: str = ""
+
+    @property
+    def is_multi(self) -> bool:
+        """Whether an image has any number of the classes, each present or absent."""
+        return self.activation == SIGMOID
 
 
 def facts_digest(plain: dict[str, Any]) -> str:

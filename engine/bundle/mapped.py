@@ -53,10 +53,16 @@ def mapped_network(bundle: Bundle, own: Sequence[str], matches: Sequence[ClassMa
     """Return the bundle's network with logits for the classes of the task.
 
     Raises:
-        BundleError: If the bundle's weights don't fit the network that it names, or it combines
-            several networks.
+        BundleError: If the bundle's weights don't fit the network that it names, it combines
+            several networks, or it answers for several findings.
         ConfigError: As :func:`matched_groups`.
     """
+    if bundle.facts.is_multi:
+        raise BundleError(
+            "This classifier answers for several findings, each by itself, and only classes of "
+            "which an image has one can be matched.",
+            remedy="Apply it to images on the Apply page, or choose another classifier.",
+        )
     network = bundle.network()
     if not isinstance(network, Network):
         raise BundleError(

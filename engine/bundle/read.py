@@ -48,18 +48,18 @@ class Bundle:
         Raises:
             BundleError: If the weights don't fit the backbone that the bundle names.
         """
-        n_classes, members = len(self.facts.classes), self.facts.members
+        members = self.facts.members
         network: Network | EnsembleNetwork
         try:
             if members:
                 network = EnsembleNetwork(
                     [
-                        _built(backbone, n_classes, member_tensors(self.tensors, number))
+                        _built(backbone, self.facts, member_tensors(self.tensors, number))
                         for number, backbone in enumerate(members)
                     ]
                 )
             else:
-                network = _built(self.facts.backbone, n_classes, self.tensors)
+                network = _built(self.facts.backbone, self.facts, self.tensors)
         except (RuntimeError, ValueError, ConfigError) as error:
             raise BundleError(
                 "The bundle's weights don't fit the network that it names.",
@@ -85,14 +85,15 @@ class Bundle:
             ) from error
 
 
-def _built(backbone: BackboneFacts, n_classes: int, tensors: dict[str, Tensor]) -> Network:
+def _built(backbone: BackboneFacts, facts: BundleFacts, tensors: dict[str, Tensor]) -> Network:
     network = build_network(
         backbone.key,
-        n_classes,
+        len(facts.classes),
         weights="scratch",
         features=backbone.features,
         mean=backbone.mean,
         std=backbone.std,
+        activation=facts.activation,
     )
     fit_head_to(network, tensors)
     network.load_state_dict(tensors)
@@ -182,6 +183,11 @@ def read_facts(folder: Path) -> BundleFacts:
             f"The bundle's facts are damaged: {error.message}",
             remedy="Copy the bundle folder again, or export it again.",
         ) from error
+    if facts.is_multi and len(facts.thresholds) != len(facts.classes):
+        raise BundleError(
+            "The bundle's facts are damaged: a finding has no threshold.",
+            remedy="Copy the bundle folder again, or export it again.",
+        )
     if WEIGHTS_NAME not in facts.files or any(not _is_plain_name(n) for n in facts.files):
         raise _not_a_bundle()
     return facts

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from engine.contract.errors import ConfigError
+
 TIMM: Final = "timm"
 TORCHVISION: Final = "torchvision"
 
@@ -504,3 +506,15 @@ def nearest_sizes(card: BackboneCard, size_px: int) -> tuple[int, ...]:
     if below == size_px:
         return (size_px,)
     return (below, below + step) if below else (step,)
+
+
+def size_error(card: BackboneCard, size_px: int) -> ConfigError | None:
+    """Return what to tell someone whose images have a side that a backbone can't take, or None."""
+    sizes = nearest_sizes(card, size_px)
+    if sizes == (size_px,):
+        return None
+    return ConfigError(
+        f"{card.title} can't take images of {size_px} px: it cuts them into patches of "
+        f"{card.size_step_px} px.",
+        remedy=f"Choose {' or '.join(str(size) for size in sizes)} px, or another backbone.",
+    )

@@ -171,27 +171,36 @@ class Train:
     """Start a run; answers with the events of a run.
 
     Attributes:
-        finding: In a project with several findings an image, the one to learn from now on; None
-            keeps the choice there is.
+        finding: In a project with several findings an image, the one to learn from now on, or
+            ``all``; None keeps the choice there is, which is all until one is made.
         bundle: For ``direct_transfer``: folder of the classifier to apply as it is; None uses
             prototypes on the backbone's features.
         matches: Which of that classifier's classes stand for which of the project's; the others
             are not in the task.
+        recipe: The ``recipe.json`` of a run to repeat; it takes the place of everything else but
+            the project.
     """
 
     project: str
-    config: ExperimentConfig
+    config: ExperimentConfig = field(default_factory=ExperimentConfig)
     finding: str | None = None
     bundle: str | None = None
     matches: tuple[ClassMatch, ...] = ()
+    recipe: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resume:
-    """Go on with an interrupted run; answers with the events of a run."""
+    """Go on with an interrupted run; answers with the events of a run.
+
+    Attributes:
+        anyway: Whether to go on although something has changed that leaves the run's own images
+            as they were: other versions of the program, or images outside its split.
+    """
 
     project: str
     run: str
+    anyway: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -346,6 +355,28 @@ class RecommendSetup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PrepareImages:
+    """Prepare the images of a project at another size. Result: ``size_px`` and ``n_images``.
+
+    Earlier runs become those of other data, as after any change of the images.
+
+    Attributes:
+        size_px: Side of the square image given to networks.
+    """
+
+    project: str
+    size_px: Annotated[int, Between(32, 1024)]
+
+    def __post_init__(self) -> None:
+        """Check the limits.
+
+        Raises:
+            ConfigError: If the size is outside.
+        """
+        check_limits(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pretrain:
     """Train one backbone on several projects. Result: ``engine.contract.pretraining``.
 
@@ -378,10 +409,12 @@ class RefitHead:
 
     Attributes:
         backbone: Whose features are used; each image is described once, then they are at hand.
+        described_only: Whether to fail, instead of describing images that haven't been yet.
     """
 
     project: str
     backbone: str = BackboneConfig().key
+    described_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -419,7 +452,8 @@ class Search:
 
     Attributes:
         config: Where the search starts from; what it doesn't vary stays.
-        backbones: Keys; empty takes all whose weights are here.
+        backbones: Keys, which stand for all of a backbone's weights that are here, or ``file:ID``
+            for certain ones; empty takes all.
         methods: Keys; empty takes the usual ones.
     """
 
@@ -485,7 +519,16 @@ class Combine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doctor:
-    """Say what this machine can do. Result: devices, precision, threads, versions."""
+    """Say what this machine can do. Result: devices, precision, threads, versions.
+
+    With checks also ``checks`` (``DeviceCheck``), ``verdict`` and ``sentences`` for people; each
+    check is told as it ends in ``JobProgressed.facts["check"]``.
+
+    Attributes:
+        check: Whether every device is made to compute, which takes up to a minute or two.
+    """
+
+    check: bool = False
 
 
 Command = (
@@ -511,6 +554,7 @@ Command = (
     | RemoveWeights
     | ListBackbones
     | RecommendSetup
+    | PrepareImages
     | Pretrain
     | Crossval
     | Search
@@ -544,6 +588,7 @@ COMMAND_KINDS: Final[dict[str, type[Command]]] = {
     "remove_weights": RemoveWeights,
     "backbones": ListBackbones,
     "recommend_setup": RecommendSetup,
+    "prepare_images": PrepareImages,
     "pretrain": Pretrain,
     "crossval": Crossval,
     "search": Search,
@@ -565,6 +610,7 @@ DATA_KINDS: Final = frozenset(
         "deidentify",
         "split",
         "view",
+        "prepare_images",
     }
 )
 """Kinds that need no torch: they go to the data worker, all others to the run worker."""

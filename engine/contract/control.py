@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 
 
 class JobCanceled(Exception):  # noqa: N818 - a request that was honoured, not an error
@@ -15,9 +17,19 @@ class Control:
 
     A job calls :meth:`safe_point` once per batch or file. Pausing blocks there; canceling raises
     there; stopping is read from :attr:`stop_requested`, since only the job knows what to keep.
+
+    Attributes:
+        n_moves: Safe points passed so far; a job whose number stands still may hang.
+        is_waiting: Whether the job waits on purpose: it is paused, or the disk is full.
+        waited_s: Seconds that it has waited so far.
     """
 
     def __init__(self) -> None:
+        self.n_moves = 0
+        self.is_waiting = False
+        self.waited_s = 0.0
+        self._on_pause: Callable[[], None] | None = None
+        self._on_proceed: Callable[[], None] | None = None
         self._condition = threading.Condition()
         self._paused = False
         self._stop = False
@@ -76,8 +88,30 @@ class Control:
 
     def wait_for_request(self, seconds: float) -> None:
         """Wait until a request arrives, at most so long."""
-        with self._condition:
+        with self._condition, self._waiting():
             self._condition.wait(seconds)
+
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[None]:
+        self.is_waiting, since = True, time.perf_counter()
+        try:
+            yield
+        finally:
+            self.waited_s += time.perf_counter() - since
+            self.n_moves += 1
+            self.is_waiting = False
+
+    @contextlib.contextmanager
+    def pausing(
+        self, on_pause: Callable[[], None], on_proceed: Callable[[], None]
+    ) -> Iterator[None]:
+        """Say what happens around a pause at a safe point that doesn't say so itself."""
+        before = self._on_pause, self._on_proceed
+        self._on_pause, self._on_proceed = on_pause, on_proceed
+        try:
+            yield
+        finally:
+            self._on_pause, self._on_proceed = before
 
     def safe_point(
         self,
@@ -87,16 +121,20 @@ class Control:
         """Wait while paused, then raise if canceled.
 
         Args:
-            on_pause: Called once before waiting, for example to save the state.
+            on_pause: Called once before waiting, for example to save the state; if neither is
+                given, what :meth:`pausing` said.
             on_proceed: Called once after waiting.
 
         Raises:
             JobCanceled: If the job was asked to cancel.
         """
+        self.n_moves += 1
+        if on_pause is None and on_proceed is None:
+            on_pause, on_proceed = self._on_pause, self._on_proceed
         if self._paused and not self._cancel:
             if on_pause is not None:
                 on_pause()
-            with self._condition:
+            with self._condition, self._waiting():
                 self._condition.wait_for(lambda: not self._paused)
             if on_proceed is not None and not self._cancel:
                 on_proceed()

@@ -54,7 +54,7 @@ class RunProgressed(Stamped):
     Attributes:
         stage: Plain words for people, such as ``Reading images``.
         done: Items finished, of ``total`` (0 when unknown).
-        seconds_left: Estimate for this stage, or None while unknown.
+        seconds_left: Estimate to the end of the run, or None while unknown.
     """
 
     run: str
@@ -97,13 +97,15 @@ class SamplePrediction:
 
     Attributes:
         record: Record id.
-        label: Index of the reference class.
-        probabilities: One per class, summing to 1.
+        label: Index of the reference class; -1 of findings.
+        probabilities: One per class, summing to 1; of findings each stands alone.
+        findings: Of several findings at once: 1 present, 0 absent, -1 unknown.
     """
 
     record: int
     label: int
     probabilities: tuple[float, ...]
+    findings: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

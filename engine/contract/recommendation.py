@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from engine.contract.backbones import backbone_card
+from engine.contract.backbones import backbone_card, nearest_sizes
 from engine.contract.config import ExperimentConfig, ImageContract, preset_config
 from engine.contract.imbalance import imbalance_advice
 
@@ -42,9 +42,11 @@ class SetupFacts:
     """What a recommendation depends on.
 
     Attributes:
-        n_train: Training images of each class; all usable ones while there is no split.
+        n_train: Training images of each class; of all usable ones the usual share while there is
+            no split. Of several findings learned at once, those that show each.
+        n_images: Training images, where an image may count for several classes or for none.
         n_val: Validation images.
-        task: ``single``, ``multi`` (one finding learned at a time) or ``ordinal``.
+        task: ``single``, ``multi`` or ``ordinal``.
         image_px: Median shorter side of the original images.
         size_px: Side of the images that networks see in this project.
         device: ``cpu``, ``cuda`` or ``mps``.
@@ -55,6 +57,7 @@ class SetupFacts:
     """
 
     n_train: tuple[int, ...]
+    n_images: int | None = None
     n_val: int = 0
     task: str = "single"
     image_px: int = 512
@@ -78,7 +81,7 @@ class SetupFacts:
     @property
     def total(self) -> int:
         """All training images."""
-        return sum(self.n_train)
+        return sum(self.n_train) if self.n_images is None else self.n_images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +133,8 @@ class Recommendation:
 
 def recommend_setup(facts: SetupFacts) -> Recommendation:
     """Return what to try first with a project of these facts; the same facts, the same answer."""
-    backbone, size = _backbone(facts), _size(facts)
+    backbone = _backbone(facts)
+    size = _size(facts, str(backbone.value))
     facts = replace(facts, size_px=int(size.value))
     method = _method(facts)
     preset = _preset(facts, str(method.value))
@@ -228,7 +232,15 @@ def _preset(facts: SetupFacts, method: str) -> Choice:
     return Choice(value="standard", why="Training stops by itself when it no longer gets better.")
 
 
-def _size(facts: SetupFacts) -> Choice:
+def _size(facts: SetupFacts, backbone: str) -> Choice:
+    card = backbone_card(backbone)
+    sizes = (facts.size_px,) if card is None else nearest_sizes(card, facts.size_px)
+    if card is not None and facts.size_px not in sizes:
+        why = (
+            f"{card.title} cuts images into patches of {card.size_step_px} px, and "
+            f"{facts.size_px} px don't divide into whole ones."
+        )
+        return Choice(value=sizes[-1], why=why)
     if facts.is_small and facts.size_px > SIZE_OF_SMALL_PX:
         why = (
             f"The images have only {facts.image_px} px: enlarged to {SIZE_OF_SMALL_PX} px they "
@@ -240,6 +252,8 @@ def _size(facts: SetupFacts) -> Choice:
 
 
 def _imbalance(facts: SetupFacts) -> Choice:
+    if facts.n_images is not None:
+        return Choice(value="none", why="Every finding is learned for itself, present or absent.")
     choice, why = imbalance_advice(facts.n_train)
     return Choice(value=choice, why=why)
 

@@ -443,7 +443,8 @@ class RunSummary:
     Attributes:
         state: ``running``, ``paused``, ``interrupted``, or an outcome.
         is_stale: Whether data, labels or split have changed since.
-        is_resumable: Whether it can be continued.
+        is_resumable: Whether it can be continued; if something has changed, only when asked for.
+        changes: What has changed since it was cut off, in sentences; only of one that was.
         looks: How often the test set has been looked at with this run.
     """
 
@@ -460,6 +461,7 @@ class RunSummary:
     is_stale: bool
     is_resumable: bool
     looks: int
+    changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -486,11 +488,17 @@ class ClassResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CasePrediction:
-    """One evaluated image: record id, reference class index, class probabilities."""
+    """One evaluated image: record id, reference class index, class probabilities.
+
+    Attributes:
+        findings: Of several findings at once their reference: 1 present, 0 absent, -1 unknown;
+            ``label`` is -1 then, and the probabilities are of presence, each by itself.
+    """
 
     record: int
     label: int
     probabilities: tuple[float, ...]
+    findings: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -503,8 +511,35 @@ class RocCurve:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FindingResult:
+    """One of several findings that were learned at once, on the test images where it is known.
+
+    Attributes:
+        result: As if this finding had been learned alone, without the ``cases``, which are those
+            of the whole result (``engine.contract.targets.one_finding`` puts them together).
+        n_present: Test images that show it; ``n_absent`` and ``n_unknown`` likewise.
+        average_precision: Precision averaged over recall; a useless classifier gets the share of
+            images that show the finding.
+        brier: Mean squared distance of the probability from what was there; 0 is best.
+        calibration_error: Mean gap between probability and observed share in 15 equal bins.
+    """
+
+    name: str
+    result: EvaluationResult
+    n_present: int
+    n_absent: int
+    n_unknown: int
+    average_precision: Estimate
+    brier: float
+    calibration_error: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationResult:
     """Results on the test set, with everything the window needs to draw them.
+
+    Of several findings at once the numbers are means over the findings, ``confusion`` is empty, and
+    ``per_class`` has a row a finding, at that finding's own threshold.
 
     Attributes:
         auroc: Two classes: of the positive one. More: macro one-vs-rest. ``auroc_low`` and
@@ -519,6 +554,7 @@ class EvaluationResult:
         roc: Test ROC of each class (two classes: of the positive one alone).
         val_roc: The same on validation, where the threshold was chosen.
         cases: Every evaluated test image.
+        findings: Of several findings at once, each one's own results.
     """
 
     run: str
@@ -543,6 +579,7 @@ class EvaluationResult:
     val_roc: dict[str, RocCurve] = field(default_factory=dict)
     cases: tuple[CasePrediction, ...] = ()
     sentence: str = ""
+    findings: tuple[FindingResult, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -552,12 +589,15 @@ class HeadRefit:
     Attributes:
         val_auroc: Of the positive class; above two classes the mean of one against the rest.
         seconds: Time it took, the description of images that had none included.
+        doubted: At most 50 training and validation images whose label contradicts what others of
+            their kind say, the surest first.
     """
 
     val_auroc: float
     n_train: int
     n_val: int
     seconds: float
+    doubted: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -670,7 +710,9 @@ class PredictionRow:
     Attributes:
         path: As given by the user; belongs in the user's own table only.
         patient: Pseudonym, numbered afresh for each table.
-        label: Predicted class name.
+        label: Predicted class name; of findings those that are present, with ``|`` between them, or
+            "No Finding".
+        findings: Of findings, which count as present, in the order of the classes.
         frame: Frame, page, slice or item of a file that gave several images, from 0; else None.
         unusual: Share of the classifier's own validation images that are more like its training
             images than this one, in [0, 1]; None if the bundle doesn't know.
@@ -680,6 +722,7 @@ class PredictionRow:
     patient: str
     label: str
     probabilities: tuple[float, ...]
+    findings: tuple[bool, ...] = ()
     frame: int | None = None
     unusual: float | None = None
 
@@ -689,6 +732,8 @@ class PredictionResult:
     """What applying a bundle gave.
 
     Attributes:
+        thresholds: Of findings, the probability from which each counts as present; empty for
+            classes of which an image has one.
         notes: Plain sentences on the images as a whole.
         warnings: Sentences that make the table unfit for use as it is.
     """
@@ -698,6 +743,7 @@ class PredictionResult:
     n_skipped: int
     skipped: tuple[SkippedFile, ...]
     classes: tuple[str, ...]
+    thresholds: tuple[float, ...] = ()
     rows: tuple[PredictionRow, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -705,7 +751,16 @@ class PredictionResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceInfo:
-    """A device that can compute, or could if something were mended."""
+    """A device that can compute, or could if something were mended.
+
+    Attributes:
+        key: Its kind: ``cpu``, ``cuda`` or ``mps``.
+        index: Its number among those of its kind, from 0.
+        problem: Why it can't be used.
+        remedy: What to do about that.
+        capability: Compute capability of an NVIDIA card, such as ``8.6``; empty if unknown.
+        driver: Version of its driver; empty if unknown.
+    """
 
     key: str
     name: str
@@ -713,6 +768,14 @@ class DeviceInfo:
     is_usable: bool
     problem: str = ""
     remedy: str = ""
+    index: int = 0
+    capability: str = ""
+    driver: str = ""
+
+    @property
+    def id(self) -> str:
+        """What torch calls it: ``cpu``, ``cuda:0``, ``mps``."""
+        return f"{self.key}:{self.index}" if self.key == "cuda" else self.key
 
 
 Plain = dict[str, Any]

@@ -135,8 +135,8 @@ class LrRangeResult:
         rates: Rate of the head at each update, rising by the same factor each time.
         losses: Loss of the same training images after each update.
         smoothed: The same, averaged over neighbouring updates.
-        suggested: Where the smoothed loss falls fastest, and at most half of the rate at which it
-            is lowest; where it never fell clearly, the present rate, if that is safe.
+        suggested: Where the smoothed loss stops falling, and at most half of the rate from which
+            training breaks; where it never fell clearly, the present rate, if that is safe.
         steepest: Where it falls fastest.
         lowest: Where it is lowest.
         sentence: What that means.

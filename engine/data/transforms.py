@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.contract.config import AugmentationConfig
+from engine.data.image_quality import add_noise, gaussian_blur
 
 _DRAWS: Final = 7  # angle, shift x, shift y, zoom, brightness, contrast, gamma
 _VIEWS: Final[tuple[tuple[float, float, float], ...]] = (  # zoom, shift x, shift y
@@ -53,11 +54,11 @@ def pixels_to_batch(pixels: NDArray[Any], device: str = "cpu") -> Tensor:
 
 
 class Augment:
-    """Random rotation, shift, zoom, brightness, contrast and gamma, different for each image.
+    """Random rotation, shift, zoom, brightness, contrast, gamma, blur and noise, for each image.
 
     What comes in at the borders has the value that the image contract pads with. Grey values
     change after that, so that both kinds of padding stay alike and a moved image can't be told by
-    its border.
+    its border. Blur and noise come last, as a detector adds them.
     """
 
     def __init__(self, config: AugmentationConfig, *, padding: str = "black") -> None:
@@ -76,7 +77,7 @@ class Augment:
         Args:
             batch: Values in [0, 1], ``(N, C, H, W)``.
             generator: On the CPU, so that every device gets the same changes; 7 N numbers are
-                drawn from it.
+                drawn from it, and more for blur and noise where there are any.
 
         Returns:
             Values in [0, 1], of the same shape.
@@ -93,12 +94,23 @@ class Augment:
                 zoom=1.0 + zoom * config.zoom,
                 padding=self._padding,
             )
-        return change_greys(
+        batch = change_greys(
             batch,
             brightness=brightness * config.brightness,
             contrast=1.0 + contrast * config.contrast,
             gamma=1.0 + gamma * config.gamma,
         )
+        return self._degraded(batch, generator)
+
+    def _degraded(self, batch: Tensor, generator: torch.Generator) -> Tensor:
+        config = self._config
+        if config.blur:
+            sigma = config.blur * torch.rand(len(batch), generator=generator)
+            batch = gaussian_blur(batch, sigma.to(batch.device))
+        if config.noise:
+            sd = config.noise * torch.rand(len(batch), generator=generator)
+            batch = add_noise(batch, sd, generator).clamp_(0.0, 1.0)
+        return batch
 
 
 def move(

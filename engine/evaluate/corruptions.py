@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from engine.data.image_quality import add_noise, gaussian_blur
 from engine.data.transforms import move
 
 N_SEVERITIES: Final = 5
-_SIDE_PX: Final = 224.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,22 +82,12 @@ def corrupt(
 
 def _noise(images: Tensor, level: float, generator: torch.Generator, _padding: str) -> Tensor:
     """Add noise as of too low a dose: Gaussian, of standard deviation ``level``."""
-    noise = torch.randn(images.shape, generator=generator).to(images)
-    return images + level * noise
+    return add_noise(images, torch.full((len(images),), level), generator)
 
 
 def _blur(images: Tensor, level: float, _generator: torch.Generator, _padding: str) -> Tensor:
     """Blur as motion or a badly focused scan does: Gaussian of ``level`` pixels."""
-    sigma = level * images.shape[-1] / _SIDE_PX
-    reach = max(1, round(3.0 * sigma))
-    at = torch.arange(-reach, reach + 1, dtype=torch.float32, device=images.device)
-    weights = torch.exp(-0.5 * (at / sigma) ** 2)
-    weights = (weights / weights.sum()).to(images.dtype)
-    channels = images.shape[1]
-    row = weights.view(1, 1, 1, -1).expand(channels, 1, 1, -1)
-    padded = F.pad(images, (reach, reach, reach, reach), mode="replicate")
-    across = F.conv2d(padded, row, groups=channels)
-    return F.conv2d(across, row.transpose(2, 3), groups=channels)
+    return gaussian_blur(images, torch.full((len(images),), level, device=images.device))
 
 
 def _resolution(images: Tensor, level: float, _generator: torch.Generator, _padding: str) -> Tensor:

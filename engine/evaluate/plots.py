@@ -29,6 +29,9 @@ _BLUE, _ORANGE, _GREY = "#0b66c3", "#a85b00", "#566273"
 def write_plots(result: EvaluationResult, history: Path, folder: Path) -> None:
     """Write ``roc``, ``confusion`` and, if epochs were trained, ``learning_curves`` as PNG and SVG.
 
+    Of several findings at once each has a confusion matrix: ``confusion 1``, ``confusion 2``… in
+    their order.
+
     Args:
         result: What the plots show.
         history: The run's ``history.csv``; may be absent.
@@ -37,7 +40,11 @@ def write_plots(result: EvaluationResult, history: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with rc_context({"font.family": _fonts()}):
         _save(_roc(result), folder / "roc")
-        _save(_confusion(result), folder / "confusion")
+        if result.findings:
+            for number, found in enumerate(result.findings, 1):
+                _save(_confusion(found.result), folder / f"confusion {number}")
+        else:
+            _save(_confusion(result), folder / "confusion")
         if history.is_file():
             _save(_learning_curves(history), folder / "learning_curves")
 
@@ -52,10 +59,13 @@ def _roc(result: EvaluationResult) -> Figure:
     figure, axes = _figure("ROC on test", "1 - specificity", "Sensitivity")
     axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.8, linestyle="--")
     colours = [_BLUE, _ORANGE, "#13795b", "#7b4fb5", "#b3261e", "#8a6100"]
+    own = {found.name: f" {found.result.auroc:.3f}" for found in result.findings}
     for index, (name, curve) in enumerate(result.roc.items()):
-        axes.plot(curve.fpr, curve.tpr, color=colours[index % len(colours)], label=_literal(name))
+        label = _literal(name) + own.get(name, "")
+        axes.plot(curve.fpr, curve.tpr, color=colours[index % len(colours)], label=label)
+    mean = "Mean AUROC" if result.findings else "AUROC"
     axes.legend(
-        title=f"AUROC {result.auroc:.3f} ({result.auroc_low:.3f} to {result.auroc_high:.3f})",
+        title=f"{mean} {result.auroc:.3f} ({result.auroc_low:.3f} to {result.auroc_high:.3f})",
         loc="lower right",
         frameon=False,
     )

@@ -37,8 +37,8 @@ class Scored:
     """The images of one split with what the network says.
 
     Attributes:
-        probabilities: Shape ``(N, K)``, rows summing to 1.
-        labels: Reference class indices, shape ``(N,)``.
+        probabilities: Shape ``(N, K)``, rows summing to 1; of findings each stands alone.
+        labels: Reference class indices, shape ``(N,)``; of findings ``(N, K)``, -1 unknown.
         patients: Patient of every image, shape ``(N,)``; what the intervals resample.
         records: Record ids, shape ``(N,)``.
     """
@@ -102,7 +102,7 @@ def build_result(
         n_resamples=n_resamples,
         seed=seed,
     )
-    intervals = {name: _estimate(item) for name, item in rate_intervals.headline.items()}
+    intervals = {name: estimate_of(item) for name, item in rate_intervals.headline.items()}
     if is_ordinal:
         intervals["weighted_kappa"] = _kappa(test, predictions, n_classes, n_resamples, seed)
     positive_name = class_names[index] if index is not None else None
@@ -136,7 +136,7 @@ def build_result(
             for row in per_class_rates(confusion)
         ),
         looks=looks,
-        intervals={"auroc": _estimate(auroc), **intervals},
+        intervals={"auroc": estimate_of(auroc), **intervals},
         roc=_curves(test, class_names, index),
         val_roc=_curves(val, class_names, index),
         cases=tuple(
@@ -158,7 +158,7 @@ def _kappa(
         counts = confusion_matrix(test.labels[images], predictions[images], n_classes)
         return quadratic_weighted_kappa(counts)
 
-    return _estimate(bootstrap_interval(kappa, test.patients, n_resamples=n_resamples, seed=seed))
+    return estimate_of(bootstrap_interval(kappa, test.patients, n_resamples=n_resamples, seed=seed))
 
 
 def _positive_index(positive: int | None) -> int:
@@ -200,7 +200,8 @@ def _curves(scored: Scored, class_names: tuple[str, ...], index: int | None) -> 
     return curves
 
 
-def _estimate(interval: Interval) -> Estimate:
+def estimate_of(interval: Interval) -> Estimate:
+    """Return an interval as a record."""
     return Estimate(value=interval.estimate, low=interval.low, high=interval.high)
 
 

@@ -15,11 +15,12 @@ from engine.contract.config_io import from_plain
 from engine.contract.errors import ConfigError, RunError, StorageError
 from engine.contract.events import COMPLETED, STOPPED
 from engine.contract.searching import ENSEMBLE
+from engine.contract.targets import SIGMOID
 from engine.data.pixels import open_pixels
 from engine.data.transforms import test_time_views
 from engine.evaluate.report import Scored
 from engine.files import read_json
-from engine.hardware import Runtime, apply_runtime
+from engine.hardware import Runtime, apply_runtime, place_run
 from engine.models.ensemble import EnsembleNetwork
 from engine.models.merged_head import fit_head_to
 from engine.models.network import Network
@@ -89,6 +90,11 @@ class FinishedRun:
         return tuple(self.recipe["classes"])
 
     @property
+    def is_multi(self) -> bool:
+        """Whether the run learned several findings at once."""
+        return bool(self.recipe.get("activation") == SIGMOID)
+
+    @property
     def positive(self) -> int | None:
         """Index of the positive class of two."""
         index: int | None = self.recipe["positive"]
@@ -154,8 +160,9 @@ def load_run(project: Project, run: str) -> FinishedRun:
             remedy="Train a new run on the present data.",
         )
     recipe, runtime = _read_recipe(project.run_folder(run) / "recipe.json")
-    apply_runtime(runtime)
     config = project.run_config(run)
+    runtime, _ = place_run(config.runtime, earlier=runtime)  # the run's graphics card may be gone
+    apply_runtime(runtime)
     network: Network | EnsembleNetwork
     if config.method.key == ENSEMBLE:
         members = _members(recipe)
@@ -241,6 +248,7 @@ def kept_network(config: ExperimentConfig, n_classes: int, folder: Path) -> Netw
             features=best.features,
             mean=best.mean,
             std=best.std,
+            activation=best.activation,
         )
         fit_head_to(network, best.tensors)
         network.load_state_dict(best.tensors)

@@ -34,6 +34,8 @@ def model_card(facts: BundleFacts) -> str:
 
 
 def _task(facts: BundleFacts) -> str:
+    if facts.is_multi:
+        return _findings_task(facts)
     lines = ["## Task", "", f"Classes, in order: {', '.join(facts.classes)}."]
     if facts.threshold is not None and facts.positive is not None:
         lines.append(
@@ -44,6 +46,47 @@ def _task(facts: BundleFacts) -> str:
     else:
         lines.append("The class with the largest probability wins.")
     return "\n".join(lines)
+
+
+def _findings_task(facts: BundleFacts) -> str:
+    lines = [
+        "## Task",
+        "",
+        "Any number of these findings in an image, each with a probability of its own. A finding "
+        "counts as present from its threshold on, which maximises Youden's index on the validation "
+        "images of which it is known.",
+        "",
+        "| finding | threshold |",
+        "|---|---|",
+    ]
+    for name, threshold in zip(facts.classes, facts.thresholds, strict=True):
+        lines.append(f"| {_cell(name)} | {threshold:.3f} |")
+    return "\n".join(lines)
+
+
+def _findings_results(found: list[dict[str, Any]]) -> list[str]:
+    """Return the table of the findings, each on the test images where it is known."""
+    lines = [
+        "",
+        "| finding | present | absent | unknown | AUROC | average precision | sensitivity "
+        "| specificity | Brier | calibration error |",
+        "|---" * 10 + "|",
+    ]
+    for finding in found:
+        counts = (str(finding[name]) for name in ("n_present", "n_absent", "n_unknown"))
+        rates = (
+            _with_interval(finding[name])
+            for name in ("auroc", "average_precision", "sensitivity", "specificity")
+        )
+        gaps = (_number(finding[name]) for name in ("brier", "calibration_error"))
+        cells = (_cell(finding["name"]), *counts, *rates, *gaps)
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _with_interval(estimate: dict[str, Any]) -> str:
+    value, low, high = (_number(estimate[k]) for k in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
 
 
 def _results(facts: BundleFacts) -> str:
@@ -62,7 +105,9 @@ def _results(facts: BundleFacts) -> str:
         ]
         for name, interval in test["intervals_95"].items():
             value, low, high = (_number(interval[k]) for k in ("value", "low", "high"))
-            lines.append(f"| {name.replace('_', ' ')} | {value} | {low} to {high} |")
+            label = f"mean {name}" if facts.is_multi else name
+            lines.append(f"| {label.replace('_', ' ')} | {value} | {low} to {high} |")
+        lines += _findings_results(test.get("findings", [])) if facts.is_multi else []
     val = facts.metrics.get("validation_auroc")
     if val is not None:
         lines += ["", f"Validation AUROC (used for choices, so optimistic): {val:.3f}."]
@@ -75,6 +120,8 @@ def _data(facts: BundleFacts) -> str:
     for split, counts in facts.data["images"].items():
         numbers = " | ".join(str(counts[name]) for name in facts.classes)
         lines.append(f"| {split} | {numbers} | {facts.data['patients'][split]} |")
+    if facts.is_multi:
+        lines += ["", "The numbers are images that show each finding."]
     together = facts.data["kept_together"]
     lines += ["", f"All images of one {together} are in the same split."]
     if together != "patient":

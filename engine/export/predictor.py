@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.bundle.familiarity import suits, unusual_note, watch_head
+from engine.bundle.format import BundleFacts
 from engine.bundle.read import Bundle, read_bundle
 from engine.contract.config import RuntimeConfig
 from engine.contract.control import Control
@@ -27,16 +28,19 @@ from engine.data.listing import list_files
 from engine.data.pixels import pixels_of
 from engine.data.sheet import count_of
 from engine.data.transforms import test_time_views
+from engine.evaluate.findings import decide_findings
 from engine.evaluate.report import decide
 from engine.files import long_path, make_folder, require_writable, storage_error, write_atomic
 from engine.hardware import Runtime, apply_runtime, resolve_runtime
 from engine.project.folder import readable
 from engine.trainer.steps import predict_batch
 
-_COLUMNS: Final = ("path", "patient", "class")
-_COLUMNS_WITH_FRAMES: Final = ("path", "frame", "patient", "class")
+_NO_FINDING: Final = "No Finding"
+_IMAGE_COLUMNS: Final = (("path", "patient"), ("path", "frame", "patient"))
 _TABLE_STARTS: Final = tuple(
-    ",".join((*columns, "p_")).encode("ascii") for columns in (_COLUMNS, _COLUMNS_WITH_FRAMES)
+    ",".join((*columns, answer, "p_")).encode("ascii")
+    for columns in _IMAGE_COLUMNS
+    for answer in ("class", "findings")
 )
 _BATCH: Final = 32
 _READERS: Final = 4
@@ -175,7 +179,10 @@ def predict(
 
     Columns: ``path`` (relative to the source folder), ``frame`` (from 0, where a file gave several
     images), ``patient`` (numbered afresh), ``class``, ``p_<class>`` for each class, and
-    ``unusual_percent``: how many of 100 validation images are more like the training images.
+    ``unusual_percent``: how many of 100 validation images are more like the training images. Of a
+    classifier for findings ``findings`` takes the place of ``class``, with those that are present,
+    ``|`` between them, so that the table can be imported as labels; ``present_<finding>`` is 1 or
+    0 by that finding's threshold.
 
     Raises:
         BundleError: If the bundle can't be used.
@@ -200,20 +207,21 @@ def predict(
             for item in read
             if item.pixels is None
         ]
-        labels = decide(predicted.probabilities, facts.threshold, facts.positive)
-        unusual = [None] * len(labels) if predicted.unusual is None else predicted.unusual.tolist()
+        answers = _answers(facts, predicted.probabilities)
+        unusual = [None] * len(answers) if predicted.unusual is None else predicted.unusual.tolist()
         sound = [item for item in read if item.pixels is not None]
         rows += [
             PredictionRow(
                 path=_relative(item.path, root),
                 frame=item.frame,
                 patient=pseudonyms.of(item.patient),
-                label=facts.classes[label],
+                label=label,
+                findings=findings,
                 probabilities=tuple(float(p) for p in values),
                 unusual=share,
             )
-            for item, label, values, share in zip(
-                sound, labels, predicted.probabilities, unusual, strict=True
+            for item, (label, findings), values, share in zip(
+                sound, answers, predicted.probabilities, unusual, strict=True
             )
         ]
         emit(JobProgressed(kind="predict", stage="Applying to images", done=done, total=len(paths)))
@@ -230,9 +238,24 @@ def predict(
         n_skipped=len(skipped),
         skipped=tuple(skipped),
         classes=facts.classes,
+        thresholds=facts.thresholds,
         rows=tuple(rows),
         **_notes(rows),
     )
+
+
+def _answers(
+    facts: BundleFacts, probabilities: NDArray[np.float64]
+) -> list[tuple[str, tuple[bool, ...]]]:
+    """Return for each image its answer in words, and, of findings, which are present."""
+    if not facts.is_multi:
+        labels = decide(probabilities, facts.threshold, facts.positive)
+        return [(facts.classes[label], ()) for label in labels]
+    answers: list[tuple[str, tuple[bool, ...]]] = []
+    for present in decide_findings(probabilities, facts.thresholds).tolist():
+        names = [name for name, is_there in zip(facts.classes, present, strict=True) if is_there]
+        answers.append(("|".join(names) or _NO_FINDING, tuple(present)))
+    return answers
 
 
 def _notes(rows: Sequence[PredictionRow]) -> dict[str, tuple[str, ...]]:
@@ -286,13 +309,17 @@ def _table(classes: tuple[str, ...], rows: Sequence[PredictionRow]) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     has_frames = any(row.frame is not None for row in rows)
-    columns = _COLUMNS_WITH_FRAMES if has_frames else _COLUMNS
     knows = any(row.unusual is not None for row in rows)
+    is_multi = any(row.findings for row in rows)
+    answer = "findings" if is_multi else "class"
+    present = [f"present_{name}" for name in classes] if is_multi else []
     last = ["unusual_percent"] if knows else []
-    writer.writerow([*columns, *(f"p_{name}" for name in classes), *last])
+    shares = [f"p_{name}" for name in classes]
+    writer.writerow([*_IMAGE_COLUMNS[has_frames], answer, *shares, *present, *last])
     for row in rows:
         frame = ["" if row.frame is None else row.frame] if has_frames else []
         shares = [f"{p:.6f}" for p in row.probabilities]
+        flags = [int(is_there) for is_there in row.findings]
         unusual = ["" if row.unusual is None else f"{100 * row.unusual:.1f}"] if knows else []
-        writer.writerow([row.path, *frame, row.patient, row.label, *shares, *unusual])
+        writer.writerow([row.path, *frame, row.patient, row.label, *shares, *flags, *unusual])
     return text.getvalue()

@@ -32,8 +32,10 @@ from engine.contract.config_io import finite, from_plain, to_plain
 from engine.contract.control import Control
 from engine.contract.errors import BundleError, EngineError
 from engine.contract.events import Event, JobProgressed
-from engine.contract.records import SPLITS, EvaluationResult, FramePolicy
+from engine.contract.records import SPLITS, EvaluationResult, FindingResult, FramePolicy
+from engine.contract.targets import SOFTMAX
 from engine.data.pixels import load_pixels
+from engine.evaluate.findings import choose_thresholds
 from engine.evaluate.report import choose_threshold
 from engine.evaluate.score import FinishedRun, load_run, score_validation
 from engine.export.model_card import model_card
@@ -228,12 +230,15 @@ def _familiarity(loaded: FinishedRun, table: TrainingTable, control: Control) ->
 def _facts(project: Project, loaded: FinishedRun, table: TrainingTable) -> BundleFacts:
     config = loaded.config
     summary = project.run_summary(loaded.id)
+    val = score_validation(loaded, table)
     return BundleFacts(
         bundle_version=BUNDLE_VERSION,
         name=project.name,
         classes=loaded.class_names,
         positive=loaded.positive,
-        threshold=_threshold(loaded, table),
+        threshold=None if loaded.is_multi else choose_threshold(val, loaded.positive),
+        activation=loaded.recipe.get("activation", SOFTMAX),
+        thresholds=choose_thresholds(val) if loaded.is_multi else (),
         image=config.image,
         backbone=_backbone_facts(loaded),
         test_time_views=config.evaluation.test_time_views,
@@ -292,24 +297,43 @@ def _frames(project: Project) -> FramePolicy:
     return max(sources, key=lambda source: source.n_images).frames if sources else FramePolicy()
 
 
-def _threshold(loaded: FinishedRun, table: TrainingTable) -> float | None:
-    return choose_threshold(score_validation(loaded, table), loaded.positive)
-
-
 def _metrics(result: EvaluationResult | None, val_auroc: float | None) -> dict[str, Any]:
     metrics: dict[str, Any] = {"validation_auroc": val_auroc, "test": None}
     if result is not None:
         metrics["test"] = {name: getattr(result, name) for name in _HEADLINE}
         metrics["test"]["intervals_95"] = to_plain(result.intervals)
         metrics["test"]["confusion"] = to_plain(result.confusion)
+        if result.findings:
+            metrics["test"]["findings"] = [_finding_metrics(found) for found in result.findings]
     return metrics
 
 
+def _finding_metrics(found: FindingResult) -> dict[str, Any]:
+    own = found.result
+    names = ("sensitivity", "specificity", "ppv", "npv")
+    return {
+        "name": found.name,
+        "n_present": found.n_present,
+        "n_absent": found.n_absent,
+        "n_unknown": found.n_unknown,
+        "threshold": own.threshold,
+        "auroc": to_plain(own.intervals["auroc"]),
+        "average_precision": to_plain(found.average_precision),
+        **{name: to_plain(own.intervals[name]) for name in names},
+        "brier": found.brier,
+        "calibration_error": found.calibration_error,
+    }
+
+
 def _data_summary(loaded: FinishedRun, table: TrainingTable) -> dict[str, Any]:
+    if table.is_multi:
+        is_class = table.labels == 1
+    else:
+        is_class = table.labels[:, np.newaxis] == np.arange(len(loaded.class_names))
     return {
         "images": {
             name: {
-                label: int(((table.split == code) & (table.labels == k)).sum())
+                label: int((is_class[:, k] & (table.split == code)).sum())
                 for k, label in enumerate(loaded.class_names)
             }
             for code, name in enumerate(SPLITS)

@@ -8,8 +8,9 @@ generation and loses on another.
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
@@ -17,11 +18,14 @@ from typing import Any, Final
 from engine.contract.config import RuntimeConfig
 from engine.contract.config_io import to_plain
 from engine.contract.errors import ConfigError
-from engine.hardware.devices import MIB, list_devices
+from engine.contract.records import DeviceInfo
+from engine.hardware.devices import MIB, has_gpu_build
 from engine.hardware.precision import auto_precision
+from engine.hardware.preflight import find_devices
 from engine.hardware.threads import default_threads, keep_freed_memory
+from engine.hardware.trials import trial_problem
 
-_LIBRARIES: Final = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "pydicom")
+_LIBRARIES: Final = "torch torchvision timm numpy scipy scikit-learn pydicom pillow".split()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +46,26 @@ class Runtime:
     channels_last: bool = True
 
 
-def resolve_runtime(config: RuntimeConfig, *, cache: Path | None = None) -> Runtime:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fallback:
+    """Why a run computes on the processor though a graphics card is there, or was wanted."""
+
+    problem: str
+    remedy: str
+
+
+_WANTED: Final = Fallback(
+    problem="This computer has no graphics card like the one that the run was made on.",
+    remedy="Go on on the other computer, or expect slightly different figures here.",
+)
+
+
+def resolve_runtime(
+    config: RuntimeConfig,
+    *,
+    cache: Path | None = None,
+    devices: Sequence[DeviceInfo] | None = None,
+) -> Runtime:
     """Return what ``config`` means on this machine.
 
     The first call on a processor may measure for up to 2 s; the answer is kept for later ones.
@@ -50,11 +73,15 @@ def resolve_runtime(config: RuntimeConfig, *, cache: Path | None = None) -> Runt
     Args:
         config: The wish.
         cache: JSON file with earlier measurements instead of the user's own.
+        devices: What there is; None looks.
 
     Raises:
         ConfigError: If the wanted device or precision can't be had here.
     """
-    device = _resolve_device(config.device)
+    device = "cpu"
+    if config.device != "cpu":
+        found = find_devices() if devices is None else devices
+        device = _resolve_device(config.device, found)
     threads = config.threads or default_threads()
     precision = config.precision
     if precision == "auto":
@@ -69,6 +96,47 @@ def resolve_runtime(config: RuntimeConfig, *, cache: Path | None = None) -> Runt
     )
 
 
+def place_run(
+    config: RuntimeConfig, *, earlier: Runtime | None = None, cache: Path | None = None
+) -> tuple[Runtime, Fallback | None]:
+    """Return where a run computes, after the device has computed something, and why not elsewhere.
+
+    Args:
+        config: The wish.
+        earlier: Where the run computed before, or the one that it repeats: kept where it can be.
+        cache: As of :func:`resolve_runtime`.
+
+    Returns:
+        The runtime; and a :class:`Fallback` where that is the processor and a graphics card would
+        have been the choice.
+
+    Raises:
+        ConfigError: If the settings name a device or precision that can't be had here.
+    """
+    if config.device == "cpu" or (earlier is not None and earlier.device == "cpu"):
+        return earlier or resolve_runtime(config, cache=cache), None
+    devices = find_devices()
+    wanted = config.device if earlier is None else earlier.device
+    cards = [info for info in devices if info.key != "cpu"]
+    if wanted != "auto":
+        cards = [info for info in cards if info.key == wanted]
+    best = min(cards, key=lambda info: not info.is_usable, default=None)
+    tried = trial_problem(best.id, best.name) if best is not None and best.is_usable else None
+    if best is not None and best.is_usable and tried is None:
+        return earlier or resolve_runtime(config, cache=cache, devices=devices), None
+    if earlier is None and config.device != "auto":
+        resolve_runtime(config, cache=cache, devices=devices)  # says so if there is none
+    why = _WANTED if best is None else Fallback(problem=best.problem, remedy=best.remedy)
+    if tried is not None:
+        why = Fallback(problem=tried[0], remedy=tried[1])
+        if earlier is None and config.device != "auto":
+            raise ConfigError(why.problem, remedy=why.remedy)
+    precision = "auto" if config.precision == "fp16" else config.precision
+    on_cpu = replace(config, device="cpu", precision=precision)
+    is_told = best is not None or earlier is not None
+    return resolve_runtime(on_cpu, cache=cache), why if is_told else None
+
+
 def apply_runtime(runtime: Runtime) -> None:
     """Set the process's thread count, and make GPU kernels give the same bits every time."""
     import torch
@@ -77,6 +145,8 @@ def apply_runtime(runtime: Runtime) -> None:
     if runtime.device == "cpu":
         keep_freed_memory()
     elif runtime.device == "cuda":
+        cards = (info for info in find_devices() if info.key == "cuda" and info.is_usable)
+        torch.cuda.set_device(next((info.index for info in cards), 0))
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
 
@@ -101,8 +171,11 @@ def memory_mb(runtime: Runtime) -> float:
     return float(psutil.Process().memory_info().rss) / MIB
 
 
-def describe() -> dict[str, Any]:
+def describe(devices: Sequence[DeviceInfo] | None = None) -> dict[str, Any]:
     """Return what this machine can do, as plain values for people to read.
+
+    Args:
+        devices: What there is; None looks.
 
     Returns:
         ``devices`` (as :class:`DeviceInfo`), ``device``, ``precision`` and ``threads`` that
@@ -110,25 +183,26 @@ def describe() -> dict[str, Any]:
         ``system`` and ``versions`` by library name.
     """
     import psutil
-    import torch
 
-    runtime = resolve_runtime(RuntimeConfig())
+    devices = find_devices() if devices is None else devices
+    runtime = resolve_runtime(RuntimeConfig(), devices=devices)
     memory = psutil.virtual_memory()
     return {
-        "devices": to_plain(list_devices()),
+        "devices": to_plain(tuple(devices)),
         "device": runtime.device,
         "precision": runtime.precision,
         "threads": runtime.threads,
         "memory_mb": int(memory.total) // MIB,
         "memory_free_mb": int(memory.available) // MIB,
-        "torch_has_cuda": torch.version.cuda is not None,
+        "torch_has_cuda": has_gpu_build(),
         "system": f"{platform.system()} {platform.release()} ({platform.machine()})",
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": library_versions(),
     }
 
 
-def _versions() -> dict[str, str]:
-    found = {}
+def library_versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that a result can depend on."""
+    found = {"python": platform.python_version()}
     for library in _LIBRARIES:
         try:
             found[library] = metadata.version(library)
@@ -137,8 +211,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _resolve_device(wanted: str) -> str:
-    devices = list_devices()
+def _resolve_device(wanted: str, devices: Sequence[DeviceInfo]) -> str:
     if wanted == "auto":
         usable = {info.key for info in devices if info.is_usable}
         return next((key for key in ("cuda", "mps") if key in usable), "cpu")

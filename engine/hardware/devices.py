@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import platform
-import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Final
 
 from engine.contract.records import DeviceInfo
+from engine.hardware.explain import Explanation, explain, explain_end, explain_setting
+from engine.hardware.nvidia import Card, DriverAnswer, ask_driver
 
 MIB: Final = 2**20
+_UNNAMED: Final = "the NVIDIA graphics card"
 
 
 def cpu_name() -> str:
@@ -38,38 +42,78 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine() or "unknown processor"
 
 
-def list_devices() -> tuple[DeviceInfo, ...]:
-    """Return the processor, then each GPU, usable or not."""
+def list_devices(driver: DriverAnswer | None = None) -> tuple[DeviceInfo, ...]:
+    """Return the processor, then each GPU, usable or not.
+
+    A driver that hangs or crashes takes this process with it: see
+    :func:`engine.hardware.preflight.find_devices`.
+
+    Args:
+        driver: What the driver's tool says; None asks it.
+    """
     import psutil
     import torch
 
     ram = int(psutil.virtual_memory().total) // MIB
     devices = [DeviceInfo(key="cpu", name=cpu_name(), memory_mb=ram, is_usable=True)]
-    devices += _cuda_devices()
+    devices += _cuda_devices(ask_driver() if driver is None else driver)
     if torch.backends.mps.is_available():
         devices.append(DeviceInfo(key="mps", name="Apple GPU", memory_mb=ram, is_usable=True))
     return tuple(devices)
 
 
-def _cuda_devices() -> list[DeviceInfo]:
+def cards_that(driver: DriverAnswer) -> tuple[Card, ...]:
+    """Return the cards of a driver; one without a name where there are only signs of one."""
+    if driver.cards or not driver.is_there:
+        return driver.cards
+    return (Card(index=0, name=_UNNAMED),)
+
+
+def unusable(card: Card, why: Explanation) -> DeviceInfo:
+    """Return a card that can't be used, and why."""
+    return DeviceInfo(
+        key="cuda",
+        name=card.name,
+        memory_mb=card.memory_mb,
+        is_usable=False,
+        problem=why.problem,
+        remedy=why.remedy,
+        index=card.index,
+        driver=card.driver,
+    )
+
+
+def _cuda_devices(driver: DriverAnswer) -> list[DeviceInfo]:
     import torch
 
-    if torch.version.cuda is not None and torch.cuda.is_available():
-        return [_cuda_device(i) for i in range(torch.cuda.device_count())]
-    return [_unusable_card(name, megabytes) for name, megabytes in _cards_of_the_driver()]
+    with warnings.catch_warnings():  # what they say is found out below
+        warnings.simplefilter("ignore")
+        if has_gpu_build() and torch.cuda.is_available():
+            return [_cuda_device(i, driver) for i in range(torch.cuda.device_count())]
+        return [unusable(card, _why_unusable(card, driver)) for card in cards_that(driver)]
 
 
-def _cuda_device(index: int) -> DeviceInfo:
+def has_gpu_build() -> bool:
+    """Return whether the installed torch was built for graphics cards of NVIDIA (or AMD)."""
+    import torch
+
+    return torch.version.cuda is not None or torch.version.hip is not None
+
+
+def _cuda_device(index: int, driver: DriverAnswer) -> DeviceInfo:
     import torch
 
     facts = torch.cuda.get_device_properties(index)
+    capability = "" if torch.version.hip else f"{facts.major}.{facts.minor}"
     problem, remedy = "", ""
-    if not arch_supported((facts.major, facts.minor), torch.cuda.get_arch_list()):
+    archs = torch.cuda.get_arch_list()
+    if capability and not arch_supported((facts.major, facts.minor), archs):
+        why = explain("no kernel image is available", facts.name)
         problem = (
-            f"The graphics card {facts.name} (compute capability {facts.major}.{facts.minor}) is "
-            "not supported by the installed build of torch."
+            f"{why.problem.rstrip('.')}, whose compute capability is {capability}: it was made for "
+            f"{built_for(archs)}."
         )
-        remedy = "Install a build of torch for this card, or compute on the processor."
+        remedy = why.remedy
     return DeviceInfo(
         key="cuda",
         name=facts.name,
@@ -77,7 +121,23 @@ def _cuda_device(index: int) -> DeviceInfo:
         is_usable=not problem,
         problem=problem,
         remedy=remedy,
+        index=index,
+        capability=capability,
+        driver=driver.cards[0].driver if driver.cards else "",
     )
+
+
+def built_for(arch_list: list[str]) -> str:
+    """Return the compute capabilities that a build has code for: ``7.5, 8.0 and 9.0``."""
+    found = []
+    for arch in arch_list:
+        digits = arch.partition("_")[2].rstrip("abcdefghijklmnopqrstuvwxyz")
+        if digits.isdecimal() and len(digits) > 1:
+            found.append((int(digits[:-1]), int(digits[-1])))
+    texts = [f"{major}.{minor}" for major, minor in sorted(set(found))]
+    if len(texts) < 2:
+        return "".join(texts) or "no card"
+    return f"{', '.join(texts[:-1])} and {texts[-1]}"
 
 
 def arch_supported(capability: tuple[int, int], arch_list: list[str]) -> bool:
@@ -102,43 +162,26 @@ def arch_supported(capability: tuple[int, int], arch_list: list[str]) -> bool:
     return False
 
 
-def _cards_of_the_driver() -> list[tuple[str, int]]:
-    """Return name and memory in MiB of the cards that the NVIDIA driver sees, without torch."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return []
-    query = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
-    try:
-        answer = subprocess.run(  # a fixed question to the driver's own tool
-            query, capture_output=True, text=True, timeout=10, check=True
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return [("NVIDIA graphics card", 0)]  # the tool is there, the driver doesn't answer
-    cards = []
-    for line in answer.splitlines():
-        name, _, megabytes = line.rpartition(",")
-        if name:
-            digits = megabytes.strip()
-            cards.append((name.strip(), int(digits) if digits.isdecimal() else 0))
-    return cards
-
-
-def _unusable_card(name: str, megabytes: int) -> DeviceInfo:
+def _why_unusable(card: Card, driver: DriverAnswer) -> Explanation:
+    """Return why torch doesn't see a card: its build, the driver, a setting, or as it says."""
     import torch
 
-    if torch.version.cuda is None:
-        problem = f"The installed torch is a build without CUDA, so {name} can't be used."
-        remedy = "Install the CUDA build of torch (see the README), or compute on the processor."
-    else:
-        problem, remedy = explain_cuda_failure(name, _cuda_start_error())
-    return DeviceInfo(
-        key="cuda",
-        name=name,
-        memory_mb=megabytes,
-        is_usable=False,
-        problem=problem,
-        remedy=remedy,
+    if not has_gpu_build():
+        return explain("torch not compiled with CUDA enabled", card.name)
+    if driver.error == "timed out":
+        return explain_end(None, card.name, is_gpu=True)
+    if driver.error and (why := explain(driver.error, card.name)).kind != "unknown":
+        return why
+    why = explain(_cuda_start_error(), card.name, needs_cuda=torch.version.cuda or "")
+    if why.kind not in ("unknown", "no_device", "busy", "no_driver"):
+        return why
+    setting = explain_setting(
+        card.name,
+        compute_mode=card.compute_mode,
+        mig_mode=card.mig_mode,
+        visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
     )
+    return setting or why
 
 
 def _cuda_start_error() -> str:
@@ -149,21 +192,3 @@ def _cuda_start_error() -> str:
     except (RuntimeError, AssertionError) as error:
         return str(error)
     return ""
-
-
-def explain_cuda_failure(name: str, error: str) -> tuple[str, str]:
-    """Return a sentence and a remedy for torch's message on why CUDA didn't start."""
-    if "too old" in error:
-        return (
-            f"The driver of {name} is too old for the installed torch.",
-            "Update the NVIDIA driver and restart the computer.",
-        )
-    if "out of memory" in error:
-        return (
-            f"{name} has no free memory.",
-            "Close other programs that use the graphics card and try again.",
-        )
-    return (
-        f"The driver of {name} does not answer.",
-        "Restart the computer; if that doesn't help, install the NVIDIA driver again.",
-    )

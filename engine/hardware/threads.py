@@ -52,6 +52,16 @@ def let_waiting_threads_sleep() -> None:
     os.environ.setdefault("KMP_BLOCKTIME", "0")  # Intel and LLVM, in torch for Windows and macOS
 
 
+def let_apple_gpu_fall_back() -> None:
+    """Let an operation that an Apple GPU lacks run on the processor instead of ending the job.
+
+    To be called before torch is first loaded. An explicit setting wins. The device checks say
+    whether it happens.
+    """
+    if sys.platform == "darwin":
+        os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
+
+
 def keep_freed_memory() -> None:
     """Ask glibc to reuse freed blocks instead of returning them to the system after every layer.
 

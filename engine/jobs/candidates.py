@@ -16,17 +16,30 @@ from typing import Final
 
 import numpy as np
 
-from engine.contract.config import ExperimentConfig
+from engine.contract.config import BackboneConfig, ExperimentConfig
 from engine.seeding import step_seed
 
 PROBE: Final = "linear_probe"
 DEFAULT_METHODS: Final = (PROBE, "full_finetune", "gradual_unfreezing", "l2_sp", "lora")
+_AT_ONCE: Final = (PROBE, "direct_transfer")
 _RATES: Final = (1.0, 1 / 3, 3.0)
 _FROZEN: Final = {2: "", 0: "all layers trained"}
 _DECAY: Final = {1.0: "", 0.7: "earlier layers slower"}
 _SMOOTHING: Final = (0.05, 0.0)
 _PULL: Final = 0.1  # fixed, where a run of the method would try several
 _MOST: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Pre-trained weights that a search may start from.
+
+    Attributes:
+        name: What tells them from the default ones of their backbone; empty for those.
+    """
+
+    backbone: BackboneConfig
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,28 +57,29 @@ class Candidate:
     @property
     def has_epochs(self) -> bool:
         """Whether it trains for a number of passes."""
-        return self.config.method.key != PROBE
+        return self.config.method.key not in _AT_ONCE
 
 
 def make_candidates(
-    base: ExperimentConfig, backbones: Sequence[str], methods: Sequence[str]
+    base: ExperimentConfig, starts: Sequence[Start], methods: Sequence[str]
 ) -> list[Candidate]:
     """Return candidates in the order in which they are tried, at most 200; same seed, same order.
 
     Args:
         base: The starting settings.
-        backbones: Keys, the first preferred.
+        starts: Backbones with their weights, the first preferred.
         methods: Keys, of methods that can be trained.
     """
     plain: list[tuple[ExperimentConfig, tuple[str, ...]]] = []
     others: list[tuple[ExperimentConfig, tuple[str, ...]]] = []
     for method in methods:
-        for backbone in backbones:
-            config = _of(base, backbone, method)
-            if method == PROBE:
-                plain.append((config, ()))
+        for start in starts:
+            config = _of(base, start.backbone, method)
+            named = (f"weights {start.name}",) if start.name else ()
+            if method in _AT_ONCE:
+                plain.append((config, named))
                 continue
-            varied = [_varied(config, *choice) for choice in _choices()]
+            varied = [_varied(config, named, *choice) for choice in _choices()]
             plain.append(varied[0])
             others += varied[1:]
     # The usual order of usefulness: a probe and a full fine-tuning of each backbone first.
@@ -77,12 +91,8 @@ def make_candidates(
     ]
 
 
-def _of(base: ExperimentConfig, backbone: str, method: str) -> ExperimentConfig:
-    config = replace(
-        base,
-        backbone=replace(base.backbone, key=backbone, weights="pretrained"),
-        method=replace(base.method, key=method),
-    )
+def _of(base: ExperimentConfig, backbone: BackboneConfig, method: str) -> ExperimentConfig:
+    config = replace(base, backbone=backbone, method=replace(base.method, key=method))
     if method in ("l2_sp", "soft_threshold") and config.anchor.strength == 0:
         config = replace(config, anchor=replace(config.anchor, strength=_PULL))
     return config
@@ -93,7 +103,12 @@ def _choices() -> list[tuple[float, int, float, float]]:
 
 
 def _varied(
-    config: ExperimentConfig, factor: float, frozen: int, decay: float, smoothing: float
+    config: ExperimentConfig,
+    named: tuple[str, ...],
+    factor: float,
+    frozen: int,
+    decay: float,
+    smoothing: float,
 ) -> tuple[ExperimentConfig, tuple[str, ...]]:
     rate = float(f"{config.optimizer.learning_rate * factor:.2g}")
     changes = [
@@ -108,4 +123,4 @@ def _varied(
         method=replace(config.method, frozen_stages=frozen),
         loss=replace(config.loss, label_smoothing=smoothing),
     )
-    return varied, tuple(change for change in changes if change)
+    return varied, (*named, *(change for change in changes if change))

@@ -33,6 +33,7 @@ from engine.hardware import apply_runtime, resolve_runtime
 from engine.jobs.training import checked_table, with_weights_there_are
 from engine.jobs.trials import TrialBench
 from engine.methods.registry import get_method
+from engine.metrics.findings import bootstrap_findings_auroc
 from engine.metrics.intervals import Interval, bootstrap_auroc, bootstrap_ovr_auroc
 from engine.project.access import open_alone
 from engine.project.searching import CROSSVAL, begin_or_go_on, save_result
@@ -58,8 +59,9 @@ def cross_validate(command: Crossval, emit: Emit, control: Control) -> CrossvalR
     with open_alone(Path(command.project), owner="a cross-validation") as project:
         config = replace(command.config, image=project.image_contract)
         config = with_weights_there_are(config)
-        get_method(config.method.key)
+        method = get_method(config.method.key)
         table = checked_table(project)
+        method.check(table)
         folds = _Folds.of(table, command.folds, config.seed)
         asked = {"folds": command.folds, "config": to_plain(config)}
         name = begin_or_go_on(project, CROSSVAL, asked)
@@ -93,7 +95,7 @@ class _Folds:
         inside = np.flatnonzero((table.split == 0) | (table.split == 1))
         of_image = np.full(len(table.split), -1, dtype=np.int8)
         of_image[inside] = make_folds(
-            table.labels[inside],
+            table.strata[inside],
             table.groups[inside],
             n_folds,
             seed=seed,
@@ -106,7 +108,7 @@ class _Folds:
         """Return indices to learn from, to choose by, and those of the fold itself."""
         rest = np.flatnonzero((self.of_image >= 0) & (self.of_image != fold))
         learned, chosen_by = carve_validation(
-            self.table.labels,
+            self.table.strata,
             self.table.groups,
             rest,
             seed=step_seed(self.seed, "inner", fold),
@@ -282,6 +284,10 @@ def _pooled(
 ) -> Interval:
     labels, patients = table.labels[used], table.groups[used]
     n, seed = config.evaluation.bootstrap_resamples, config.seed
+    if table.is_multi:
+        return bootstrap_findings_auroc(probabilities, labels, patients, n_resamples=n, seed=seed)[
+            0
+        ]
     if probabilities.shape[1] > 2:
         return bootstrap_ovr_auroc(probabilities, labels, patients, n_resamples=n, seed=seed)[0]
     index = 1 if table.positive is None else table.positive
@@ -291,7 +297,7 @@ def _pooled(
 
 
 def _positive_name(table: TrainingTable) -> str | None:
-    if len(table.class_names) != 2:
+    if table.is_multi or len(table.class_names) != 2:
         return None
     return table.class_names[1 if table.positive is None else table.positive]
 

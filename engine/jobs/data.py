@@ -12,6 +12,7 @@ from engine.contract.commands import (
     InspectFile,
     MakeSample,
     MakeSplit,
+    PrepareImages,
     Preview,
     Relabel,
     Scan,
@@ -46,6 +47,13 @@ def make_sample(command: MakeSample, emit: Emit, control: Control) -> dict[str, 
     )
     n_patients = len({path.stem.rsplit("_", 1)[0] for path in paths})
     return {"out": command.out, "n_images": len(paths), "n_patients": n_patients}
+
+
+def prepare(command: PrepareImages, emit: Emit, control: Control) -> dict[str, Any]:
+    """Prepare the images at another size."""
+    from engine.jobs.image_size import prepare_images
+
+    return prepare_images(command, emit, control)
 
 
 def preview_source(command: Preview, emit: Emit, control: Control) -> SourcePreview:

@@ -16,6 +16,7 @@ from engine.contract.control import Control
 from engine.contract.errors import ConfigError, RunError
 from engine.contract.events import COMPLETED, Event, JobProgressed
 from engine.contract.searching import ENSEMBLE, EnsembleMember, EnsembleResult
+from engine.contract.targets import SOFTMAX
 from engine.evaluate.score import (
     HELD_OUT_FILE,
     FinishedRun,
@@ -25,7 +26,8 @@ from engine.evaluate.score import (
 from engine.files import make_folder, write_json
 from engine.hardware import resolve_runtime
 from engine.jobs.crossval import out_of_fold
-from engine.jobs.training import new_run_id, versions
+from engine.jobs.recipe import versions
+from engine.jobs.training import new_run_id
 from engine.models.weights import weights_info
 from engine.project.access import open_alone
 from engine.project.searching import is_stale, read_crossval
@@ -103,6 +105,7 @@ def _combine_folds(project: Project, command: Combine) -> EnsembleResult:
         "runtime": asdict(resolve_runtime(config.runtime)),
         "classes": list(table.class_names),
         "positive": table.positive,
+        "activation": table.activation,
         "versions": versions(),
     }
     names = [f"{result.id}/fold-{fold.fold}" for fold in result.folds]
@@ -164,6 +167,7 @@ def _enter(
             "split_digest": project.split_digest(),
             "classes": recipe["classes"],
             "positive": recipe["positive"],
+            "activation": recipe.get("activation", SOFTMAX),
             "weights": members[0]["weights"],
             "versions": recipe["versions"],
             "members": members,

@@ -10,6 +10,7 @@ from engine.contract.control import Control
 from engine.contract.errors import RunError
 from engine.contract.events import Event, JobProgressed
 from engine.contract.records import EvaluationResult
+from engine.evaluate.findings import build_findings_result
 from engine.evaluate.report import Scored, build_result
 from engine.evaluate.score import FinishedRun, load_run, score_validation
 from engine.project.store import Project
@@ -30,19 +31,36 @@ def evaluate(
     test = _score_test(loaded, table, _reporter("Test images", emit, control))
     emit(JobProgressed(kind="evaluate", stage="Resampling patients", done=0, total=1))
     control.safe_point()
-    result = build_result(
-        run,
+    result = _measured(loaded, table, test=test, val=val, looks=project.count_look(run))
+    project.save_evaluation(run, result)
+    return result
+
+
+def _measured(
+    loaded: FinishedRun, table: TrainingTable, *, test: Scored, val: Scored, looks: int
+) -> EvaluationResult:
+    n_resamples, seed = loaded.config.evaluation.bootstrap_resamples, loaded.config.seed
+    if loaded.is_multi:
+        return build_findings_result(
+            loaded.id,
+            test=test,
+            val=val,
+            class_names=loaded.class_names,
+            looks=looks,
+            n_resamples=n_resamples,
+            seed=seed,
+        )
+    return build_result(
+        loaded.id,
         test=test,
         val=val,
         class_names=loaded.class_names,
         positive=loaded.positive,
-        looks=project.count_look(run),
-        n_resamples=loaded.config.evaluation.bootstrap_resamples,
-        seed=loaded.config.seed,
+        looks=looks,
+        n_resamples=n_resamples,
+        seed=seed,
         is_ordinal=table.is_ordinal,
     )
-    project.save_evaluation(run, result)
-    return result
 
 
 def _reporter(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from engine.contract.commands import RefitHead
 from engine.contract.config import preset_config
@@ -14,22 +19,39 @@ from engine.contract.control import Control
 from engine.contract.errors import DatasetError
 from engine.contract.events import Event, JobProgressed
 from engine.contract.records import HeadRefit
+from engine.data.pixels import open_pixels, pixel_kind
 from engine.hardware import apply_runtime, resolve_runtime
-from engine.jobs.trials import TrialBench
+from engine.jobs.trials import TrialBench, fresh_network
+from engine.methods.linear_head import LinearHead, fit_linear_head
+from engine.methods.linear_probe import fit_head, head_loss, install_head
+from engine.methods.method import MethodContext, TrainingData
+from engine.methods.registry import get_method
+from engine.models.features import features_kind
+from engine.models.network import Network, probabilities_of
 from engine.project.access import open_alone
+from engine.project.segments import SegmentReader
 from engine.project.table import TrainingTable
+from engine.splits.folds import make_folds
+from engine.trainer.steps import validation_auroc
+
+_N_FOLDS: Final = 2
+_SURE: Final = 0.8  # probability of another class from which a label is worth a second look
+_MOST_DOUBTED: Final = 50
 
 
 def refit_head(command: RefitHead, emit: Callable[[Event], None], control: Control) -> HeadRefit:
-    """Fit a linear probe to the present labels and say how good it is on validation.
+    """Fit a linear probe to the present labels, and say how good it is and what it contradicts.
 
     The division of the images is taken as it is, also where labels have changed since it was made:
-    what is wanted is whether they have become better. Images that came later are in no part.
+    what is wanted is whether they have become better. Images that came later are in no part. Test
+    images take no part.
 
     Raises:
-        DatasetError: If a part lacks a class.
+        DatasetError: If a part lacks a class, or only described images are wanted and some aren't.
+        JobCanceled: If canceled.
         ProjectError: If the project can't be written.
     """
+    started = time.perf_counter()
 
     def show(stage: str, done: int, total: int) -> None:
         emit(JobProgressed(kind="refit_head", stage=stage, done=done, total=total))
@@ -44,16 +66,100 @@ def refit_head(command: RefitHead, emit: Callable[[Event], None], control: Contr
         bench = TrialBench(
             project=project, table=table, image=config.image, runtime=runtime, control=control
         )
-        result = bench.train(config, on_progress=show)
+        network = fresh_network(config, get_method(config.method.key), table, runtime)
+        used = table.rows[(table.split == 0) | (table.split == 1)]
+        if command.described_only:
+            kind = features_kind(network, network.weights_digest, config.image, runtime)
+            _require_described(SegmentReader(project, kind), used)
+            pixels = SegmentReader(project, pixel_kind(config.image))
+        else:
+            pixels = open_pixels(project, config.image, control=control)
+
+        def features_of(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+            return bench.features(network, rows, control, on_progress=show)
+
+        data = TrainingData(table=table, pixels=pixels, features_of=features_of)
+        context = MethodContext(
+            config=config, data=data, runtime=runtime, report=show, control=control
+        )
+        # The threads of NumPy's own library spin while they wait: beside other work, handing a
+        # decomposition out to two of them took ten times as long as doing it with one.
+        with threadpool_limits(limits=1, user_api="blas"):
+            head = fit_head(network, context, features_of)
+            doubted = () if table.is_multi else _doubted(network, context, head)
+        install_head(network, head)
+        auroc = validation_auroc(
+            _probabilities(network, features_of(table.rows[data.val])),
+            table.labels[data.val],
+            table.positive,
+        )
     return HeadRefit(
-        val_auroc=result.val_auroc,
-        n_train=int((table.split == 0).sum()),
-        n_val=int((table.split == 1).sum()),
-        seconds=result.seconds,
+        val_auroc=auroc,
+        n_train=len(data.train),
+        n_val=len(data.val),
+        seconds=round(time.perf_counter() - started, 3),
+        doubted=doubted,
     )
 
 
+def _doubted(network: Network, context: MethodContext, head: LinearHead) -> tuple[int, ...]:
+    """Return records whose label a head contradicts that hasn't seen it, the surest first.
+
+    Validation images are judged by the head itself, which saw them only to choose its strength;
+    each training image by one of the same strength, fitted without the image's patient.
+    """
+    data, table = context.data, context.data.table
+    features = data.features_of(table.rows[data.train])
+    labels = table.labels[data.train]
+    try:
+        folds = make_folds(labels, table.groups[data.train], _N_FOLDS, seed=0)
+    except DatasetError:  # a class of so few patients
+        return ()
+    probabilities = np.empty((len(labels), data.n_classes))
+    for fold in range(_N_FOLDS):
+        context.control.safe_point()
+        inside, outside = folds != fold, folds == fold
+        fitted = fit_linear_head(
+            (features[inside], labels[inside]),
+            (features[outside], labels[outside]),
+            widths=network.feature_blocks,
+            class_weights=None,
+            loss=head_loss(context.config.loss, data),
+            score=lambda *_: 0.0,  # there is one strength to choose from
+            strengths=(head.strength,),
+        )
+        probabilities[outside] = fitted.probabilities(features[outside])
+    of_val = head.probabilities(data.features_of(table.rows[data.val]))
+    judged = np.concatenate([data.train, data.val])
+    probabilities = np.concatenate([probabilities, of_val])
+    own = probabilities[np.arange(len(judged)), table.labels[judged]]
+    is_doubted = probabilities.max(axis=1) >= _SURE
+    is_doubted &= probabilities.argmax(axis=1) != table.labels[judged]
+    chosen = np.flatnonzero(is_doubted)
+    chosen = chosen[np.argsort(own[chosen], kind="stable")][:_MOST_DOUBTED]
+    return tuple(int(record) for record in table.record_ids[judged[chosen]])
+
+
+def _probabilities(network: Network, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    network.eval()
+    with torch.inference_mode():
+        logits = network.classify(torch.from_numpy(features).to(network.head.weight.device))
+        return probabilities_of(network, logits).cpu().numpy()
+
+
+def _require_described(features: SegmentReader, rows: NDArray[np.int64]) -> None:
+    n_missing = len(features.missing(rows))
+    features.close()
+    if n_missing:
+        raise DatasetError(
+            f"{n_missing:,} images haven't been described by the backbone yet.",
+            remedy="Train a linear probe once; then the decision layer follows the labels.",
+        )
+
+
 def _require_classes(table: TrainingTable) -> None:
+    if table.is_multi:  # each finding that it holds can be learned
+        return
     for code, name in ((0, "training"), (1, "validation")):
         if len(np.unique(table.labels[table.split == code])) < max(2, len(table.class_names)):
             raise DatasetError(

@@ -97,7 +97,7 @@ def _sentence(curve: LrCurve, current: float) -> str:
             f"tell which is best. Training breaks from about {_rounded(curve.breaking):g} on; "
             f"{rate:g} is safe."
         )
-    found = f"In this test the network learned fastest at a learning rate of about {rate:g}"
+    found = f"In this test the network learned more up to a learning rate of about {rate:g}"
     if curve.breaking < HIGHEST:
         found += f" and broke down from about {_rounded(curve.breaking):g} on"
     if current > curve.breaking / _SAFE:

@@ -21,6 +21,7 @@ from engine.contract.events import Event, JobProgressed
 from engine.contract.pretraining import PretrainedOn, PretrainResult
 from engine.data.pixels import open_pixels
 from engine.hardware import apply_runtime, resolve_runtime
+from engine.jobs.findings import require_one_target
 from engine.jobs.splitting import require_two_classes
 from engine.models.registry import build_network, check_size
 from engine.models.weights import register_backbone, weights_info, weights_state
@@ -170,6 +171,7 @@ def _checked_table(project: Project) -> TrainingTable:
     try:
         table = project.training_table()
         require_two_classes(table)
+        require_one_target(table, "Pre-training on several projects")
     except DatasetError as error:
         message = f"“{project.name}” can't be learned from: {error.message}"
         raise DatasetError(message, remedy=error.remedy) from error

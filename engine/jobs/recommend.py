@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from engine.contract.backbones import backbone_card
-from engine.contract.commands import RecommendSetup
+from engine.contract.commands import PrepareImages, RecommendSetup
 from engine.contract.config_io import to_plain
+from engine.contract.control import Control
+from engine.contract.events import Event
 from engine.contract.methods import method_card
 from engine.contract.recommendation import Recommendation, SetupFacts, recommend_setup
+from engine.jobs.image_size import prepare_images
 from engine.jobs.splitting import require_two_classes
-from engine.project.access import open_alone
 from engine.project.store import Project
 from engine.recommend.setup import facts_of
 
 
-def recommend_for_project(command: RecommendSetup) -> dict[str, Any]:
+def recommend_for_project(
+    command: RecommendSetup, emit: Callable[[Event], None], control: Control
+) -> dict[str, Any]:
     """Return a recommendation as plain values, with ``facts`` behind it and ``sentences``.
 
-    If asked to, the project's image size becomes the recommended one; pixels of that size are made
-    from the originals when a run first needs them.
+    If asked to, the images are prepared at the recommended size.
 
     Raises:
-        DatasetError: If there is nothing to tell apart yet.
+        DatasetError: If there is nothing to tell apart yet, or originals can't be read.
+        JobCanceled: If canceled; the project then keeps its image size.
         ProjectError: If there is no project.
     """
     with Project.open(Path(command.project), read_only=True) as project:
@@ -34,8 +37,8 @@ def recommend_for_project(command: RecommendSetup) -> dict[str, Any]:
     found = recommend_setup(facts)
     size_px = int(found.size_px.value)
     if command.apply and size_px != facts.size_px:
-        with open_alone(Path(command.project), owner="a change of the image size") as project:
-            project.image_contract = replace(project.image_contract, size_px=size_px)
+        wanted = PrepareImages(project=command.project, size_px=size_px)
+        prepare_images(wanted, emit, control, kind="recommend_setup")
     plain: dict[str, Any] = to_plain(found)
     return {**plain, "facts": to_plain(facts), "sentences": list(_sentences(found, facts, command))}
 

@@ -86,11 +86,7 @@ def list_methods(command: ListMethods, emit: Emit, control: Control) -> dict[str
 
 
 def doctor(command: Doctor, emit: Emit, control: Control) -> dict[str, Any]:
-    """Say what this machine can do."""
-    from engine.contract.backbones import BACKBONES
-    from engine.hardware import describe
-    from engine.models.weights import added_weights, weights_state
+    """Say what this machine can do, after trying it out if asked to."""
+    from engine.jobs.doctor import examine
 
-    weights = {card.key: weights_state(card.key) for card in BACKBONES}
-    added = [to_plain(item) for item in added_weights()]
-    return {**describe(), "weights": weights, "added_weights": added}
+    return examine(command, emit, control)

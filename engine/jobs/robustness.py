@@ -16,6 +16,7 @@ from engine.contract.records import RobustnessResult
 from engine.evaluate.report import choose_threshold
 from engine.evaluate.robustness import choose_images, load_sample, measure_robustness
 from engine.evaluate.score import FinishedRun, load_run, score_validation
+from engine.jobs.findings import require_one_target
 from engine.project.access import open_alone
 from engine.project.robustness import save_robustness
 from engine.project.store import Project
@@ -51,6 +52,7 @@ def _measure(
             remedy="Measure it on the test images.",
         )
     table = project.training_table()
+    require_one_target(table, "The robustness check")
     threshold = _locked_threshold(loaded, table, report)
     part = np.flatnonzero(table.split == _CODES[command.split])
     if len(part) == 0:

@@ -27,7 +27,8 @@ from engine.methods.method import TrainingData
 from engine.models.network import Network
 from engine.trainer.steps import predict_batch
 
-_FOLDER: Final = "source"
+KEPT_FOLDER: Final = "source"
+"""Of a run's folder: its copy of the classifier that it applies."""
 _MATCHES: Final = "matches.json"
 _MOST_LOOKED_AT: Final = 200
 
@@ -139,7 +140,7 @@ def keep_source(run_folder: Path, source: Source) -> None:
     Raises:
         StorageError: If the disk is full or can't be written.
     """
-    folder = run_folder / _FOLDER
+    folder = run_folder / KEPT_FOLDER
     make_folder(folder)
     for name in (*source.facts.files, FACTS_NAME):
         try:
@@ -156,7 +157,7 @@ def kept_source(run_folder: Path) -> Source | None:
         BundleError: If the copy is damaged.
         StorageError: If it can't be read.
     """
-    folder = run_folder / _FOLDER
+    folder = run_folder / KEPT_FOLDER
     if not (folder / _MATCHES).is_file():
         return None
     plain: Any = read_json(folder / _MATCHES)

@@ -76,11 +76,13 @@ def _labels_of(table: TrainingTable | FindingsTable) -> NDArray[Any]:
 
 
 def require_two_classes(table: TrainingTable) -> None:
-    """Check that there is something to tell apart.
+    """Check that there is something to tell apart; a table of findings always holds something.
 
     Raises:
         DatasetError: If there are no labelled images or all are of one class.
     """
+    if table.is_multi:
+        return
     present = np.unique(table.labels)
     if len(present) == 0:
         raise DatasetError(

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import platform
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-import engine.version
 from engine.contract.backbones import backbone_card
 from engine.contract.commands import Resume, Train
 from engine.contract.config import ExperimentConfig
@@ -30,6 +27,7 @@ from engine.contract.events import (
     BatchFinished,
     EpochFinished,
     Event,
+    Recovered,
     RunFinished,
     RunPaused,
     RunProgressed,
@@ -38,26 +36,41 @@ from engine.contract.events import (
     Warned,
 )
 from engine.data.pixels import open_pixels
-from engine.files import make_folder, read_json, write_json
-from engine.hardware import Runtime, apply_runtime, resolve_runtime
+from engine.files import make_folder
+from engine.hardware import Fallback, Runtime, apply_runtime, place_run
+from engine.hardware.out_of_memory import telling_smaller_parts
+from engine.jobs.fallback import expected_seconds, fallback_warning
+from engine.jobs.findings import choose_finding, left_out_sentence
+from engine.jobs.recipe import (
+    Repeat,
+    choose_same_finding,
+    differences,
+    plan_repeat,
+    repeat_result,
+    require_same_classes,
+    tell_differences,
+    write_recipe,
+    written_runtime,
+)
 from engine.jobs.run_log import RunLog
 from engine.jobs.source_bundle import Source, chosen_source, config_for, keep_source, kept_source
 from engine.jobs.splitting import require_two_classes
+from engine.jobs.trial_times import TrialTimes, n_trials
 from engine.jobs.trials import TrialBench
 from engine.methods.method import FineTuneMethod, MethodContext, TrainingData
 from engine.methods.registry import get_method
 from engine.models.features import cached_features
 from engine.models.network import Network
 from engine.models.registry import build_network, check_size
-from engine.models.weights import FILE, present_weights, weights_info, weights_state
+from engine.models.weights import FILE, present_weights, weights_state
 from engine.project.access import open_alone
-from engine.project.classes import MULTI
 from engine.project.store import Project
 from engine.project.table import TrainingTable
 from engine.seeding import seed_everything
 from engine.trainer.checkpoint import best_facts, has_state, save_best
 from engine.trainer.full_disk import when_there_is_room
 from engine.trainer.loop import Trainer
+from engine.trainer.memory_advice import explaining_memory
 from engine.trainer.steps import validate
 
 Emit = Callable[[Event], None]
@@ -82,6 +95,8 @@ class TrainingRun:
         control: Control,
         *,
         is_resumed: bool,
+        goes_on_anyway: bool = False,
+        repeat: Repeat | None = None,
     ) -> None:
         self.id = run_id
         self._project = project
@@ -90,6 +105,10 @@ class TrainingRun:
         self._method = get_method(config.method.key)
         self._control = control
         self._is_resumed = is_resumed
+        self._goes_on_anyway = goes_on_anyway
+        self._repeat = repeat
+        self._fallback: Fallback | None = None
+        self._trials = TrialTimes(n_trials(self._method, config))
         self._started = time.perf_counter()
         self._pass_on = emit
         self._folder = project.run_folder(run_id)
@@ -113,6 +132,8 @@ class TrainingRun:
                 is_resumed=self._is_resumed,
             )
         )
+        if left_out := left_out_sentence(self._table):
+            self.emit(Warned(run=self.id, message=left_out))
 
     def emit(self, event: Event) -> None:
         """Pass an event on and keep the history row current."""
@@ -145,12 +166,31 @@ class TrainingRun:
             JobCanceled: If canceled or interrupted.
             EngineError: If something went wrong that a user can mend.
         """
+        with self._control.pausing(
+            lambda: self.emit(RunPaused(run=self.id)), lambda: self.emit(RunResumed(run=self.id))
+        ):
+            return self._train()
+
+    def _train(self) -> RunFinished:
         seed_everything(self._config.seed)
         runtime = self._resolve_runtime()
         self._write_recipe(runtime)
         if self._config.backbone.weights == "scratch" and self._source is None:
             self._warn_of_scratch()
+        with (
+            explaining_memory(self._config, runtime),
+            telling_smaller_parts(self._tell_smaller_parts),
+        ):
+            return self._train_on(runtime)
+
+    def _tell_smaller_parts(self, n: int) -> None:
+        what = f"Memory ran short, so images are described {n} at a time here."
+        self.emit(Recovered(run=self.id, message=what))
+
+    def _train_on(self, runtime: Runtime) -> RunFinished:
         network = self._build_network(self._config, self._method, runtime)
+        if self._fallback is not None:
+            self._warn_of_fallback(self._fallback, network)
         data = self._training_data(network, runtime)
         if self._method.trains_epochs:
             return self._train_epochs(network, data, runtime)
@@ -177,34 +217,37 @@ class TrainingRun:
 
     def _resolve_runtime(self) -> Runtime:
         """Return the run's own runtime if it has one: another thread count gives other bits."""
-        recipe = self._folder / "recipe.json"
-        if recipe.is_file():
-            runtime = Runtime(**read_json(recipe)["runtime"])
-        else:
-            runtime = resolve_runtime(self._config.runtime)
+        earlier = written_runtime(self._folder)
+        if earlier is None and self._repeat is not None:
+            earlier = self._repeat.runtime
+        runtime, self._fallback = place_run(self._config.runtime, earlier=earlier)
         apply_runtime(runtime)
         return runtime
 
     def _write_recipe(self, runtime: Runtime) -> None:
-        """Write everything that is needed to repeat the run."""
-        path = self._folder / "recipe.json"
-        if path.is_file():
+        """Write everything that is needed to repeat the run, and say how a repeat differs."""
+        if written_runtime(self._folder) is not None:
             return
-        write_json(
-            path,
-            {
-                "config": to_plain(self._config),
-                "runtime": asdict(runtime),
-                "data_digest": self._project.data_digest(),
-                "split_digest": self._project.split_digest(),
-                "classes": list(self._table.class_names),
-                "positive": self._table.positive,
-                "weights": to_plain(
-                    weights_info(self._config.backbone.key, self._config.backbone.weights)
-                ),
-                "versions": versions(),
-                **({} if self._source is None else self._source.recipe()),
-            },
+        origin = None
+        if self._repeat is not None:
+            found = differences(
+                self._repeat,
+                project=self._project,
+                config=self._config,
+                table=self._table,
+                runtime=runtime,
+            )
+            tell_differences(self.id, found, self.emit)
+            origin = replace(self._repeat.origin, differences=found)
+        write_recipe(
+            self._folder,
+            run=self.id,
+            project=self._project,
+            config=self._config,
+            table=self._table,
+            runtime=runtime,
+            source=self._source,
+            repeats=origin,
         )
 
     def _note_likeness(
@@ -217,6 +260,12 @@ class TrainingRun:
         self._facts["likeness"], suits = found
         if not suits:
             self.emit(Warned(run=self.id, message=self._facts["likeness"]))
+
+    def _warn_of_fallback(self, why: Fallback, network: Network) -> None:
+        n_train, n_val = (int((self._table.split == part).sum()) for part in (0, 1))
+        epochs = self._config.method.max_epochs if self._method.trains_epochs else 0
+        seconds = expected_seconds(network, self._config.image.size_px, n_train, n_val, epochs)
+        self.emit(fallback_warning(self.id, why, seconds, is_most=epochs > 0))
 
     def _warn_of_scratch(self) -> None:
         self.emit(
@@ -240,6 +289,7 @@ class TrainingRun:
             seed=config.seed,
             features=method.features,
             drop_path=config.method.stochastic_depth if method.trains_epochs else 0.0,
+            activation=self._table.activation,
         )
         network = network.to(runtime.device)
         method.install(network, config)
@@ -277,11 +327,22 @@ class TrainingRun:
         self, config: ExperimentConfig, stage: str, epochs: int, runtime: Runtime
     ) -> NDArray[np.float64]:
         """Train with other settings without a trace, and return what validation gave."""
+        last = config.method.max_epochs
+        n_epochs = min(epochs, last)
+        self._trials.begin(time.perf_counter() - self._control.waited_s)
 
         def show(event: Event) -> None:
             if isinstance(event, BatchFinished):
-                total = event.n_batches * min(epochs, config.method.max_epochs)
-                self.emit(RunProgressed(run=self.id, stage=stage, done=event.step, total=total))
+                now = time.perf_counter() - self._control.waited_s
+                left = self._trials.seconds_left(
+                    now, event.seconds_left, n_epochs=n_epochs, epochs_after=last
+                )
+                total = event.n_batches * n_epochs
+                self.emit(
+                    RunProgressed(
+                        run=self.id, stage=stage, done=event.step, total=total, seconds_left=left
+                    )
+                )
             elif isinstance(event, RunPaused | RunResumed):
                 self.emit(event)
 
@@ -312,7 +373,7 @@ class TrainingRun:
             emit=self.emit,
         )
         if goes_on:
-            trainer.resume()
+            trainer.resume(anyway=self._goes_on_anyway)
         trainer.train()
         state = trainer.state
         outcome = STOPPED if self._control.stop_requested else COMPLETED
@@ -361,6 +422,7 @@ class TrainingRun:
                 "train_images_per_s": speed,
                 "method_facts": best_facts(self._folder / "checkpoints").get("method_facts", {}),
                 "seconds": round(seconds, 2),
+                **repeat_result(self._folder),
             },
         )
 
@@ -372,17 +434,24 @@ def begin_run(command: Train | Resume, emit: Emit, control: Control) -> Iterator
     Raises:
         EngineError: If settings, data or split don't allow the run; nothing has been made then.
     """
+    repeat = plan_repeat(command) if isinstance(command, Train) else None
+    command = command if repeat is None else repeat.command
     with open_alone(Path(command.project), owner="a training") as project:
         if isinstance(command, Resume):
             run_id, config = command.run, project.run_config(command.run)
-            _require_resumable(project, run_id)
+            _require_resumable(project, run_id, anyway=command.anyway)
         else:
             if command.finding is not None:
-                _choose_finding(project, command.finding)
+                choose_finding(project, command.finding)
+            if repeat is not None:
+                choose_same_finding(project, repeat.recipe)
             config = with_weights_there_are(replace(command.config, image=project.image_contract))
             run_id = new_run_id(project)
-        table = checked_table(project)
-        get_method(config.method.key)
+        goes_on_anyway = isinstance(command, Resume) and command.anyway
+        table = checked_table(project, allows_added=goes_on_anyway)
+        if repeat is not None:
+            require_same_classes(table, repeat.recipe)
+        get_method(config.method.key).check(table)
         source = None
         if isinstance(command, Train):
             source = chosen_source(command, table.class_names)
@@ -392,6 +461,7 @@ def begin_run(command: Train | Resume, emit: Emit, control: Control) -> Iterator
             keep_source(project.run_folder(run_id), source)
         if isinstance(command, Train):
             project.add_run(run_id, config)
+        project.keep_run_data(run_id, table)
         with RunLog(project.run_folder(run_id), emit) as log:
             run = TrainingRun(
                 project,
@@ -401,25 +471,14 @@ def begin_run(command: Train | Resume, emit: Emit, control: Control) -> Iterator
                 log.emit,
                 control,
                 is_resumed=isinstance(command, Resume),
+                goes_on_anyway=goes_on_anyway,
+                repeat=repeat,
             )
             run.start()
             yield run
 
 
-def _choose_finding(project: Project, name: str) -> None:
-    if project.task != MULTI:
-        raise DatasetError(
-            "The images of this project have one class each, so there is no finding to choose.",
-            remedy="Leave out --finding.",
-        )
-    found = project.class_named(name)
-    if found is None:
-        names = ", ".join(summary.name for summary in project.classes())
-        raise DatasetError(f"There is no finding “{name}”.", remedy=f"Choose one of: {names}.")
-    project.choose_finding(found)
-
-
-def _require_resumable(project: Project, run: str) -> None:
+def _require_resumable(project: Project, run: str, *, anyway: bool) -> None:
     summary = project.run_summary(run)
     if summary.state in (COMPLETED, STOPPED):
         raise RunError("This run has finished.", remedy="Evaluate it, or train a new one.")
@@ -428,15 +487,25 @@ def _require_resumable(project: Project, run: str) -> None:
             "This run was canceled, so there is nothing to go on from.",
             remedy="Start a new run with the same settings.",
         )
-    if summary.is_stale:
+    what = " ".join(summary.changes) or "The images, labels or split are others."
+    if summary.is_stale and not summary.is_resumable:
         raise RunError(
-            "The images, labels or split have changed since this run was interrupted.",
+            f"The project has changed since this run was interrupted. {what}",
             remedy="Start a new run; the interrupted one stays in the history.",
+        )
+    if summary.changes and not anyway:
+        raise RunError(
+            f"Something has changed since this run was interrupted. {what}",
+            remedy="To go on anyway press Continue, or use 'resume --anyway'; or start a new run.",
         )
 
 
-def checked_table(project: Project) -> TrainingTable:
+def checked_table(project: Project, *, allows_added: bool = False) -> TrainingTable:
     """Return the usable images, if they can be learned from.
+
+    Args:
+        project: Open.
+        allows_added: Whether the split may be older than images that aren't in it.
 
     Raises:
         DatasetError: If there are fewer than two classes, or a part lacks one.
@@ -449,10 +518,12 @@ def checked_table(project: Project) -> TrainingTable:
             "The images are not divided into training, validation and test yet.",
             remedy="Make a split first.",
         )
-    if project.split_is_stale():
+    if project.split_is_stale() and not allows_added:
         raise RunError(
             "Images or labels have changed since the split was made.", remedy="Make the split anew."
         )
+    if table.is_multi:  # each finding that it holds can be learned
+        return table
     for code, name in ((0, "training"), (1, "validation")):
         present = set(table.labels[table.split == code].tolist())
         missing = [label for k, label in enumerate(table.class_names) if k not in present]
@@ -490,16 +561,6 @@ def new_run_id(project: Project) -> str:
         n += 1
         run_id = f"{stem}-{n}"
     return run_id
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that decide a result."""
-    return {
-        "radtune": engine.version.VERSION,
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "numpy": np.__version__,
-    }
 
 
 def _digest(config: ExperimentConfig) -> str:

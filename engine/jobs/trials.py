@@ -27,7 +27,7 @@ from engine.hardware import Runtime
 from engine.methods.method import FineTuneMethod, MethodContext, TrainingData, Trial
 from engine.methods.registry import get_method
 from engine.models.features import cached_features
-from engine.models.network import Network
+from engine.models.network import Network, probabilities_of
 from engine.models.registry import build_network
 from engine.models.weights import SCRATCH, weights_digest
 from engine.project.segments import SegmentReader
@@ -74,16 +74,17 @@ class TrialResult:
 
 
 def fresh_network(
-    config: ExperimentConfig, method: FineTuneMethod, n_classes: int, runtime: Runtime
+    config: ExperimentConfig, method: FineTuneMethod, table: TrainingTable, runtime: Runtime
 ) -> Network:
     """Return a network as its training begins with, on the runtime's device."""
     network = build_network(
         config.backbone.key,
-        n_classes,
+        len(table.class_names),
         weights=config.backbone.weights,
         seed=config.seed,
         features=method.features,
         drop_path=config.method.stochastic_depth if method.trains_epochs else 0.0,
+        activation=table.activation,
     )
     network = network.to(runtime.device)
     method.install(network, config)
@@ -262,8 +263,8 @@ class _Trial:
     def begin(self, *, is_nested: bool) -> tuple[Network, MethodContext]:
         """Return the network as it was pre-trained, and what its method works with."""
         bench, config = self._bench, self._config
-        n_classes = len(self._table.class_names)
-        network = fresh_network(config, self.method, n_classes, bench.runtime)
+        self.method.check(self._table)
+        network = fresh_network(config, self.method, self._table, bench.runtime)
         data = TrainingData(
             table=self._table, pixels=bench.pixels, features_of=self._features_of(network)
         )
@@ -407,7 +408,7 @@ def _classified(network: Network, features: NDArray[np.float32]) -> NDArray[np.f
     with torch.inference_mode():
         device = network.head.weight.device
         logits = network.classify(torch.from_numpy(features).to(device))
-        return torch.softmax(logits.double(), dim=1).cpu().numpy()
+        return probabilities_of(network, logits).cpu().numpy()
 
 
 def _with_parts(

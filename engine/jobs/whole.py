@@ -14,14 +14,17 @@ from engine.contract.config_io import finite, to_plain
 from engine.contract.control import Control, JobCanceled
 from engine.contract.errors import EngineError, ProjectError
 from engine.contract.events import CANCELED, FAILED, Event, RunFinished
+from engine.contract.finding_table import findings_csv
 from engine.contract.records import EvaluationResult
-from engine.files import long_path, write_json
+from engine.files import long_path, write_atomic, write_json
 from engine.jobs.data import make_split, scan_source
 from engine.jobs.results import evaluate_run, export_run
 from engine.project.sources import file_key
 from engine.project.store import RUN_PROJECT, Project, has_project
 
 _RESULTS: Final = "results.json"
+_FINDINGS: Final = "findings.csv"
+_LONG: Final = ("cases", "roc", "val_roc")
 TrainJob = Callable[[Train, Callable[[Event], None], Control], RunFinished]
 
 
@@ -30,8 +33,9 @@ def run_whole_job(
 ) -> dict[str, Any]:
     """Import, split if need be, train, evaluate and export; return the evaluation's result.
 
-    The output folder receives ``project.radtune``, ``bundle``, ``results.json`` and ``plots``. A
-    job that failed or was interrupted can be repeated there, without reading its images again.
+    The output folder receives ``project.radtune``, ``bundle``, ``results.json`` and ``plots``, and
+    ``findings.csv`` where several findings were learned. A job that failed or was interrupted can
+    be repeated there, without reading its images again.
 
     Args:
         command: What to do.
@@ -59,6 +63,8 @@ def run_whole_job(
     result = evaluate_run(Evaluate(project=project, run=run), emit, control)
     export_run(Export(project=project, run=run, out=str(out / "bundle")), emit, control)
     _write_plots(project, run, result, out / "plots")
+    if result.findings:
+        write_atomic(out / _FINDINGS, findings_csv(result))
     plain = _headline(result) | {"seconds": round(time.perf_counter() - started, 2)}
     write_json(out / _RESULTS, finite(plain))
     return plain
@@ -104,7 +110,9 @@ def _trained(finished: RunFinished) -> str:
 def _headline(result: EvaluationResult) -> dict[str, Any]:
     """Return the result without its per-image cases and curves."""
     plain: dict[str, Any] = to_plain(result)
-    return {k: v for k, v in plain.items() if k not in ("cases", "roc", "val_roc")}
+    for found in plain["findings"]:
+        found["result"] = {k: v for k, v in found["result"].items() if k not in _LONG}
+    return {k: v for k, v in plain.items() if k not in _LONG}
 
 
 def _write_plots(project: str, run: str, result: EvaluationResult, folder: Path) -> None:

@@ -18,6 +18,7 @@ References:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Final
 
 import torch
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 
 from engine.contract.config import ExperimentConfig
 from engine.methods.descent import DescentMethod
-from engine.methods.method import MethodContext
+from engine.methods.method import MethodContext, ParameterGroup
 from engine.models.attacks import fgsm, pgd
 from engine.models.network import Network
 
@@ -46,8 +47,18 @@ class Adversarial(DescentMethod):
 
     def begin_epoch(self, network: Network, epoch: int, config: ExperimentConfig) -> None:
         """Let the worst cases grow: at full strength from the start nothing would be learned."""
-        n_rising = max(1.0, _RISE * config.method.max_epochs)
-        self._share_of_epsilon = min(1.0, epoch / n_rising)
+        self._share_of_epsilon = _share_of_epsilon(epoch, config)
+
+    def is_warming_up(self, epoch: int, config: ExperimentConfig) -> bool:
+        """Return whether worst cases aren't at full strength: the network is yet to be fooled."""
+        return _share_of_epsilon(epoch, config) < 1.0
+
+    def parameter_groups(
+        self, network: Network, config: ExperimentConfig
+    ) -> tuple[ParameterGroup, ...]:
+        """Return groups of all layers: what a change turns around is in the first ones, too."""
+        unfrozen = replace(config, method=replace(config.method, frozen_stages=0))
+        return super().parameter_groups(network, unfrozen)
 
     def loss(
         self, network: Network, images: Tensor, labels: Tensor, criterion: nn.Module
@@ -66,6 +77,10 @@ class Adversarial(DescentMethod):
     def finish_epoch(self, network: Network, context: MethodContext) -> Network:
         """Return the averaged network as it is, under the head that was trained with it."""
         return network
+
+
+def _share_of_epsilon(epoch: int, config: ExperimentConfig) -> float:
+    return min(1.0, epoch / max(1.0, _RISE * config.method.max_epochs))
 
 
 def worst_neighbours(

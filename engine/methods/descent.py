@@ -127,6 +127,7 @@ def with_refitted_head(network: Network, body: Body, context: MethodContext) -> 
         network.n_classes,
         features="stages",
         weights_digest=network.weights_digest,
+        activation=network.activation,
     ).to(context.runtime.device)
     kept.eval()
 

@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
+from engine.contract.errors import ConfigError
 from engine.methods.linear_head import LinearHead, standardisation
 from engine.methods.linear_probe import install_head
 from engine.methods.method import FineTuneMethod, MethodContext
 from engine.models.merged_head import MergedHead
 from engine.models.network import Network
+from engine.project.table import TrainingTable
 
 
 class DirectTransfer(FineTuneMethod):
@@ -32,6 +34,19 @@ class DirectTransfer(FineTuneMethod):
     key: ClassVar[str] = "direct_transfer"
     trains_epochs: ClassVar[bool] = False
     features: ClassVar[str] = "stages"
+
+    def check(self, table: TrainingTable) -> None:
+        """Refuse several findings at once.
+
+        Raises:
+            ConfigError: If the table is of such.
+        """
+        if table.is_multi:
+            raise ConfigError(
+                "Direct transfer assigns each image to one class, so it can't answer for several "
+                "findings at once.",
+                remedy="Choose one finding to learn, or a linear probe, which is as quick.",
+            )
 
     def prepare(self, network: Network, context: MethodContext) -> None:
         """Put the prototypes into the head, unless the network has one for the task already."""

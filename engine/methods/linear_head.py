@@ -94,15 +94,10 @@ def fit_linear_head(
         DatasetError: If all training images have the same features.
     """
     mean, scale = standardisation(train[0], widths)
-    x = _standardised(train[0], mean, scale)
-    if not x.any():
-        raise DatasetError(
-            "All training images look the same, so nothing tells the classes apart.",
-            remedy="Check that the files hold different images, and that the right ones were "
-            "imported.",
-        )
+    x = standardised(train[0], mean, scale)
+    require_difference(x)
     loss = loss or HeadLoss(class_weights=class_weights)
-    val_x, solver = _standardised(val[0], mean, scale), HeadSolver(torch.from_numpy(x))
+    val_x, solver = standardised(val[0], mean, scale), HeadSolver(torch.from_numpy(x))
     n_classes = int(max(train[1].max(), val[1].max(initial=0))) + 1
     # Of two classes a single row is fitted, which the two share as mirror images.
     share = _MIRRORED if n_classes == 2 else np.eye(n_classes)
@@ -134,9 +129,24 @@ def fit_linear_head(
     )
 
 
-def _standardised(
+def require_difference(standardised_features: NDArray[np.float32]) -> None:
+    """Refuse images that all have the same features.
+
+    Raises:
+        DatasetError: If nothing tells the classes apart.
+    """
+    if not standardised_features.any():
+        raise DatasetError(
+            "All training images look the same, so nothing tells the classes apart.",
+            remedy="Check that the files hold different images, and that the right ones were "
+            "imported.",
+        )
+
+
+def standardised(
     features: NDArray[np.floating], mean: NDArray[np.float64], scale: NDArray[np.float64]
 ) -> NDArray[np.float32]:
+    """Return ``(features - mean) * scale``, shape ``(N, F)``."""
     x: NDArray[np.float32] = np.subtract(features, mean, dtype=np.float32, casting="same_kind")
     np.multiply(x, scale, out=x, casting="same_kind")
     return x

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from engine.contract.config import LossConfig
+from engine.methods.findings_head import FindingsHeadLoss, fit_findings_head
 from engine.methods.head_loss import HeadLoss
 from engine.methods.linear_head import LinearHead, fit_linear_head
 from engine.methods.method import FineTuneMethod, MethodContext, TrainingData
@@ -58,6 +59,20 @@ def fit_head(
     n_train = len(data.train)
     both = np.concatenate([data.train, data.val])
     features = features_of(table.rows[both])
+    train = (features[:n_train], table.labels[data.train])
+    val = (features[n_train:], table.labels[data.val])
+
+    def show(done: int, total: int) -> None:
+        context.report("Fitting the decision layer", done, total)
+
+    if table.is_multi:
+        return fit_findings_head(
+            train,
+            val,
+            widths=network.feature_blocks,
+            loss=FindingsHeadLoss.of(context.config.loss, data.class_counts()),
+            on_strength=show,
+        )
 
     def score(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
         if data.n_classes == 2:
@@ -66,13 +81,13 @@ def fit_head(
         return macro_ovr_auroc(probabilities, labels)
 
     return fit_linear_head(
-        (features[:n_train], table.labels[data.train]),
-        (features[n_train:], table.labels[data.val]),
+        train,
+        val,
         widths=network.feature_blocks,
         class_weights=None,
         loss=head_loss(context.config.loss, data),
         score=score,
-        on_strength=lambda done, total: context.report("Fitting the decision layer", done, total),
+        on_strength=show,
     )
 
 

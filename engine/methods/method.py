@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from engine.contract.config import ExperimentConfig
 from engine.contract.control import Control
 from engine.hardware import Runtime
-from engine.methods.balance import inverse_frequency
+from engine.methods.balance import image_weights, inverse_frequency, state_counts
 from engine.models.network import Network
 from engine.project.segments import SegmentReader
 from engine.project.table import TrainingTable
@@ -60,12 +60,27 @@ class TrainingData:
         return len(self.table.class_names)
 
     def class_counts(self) -> NDArray[np.int64]:
-        """Return how many training images each class has, shape ``(K,)``."""
+        """Return how many training images each class has, shape ``(K,)``.
+
+        Of findings: how many are without each and how many show it, shape ``(K, 2)``.
+        """
+        if self.table.is_multi:
+            return state_counts(self.table.labels[self.train])
         return np.bincount(self.table.labels[self.train], minlength=self.n_classes)
 
     def class_weights(self) -> NDArray[np.float64]:
         """Return inverse-frequency weights of the training classes with mean 1, shape ``(K,)``."""
         return inverse_frequency(self.class_counts())
+
+    def sampling_weights(self) -> NDArray[np.float64]:
+        """Return how often to show each training image, relative to others, in ``train``'s order.
+
+        Images of a rare class come more often; with several findings the rarest of an image counts.
+        """
+        labels = self.table.labels[self.train]
+        if self.table.is_multi:
+            return image_weights(labels)
+        return self.class_weights()[labels]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +130,13 @@ class FineTuneMethod:
     features: ClassVar[str] = "last"
     """What the head sees in training: ``stages`` or ``last`` (``engine.models.network``)."""
 
+    def check(self, table: TrainingTable) -> None:
+        """Refuse a table that can't be learned this way, before a run is made of it.
+
+        Raises:
+            ConfigError: If it can't.
+        """
+
     def install(self, network: Network, config: ExperimentConfig) -> None:
         """Change the structure of a fresh network, or remember its weights, before any training."""
 
@@ -130,6 +152,13 @@ class FineTuneMethod:
     def begin_epoch(self, network: Network, epoch: int, config: ExperimentConfig) -> None:
         """Change what is trained in an epoch, counted from 1, as a function of its number alone."""
 
+    def is_warming_up(self, epoch: int, config: ExperimentConfig) -> bool:
+        """Return whether what is trained for still changes, so that an epoch can't be the best.
+
+        Of such epochs the newest is kept, in case that the run is stopped.
+        """
+        return False
+
     def set_train_mode(self, network: Network) -> None:
         """Switch modules to training or evaluation mode for an epoch."""
         network.eval()
@@ -142,7 +171,7 @@ class FineTuneMethod:
         Args:
             network: In training mode.
             images: Values in [0, 1], ``(N, C, H, W)``.
-            labels: Class indices, int64 ``(N,)``.
+            labels: Class indices, int64 ``(N,)``; of findings int64 ``(N, K)``, -1 where unknown.
             criterion: Takes float32 logits ``(N, K)`` and labels.
         """
         loss: Tensor = criterion(network(images).float(), labels)

@@ -13,6 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.contract.targets import UNKNOWN
+from engine.metrics.findings import known_pairs
 from engine.metrics.ranking import auroc
 from engine.metrics.resampling import group_index, resampled_aurocs
 
@@ -35,7 +37,7 @@ def strongest_as_good(
 
     Args:
         probabilities: Of each candidate, weakest pull first, each of shape ``(N, K)``.
-        labels: Reference class indices, shape ``(N,)``.
+        labels: Reference class indices, shape ``(N,)``; or findings, ``(N, K)``, -1 unknown.
         groups: Patient of every image, shape ``(N,)``.
         positive: Index of the positive class of two, else None: the classes' mean counts.
         seed: Of the resamples.
@@ -43,16 +45,22 @@ def strongest_as_good(
     Returns:
         An index into ``probabilities``; where the AUROC isn't defined, that of the weakest pull.
     """
-    n_classes = probabilities[0].shape[1]
-    chosen_class = 1 if positive is None else positive
-    classes = range(n_classes) if n_classes > 2 else (chosen_class,)
-    comparisons = [(p[:, k], labels == k) for p in probabilities for k in classes]
-    shape = (-1, len(probabilities), len(classes))
+    index, n_groups = group_index(groups, n_images=len(labels))
+    if labels.ndim == 2:
+        comparisons = [pair for p in probabilities for pair in known_pairs(p, labels)]
+        own = [index[column != UNKNOWN] for column in labels.T]
+    else:
+        n_classes = probabilities[0].shape[1]
+        chosen_class = 1 if positive is None else positive
+        classes = range(n_classes) if n_classes > 2 else (chosen_class,)
+        comparisons = [(p[:, k], labels == k) for p in probabilities for k in classes]
+        own = [index] * len(classes)
+    shape = (-1, len(probabilities), len(own))
     found = np.array([auroc(*pair) for pair in comparisons]).reshape(shape).mean(axis=2)[0]
     if np.isnan(found).any():
         return 0, found.tolist()
-    index, n_groups = group_index(groups, n_images=len(labels))
-    drawn = resampled_aurocs(comparisons, index, n_groups, _N_RESAMPLES, seed)
+    indexes = own * len(probabilities)
+    drawn = resampled_aurocs(comparisons, indexes, n_groups, _N_RESAMPLES, seed)
     resampled = drawn.reshape(shape).mean(axis=2)
     best = int(found.argmax())
     behind = resampled[:, [best]] - resampled

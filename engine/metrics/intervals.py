@@ -137,7 +137,7 @@ def bootstrap_interval(
         for chunk in resampled_counts(n_groups, n_resamples, seed, n_cells=n_groups)
         for counts in chunk
     ]
-    return _summarize(estimate, np.array(values), n_groups=n_groups, level=level)
+    return summarize(estimate, np.array(values), n_groups=n_groups, level=level)
 
 
 def bootstrap_auroc(
@@ -169,12 +169,12 @@ def bootstrap_auroc(
     values, positive = as_binary_cases(scores, is_positive)
     index, n_groups = group_index(groups, n_images=len(values))
     resampled = resampled_aurocs([(values, positive)], index, n_groups, n_resamples, seed)
-    return _summarize(
+    return summarize(
         auroc(values, positive),
         resampled[:, 0],
         n_groups=n_groups,
         level=level,
-        support=_auroc_support(positive, index),
+        support=auroc_support(positive, index),
     )
 
 
@@ -208,14 +208,14 @@ def bootstrap_ovr_auroc(
     comparisons = [(values[:, k], indices == k) for k in range(values.shape[1])]
     resampled = resampled_aurocs(comparisons, index, n_groups, n_resamples, seed)
     estimates = ovr_auroc(values, indices)
-    supports = [_auroc_support(positive, index) for _, positive in comparisons]
+    supports = [auroc_support(positive, index) for _, positive in comparisons]
     per_class = tuple(
-        _summarize(
+        summarize(
             float(estimates[k]), resampled[:, k], n_groups=n_groups, level=level, support=support
         )
         for k, support in enumerate(supports)
     )
-    macro = _summarize(
+    macro = summarize(
         float(estimates.mean()),
         resampled.mean(axis=1),
         n_groups=n_groups,
@@ -282,7 +282,7 @@ def _rate_intervals(
     class_supports, headline_supports = _rate_supports(by_group, positive=positive)
     estimates = rate_arrays(confusion, positive=positive)
     headline = {
-        name: _summarize(
+        name: summarize(
             float(estimates[name]),
             values,
             n_groups=n_groups,
@@ -294,7 +294,7 @@ def _rate_intervals(
     class_estimates, class_values = class_rate_arrays(confusion), class_rate_arrays(resampled)
     per_class = tuple(
         {
-            name: _summarize(
+            name: summarize(
                 float(class_estimates[name][k]),
                 values[:, k],
                 n_groups=n_groups,
@@ -331,12 +331,12 @@ def _rate_supports(
     return per_class, headline
 
 
-def _auroc_support(positive: NDArray[np.bool_], index: NDArray[np.int64]) -> int:
+def auroc_support(positive: NDArray[np.bool_], index: NDArray[np.int64]) -> int:
     """Count the groups of the rarer side: what an AUROC can rest on at most."""
     return min(len(np.unique(index[positive])), len(np.unique(index[~positive])))
 
 
-def _summarize(
+def summarize(
     estimate: float,
     resampled: NDArray[np.float64],
     *,

@@ -81,15 +81,28 @@ class _PairCounter:
 
 def resampled_aurocs(
     comparisons: list[tuple[NDArray[np.float64], NDArray[np.bool_]]],
-    index: NDArray[np.int64],
+    index: NDArray[np.int64] | list[NDArray[np.int64]],
     n_groups: int,
     n_resamples: int,
     seed: int,
 ) -> NDArray[np.float64]:
-    """Return the AUROC of each comparison in each resample, shape ``(B, n_comparisons)``."""
-    counters = [_PairCounter(scores, positive, index) for scores, positive in comparisons]
+    """Return the AUROC of each comparison in each resample, shape ``(B, n_comparisons)``.
+
+    Args:
+        comparisons: Scores and which cases are positive, of each.
+        index: Group number of every case; a list where comparisons are of different cases.
+        n_groups: Number of groups.
+        n_resamples: How many resamples to draw.
+        seed: Of the resamples.
+    """
+    indexes = index if isinstance(index, list) else [index] * len(comparisons)
+    counters = [
+        _PairCounter(scores, positive, own)
+        for (scores, positive), own in zip(comparisons, indexes, strict=True)
+    ]
+    n_cells = max(len(own) for own in indexes)
     chunks = []
-    for counts in resampled_counts(n_groups, n_resamples, seed, n_cells=len(index)):
+    for counts in resampled_counts(n_groups, n_resamples, seed, n_cells=n_cells):
         weights = np.ascontiguousarray(counts.T, dtype=np.float64)
         chunks.append(np.stack([counter.aurocs(weights) for counter in counters], axis=1))
     return np.concatenate(chunks)

@@ -12,9 +12,11 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.contract.backbones import BackboneCard
+from engine.contract.targets import SIGMOID
 from engine.models.network import Network
 
 _PREFIX: Final = "members"
@@ -24,7 +26,8 @@ class EnsembleNetwork(nn.Module):
     """Networks for the same classes and the same images whose probabilities are averaged.
 
     Returns the logarithm of the mean probability as the logits, ``(N, K)`` float32: their softmax
-    is that mean, so an ensemble stands wherever a network does.
+    is that mean, so an ensemble stands wherever a network does. Of findings it returns the mean's
+    log-odds, whose sigmoid it is.
     """
 
     def __init__(self, networks: Sequence[Network]) -> None:
@@ -34,10 +37,11 @@ class EnsembleNetwork(nn.Module):
             networks: At least two, with equally many classes.
 
         Raises:
-            ValueError: If there are fewer, or their classes differ in number.
+            ValueError: If there are fewer, or their classes differ in number or kind.
         """
         super().__init__()
-        if len(networks) < 2 or len({network.n_classes for network in networks}) > 1:
+        kinds = {(network.n_classes, network.activation) for network in networks}
+        if len(networks) < 2 or len(kinds) > 1:
             raise ValueError("an ensemble needs two or more networks for the same classes")
         self.members = nn.ModuleList(networks)
 
@@ -73,14 +77,27 @@ class EnsembleNetwork(nn.Module):
         return self.first.n_classes
 
     @property
+    def activation(self) -> str:
+        """What turns logits into probabilities, as of each network."""
+        return self.first.activation
+
+    @property
     def feature_kind(self) -> str:
         """What the first network's head sees."""
         return self.first.feature_kind
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logarithm of the mean probabilities, ``(N, K)`` float32."""
+        """Return the logarithm, or the log-odds, of the mean probabilities, ``(N, K)`` float32."""
+        if self.activation == SIGMOID:
+            return self._mean_log_odds(images)
         each = torch.stack([network(images).float().log_softmax(1) for network in self.networks()])
         return each.logsumexp(dim=0) - math.log(len(self.members))
+
+    def _mean_log_odds(self, images: Tensor) -> Tensor:
+        # In logarithms: a mean that float32 rounds to 1 would have no odds.
+        logits = torch.stack([network(images).float() for network in self.networks()])
+        present = F.logsigmoid(logits).logsumexp(dim=0)
+        return present - F.logsigmoid(-logits).logsumexp(dim=0)
 
 
 def member_tensors(tensors: dict[str, Tensor], number: int) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from engine.contract.config import ImageContract
 from engine.contract.control import Control
 from engine.data.transforms import pixels_to_batch
 from engine.hardware import Runtime, autocast
+from engine.hardware.out_of_memory import in_parts
 from engine.models.network import Network
 from engine.project.folder import ProjectFolder
 from engine.project.segments import SegmentReader, SegmentWriter
@@ -56,17 +57,23 @@ def extract(
     """
     features = np.empty((len(rows), network.n_features), dtype=np.float32)
     was_training = network.training
+
+    def describe(start: int, stop: int) -> None:
+        batch = pixels_to_batch(reader.read(rows[start:stop]), runtime.device)
+        with torch.inference_mode(), autocast(runtime):
+            features[start:stop] = network.features(batch).cpu().numpy()
+
+    def tell(done: int) -> None:
+        if on_progress is not None:
+            on_progress(done, len(rows))
+        if control is not None and done < len(rows):
+            control.safe_point()
+
     network.eval()
     try:
-        for start in range(0, len(rows), BATCH_SIZE):
-            if control is not None:
-                control.safe_point()
-            stop = min(start + BATCH_SIZE, len(rows))
-            batch = pixels_to_batch(reader.read(rows[start:stop]), runtime.device)
-            with torch.inference_mode(), autocast(runtime):
-                features[start:stop] = network.features(batch).cpu().numpy()
-            if on_progress is not None:
-                on_progress(stop, len(rows))
+        if control is not None:
+            control.safe_point()
+        in_parts(len(rows), BATCH_SIZE, describe, on_part=tell)
     finally:
         network.train(was_training)
     return features

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.contract.backbones import BackboneCard
+from engine.contract.targets import ACTIVATIONS, SIGMOID, SOFTMAX
 from engine.models.adapt import tap_widths
 from engine.models.body import Body, TokenBody
 
@@ -46,6 +47,8 @@ class Network(nn.Module):
         feature_kind: One of :data:`FEATURE_KINDS`.
         feature_blocks: Width of each part of the features that was pooled in one way.
         channels_last: Whether the body gets its images pixel by pixel in memory.
+        activation: What turns logits into probabilities: ``softmax`` of classes of which an image
+            has one, ``sigmoid`` of findings of which it has any number.
     """
 
     mean: Tensor
@@ -61,15 +64,19 @@ class Network(nn.Module):
         *,
         features: str = "stages",
         weights_digest: str = "",
+        activation: str = SOFTMAX,
     ) -> None:
         super().__init__()
         if features not in FEATURE_KINDS:
             raise ValueError(f"no features of the kind {features!r}")
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"no activation {activation!r}")
         self.card = card
         self.body = body
         self.weights_digest = weights_digest
         self.channels_last = True
         self.feature_kind = features
+        self.activation = activation
         self._taps = body.layout.taps if features == "stages" else body.layout.taps[-1:]
         self.feature_blocks = _feature_blocks(card.key, body, features)
         for name, values in (("mean", card.mean), ("std", card.std)):
@@ -189,6 +196,16 @@ class Network(nn.Module):
             raise ValueError(f"images must be (N, 1 or 3, H, W), not {tuple(images.shape)}")
         x = (images - self.mean) / self.std  # one channel becomes three here
         return x.contiguous(memory_format=torch.channels_last) if self.channels_last else x
+
+
+def probabilities_of(network: nn.Module, logits: Tensor) -> Tensor:
+    """Return the probabilities, float64 ``(N, K)``, that a network's logits stand for.
+
+    A module that doesn't name an activation tells classes apart, of which an image has one.
+    """
+    if getattr(network, "activation", SOFTMAX) == SIGMOID:
+        return logits.double().sigmoid()
+    return logits.double().softmax(dim=1)
 
 
 def _feature_blocks(key: str, body: Body, features: str) -> tuple[int, ...]:

@@ -7,8 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from engine.contract.backbones import nearest_sizes
-from engine.contract.errors import ConfigError, WeightsError
+from engine.contract.backbones import size_error
+from engine.contract.errors import WeightsError
+from engine.contract.targets import SOFTMAX
 from engine.models.adapt import body_of, find_card, library_network, tensor_plan
 from engine.models.depthwise import quicken_depthwise
 from engine.models.network import Network
@@ -26,6 +27,7 @@ def build_network(
     drop_path: float = 0.0,
     mean: tuple[float, float, float] | None = None,
     std: tuple[float, float, float] | None = None,
+    activation: str = SOFTMAX,
 ) -> Network:
     """Return a backbone with a new head of random weights, in evaluation mode on the CPU.
 
@@ -43,11 +45,12 @@ def build_network(
         mean: Mean that the network subtracts from values in [0, 1]; None takes what its weights
             expect. A network that gets trained weights afterwards needs theirs.
         std: Standard deviation, likewise.
+        activation: ``softmax`` or ``sigmoid`` (see :class:`Network`).
 
     Raises:
         ConfigError: If there is no such backbone.
         WeightsError: If pre-trained weights are wanted and there are none, or they are damaged.
-        ValueError: If ``n_classes``, ``weights`` or ``features`` makes no sense.
+        ValueError: If ``n_classes``, ``weights``, ``features`` or ``activation`` makes no sense.
     """
     if n_classes < 1 or not (weights in (PRETRAINED, SCRATCH) or weights.startswith(FILE)):
         raise ValueError(f"no network with {n_classes} classes and {weights} weights")
@@ -61,7 +64,14 @@ def build_network(
         body = body_of(card, library_network(card, drop_path=drop_path))
         quicken_depthwise(body)
         digest = f"scratch-{seed}" if info is None else info.digest
-        network = Network(card, body, n_classes, features=features, weights_digest=digest)
+        network = Network(
+            card,
+            body,
+            n_classes,
+            features=features,
+            weights_digest=digest,
+            activation=activation,
+        )
     if info is not None:
         plan = tensor_plan(key)
         kept = plan.body.keys() | plan.optional
@@ -76,14 +86,8 @@ def check_size(key: str, size_px: int) -> None:
     Raises:
         ConfigError: If not, with the nearest sides that it takes.
     """
-    card = find_card(key)
-    sizes = nearest_sizes(card, size_px)
-    if sizes != (size_px,):
-        raise ConfigError(
-            f"{card.title} can't take images of {size_px} px: it cuts them into patches of "
-            f"{card.size_step_px} px.",
-            remedy=f"Choose {' or '.join(str(size) for size in sizes)} px, or another backbone.",
-        )
+    if (error := size_error(find_card(key), size_px)) is not None:
+        raise error
 
 
 class _Normalised(nn.Module):

@@ -115,17 +115,18 @@ class ClassStore(RecordStore):
 
     @property
     def chosen_finding(self) -> int | None:
-        """The finding that a project with several is to learn; None until one is chosen."""
+        """The one finding that a project with several is to learn; None learns all at once."""
         text = self._meta("chosen_finding")
         if self.task != MULTI or not text:
             return None
         return self._present_class(int(text))
 
     def choose_finding(self, class_id: int | None) -> None:
-        """Choose the one finding that runs learn: present or absent, images unknown left out.
+        """Choose the one finding that runs learn, or all of them.
 
         Args:
-            class_id: The finding; None takes the choice back.
+            class_id: The finding: present or absent, images of which it is unknown left out. None
+                learns all at once.
 
         Raises:
             ValueError: If there is no such finding, or the project has one class an image.

@@ -147,11 +147,7 @@ class ProjectLock:
         }
 
     def _read_owner(self, name: str) -> dict[str, Any]:
-        try:
-            plain = json.loads((self._folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return plain if isinstance(plain, dict) else {}
+        return _read_owner(self._folder / name)
 
     def _acquire_stand_in(self) -> None:
         """Lock by a file that exists, on network disks without locks.
@@ -187,11 +183,37 @@ class ProjectLock:
         self.release()
 
 
+def is_in_use(folder: Path) -> bool:
+    """Return whether somebody writes to a project now, without keeping anybody from it."""
+    folder = long_path(folder)
+    owner = folder / _OWNER_NAME
+    if owner.exists() and not _has_ended(_read_owner(owner)):
+        return True
+    if not (folder / LOCK_NAME).exists():
+        return False
+    try:
+        with _open_lock(folder / LOCK_NAME) as file:
+            is_free = _lock(file)
+            if is_free:
+                _unlock(file)
+            return not is_free
+    except OSError:
+        return False  # a disk without locks, or one that can't be written
+
+
 def _open_lock(path: Path) -> FileIO:
     """Open for reading and writing, made if need be, never emptied: another may hold it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
     # Unbuffered: what a full disk refuses must not be tried once more, and fail, on closing.
     return os.fdopen(descriptor, "r+b", buffering=0)
+
+
+def _read_owner(path: Path) -> dict[str, Any]:
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return plain if isinstance(plain, dict) else {}
 
 
 def _write_owner(file: FileIO, description: Mapping[str, Any]) -> None:

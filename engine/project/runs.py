@@ -10,17 +10,21 @@ from typing import Any, Final
 
 from engine.contract.config import ExperimentConfig
 from engine.contract.config_io import config_from_json, config_to_json, from_plain, to_plain
-from engine.contract.errors import RunError
-from engine.contract.events import FAILED, OUTCOMES
+from engine.contract.errors import ConfigError, DatasetError, RunError
 from engine.contract.records import EvaluationResult, RunSummary
+from engine.contract.run_states import INTERRUPTED, RESUMABLE, RUNNING, UNDER_WAY, may_follow
 from engine.project.folder import RUNS_FOLDER
+from engine.project.run_data import (
+    Change,
+    data_changes,
+    read_run_data,
+    run_data,
+    version_changes,
+    write_run_data,
+)
 from engine.project.splits import SplitStore
+from engine.project.table import TrainingTable
 
-RUNNING: Final = "running"
-PAUSED: Final = "paused"
-INTERRUPTED: Final = "interrupted"
-STATES: Final = (RUNNING, PAUSED, INTERRUPTED, *OUTCOMES)
-_RESUMABLE: Final = (INTERRUPTED, FAILED)
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _CHECKPOINTS: Final = ("last", "previous")
 
@@ -80,7 +84,7 @@ class RunStore(SplitStore):
 
         Args:
             run: Its id.
-            state: One of :data:`STATES`; ``running`` clears an earlier error.
+            state: One of ``engine.contract.run_states``; ``running`` clears an earlier error.
             outcome: How it ended; becomes its state.
             val_auroc: Best on validation so far.
             epochs: Finished so far.
@@ -89,13 +93,13 @@ class RunStore(SplitStore):
 
         Raises:
             RunError: If there is no such run.
-            ValueError: If the state is unknown.
+            ValueError: If the state is unknown, or can't follow the present one.
         """
         state = outcome or state
-        if state is not None and state not in STATES:
-            raise ValueError(f"no such state of a run: {state}")
         with self.transaction():
-            self._require_run(run)
+            before = self._state_of(run)
+            if state is not None and not may_follow(before, state):
+                raise ValueError(f"a run that is {before} can't become {state}")
             self.db.execute(
                 """
                 UPDATE runs SET state = coalesce(:state, state),
@@ -140,6 +144,8 @@ class RunStore(SplitStore):
         return found
 
     def _summary(self, row: tuple[Any, ...], *, is_stale: bool) -> RunSummary:
+        can_go_on = row[2] in RESUMABLE and self.has_saved_state(row[0])
+        changes = self._changes(row[0], is_stale=is_stale) if can_go_on else ()
         return RunSummary(
             id=row[0],
             created=row[1],
@@ -153,10 +159,43 @@ class RunStore(SplitStore):
             error=row[9],
             looks=row[10],
             is_stale=is_stale,
-            is_resumable=not is_stale and row[2] in _RESUMABLE and self._has_checkpoint(row[0]),
+            is_resumable=can_go_on and not any(change.is_fatal for change in changes),
+            changes=tuple(change.sentence for change in changes),
         )
 
-    def _has_checkpoint(self, run: str) -> bool:
+    def keep_run_data(self, run: str, table: TrainingTable) -> None:
+        """Keep what a run learns from, to tell later what has changed.
+
+        Raises:
+            StorageError: If the disk is full or can't be written.
+        """
+        write_run_data(self.run_folder(run), run_data(table, self._file_digests()))
+
+    def _file_digests(self) -> dict[int, str]:
+        return dict(self.db.all("SELECT id, sha256 FROM records"))
+
+    def _changes(self, run: str, *, is_stale: bool) -> tuple[Change, ...]:
+        """Return what has changed since a run that can be gone on with was cut off."""
+        then = read_run_data(self.run_folder(run))
+        versions = () if then is None else version_changes(then)
+        if not is_stale:
+            return versions
+        found: tuple[Change, ...] = ()
+        try:
+            image, known = self.run_config(run).image, self.image_contract
+            if image != known:
+                size = f"at {known.size_px} px instead of {image.size_px}"
+                how = size if known.size_px != image.size_px else "in another way"
+                found = (Change(sentence=f"Images are prepared {how} now.", is_fatal=True),)
+            elif then is not None:
+                found = data_changes(then, run_data(self.training_table(), self._file_digests()))
+        except (ConfigError, DatasetError) as error:
+            found = (Change(sentence=error.message, is_fatal=True),)
+        unknown = Change(sentence="The images, labels or split have changed.", is_fatal=True)
+        return versions + (found or (unknown,))
+
+    def has_saved_state(self, run: str) -> bool:
+        """Return whether a run has left something to go on from."""
         folder = self.run_folder(run) / "checkpoints"
         return any((folder / name).exists() for name in _CHECKPOINTS)
 
@@ -193,7 +232,7 @@ class RunStore(SplitStore):
         with self.transaction():
             rows = self.db.all(
                 "UPDATE runs SET state = ? WHERE state IN (?, ?) RETURNING id",
-                (INTERRUPTED, RUNNING, PAUSED),
+                (INTERRUPTED, *UNDER_WAY),
             )
         return [row[0] for row in rows]
 
@@ -233,8 +272,13 @@ class RunStore(SplitStore):
         return result
 
     def _require_run(self, run: str) -> None:
-        if self.db.one("SELECT 1 FROM runs WHERE id = ?", (run,)) is None:
+        self._state_of(run)
+
+    def _state_of(self, run: str) -> str:
+        state: str | None = self.db.value("SELECT state FROM runs WHERE id = ?", (run,))
+        if state is None:
             raise _no_run(run)
+        return state
 
 
 def _no_run(run: str) -> RunError:

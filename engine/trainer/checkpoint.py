@@ -1,14 +1,16 @@
 """A run's state on disk: tensors as safetensors, everything else as JSON, no pickle.
 
 ``checkpoints/last`` and ``checkpoints/previous`` hold resumable states, ``checkpoints/best`` the
-weights of the best epoch. A state is written beside and moved into place, and carries a checksum,
-so that a torn or changed one is noticed and the one before is used.
+weights of the best epoch. A state is written beside and moved into place, and carries checksums of
+tensors and facts, so that a torn or changed one is noticed and the one before is used.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -19,19 +21,24 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from engine.contract.errors import RunError, StorageError
+from engine.contract.targets import SOFTMAX
 from engine.files import (
+    drop_temporaries,
     make_folder,
     read_json,
     replace_folder,
+    restore_folder,
     sha256_file,
     write_atomic,
     write_json,
 )
 from engine.models.network import Network
+from engine.trainer.health import Health
 from engine.trainer.history import EpochRow
 
 _TENSORS: Final = "state.safetensors"
 _FACTS: Final = "state.json"
+_DIGEST: Final = "facts_sha256"
 _WHOLE_SCALER_FACTS: Final = ("growth_interval", "_growth_tracker")
 
 
@@ -46,6 +53,8 @@ class TrainingState:
         loss_sum: Sum of the epoch's batch losses so far.
         train_seconds: Time spent on training batches, over all parts of the run.
         images: Training images seen so far.
+        micro_batch: Images of a batch that are computed at once; 0 until that is found.
+        health: How training fares.
         config_digest: Hash of the settings the state belongs to.
         split_digest: Hash of the split it belongs to.
     """
@@ -61,6 +70,8 @@ class TrainingState:
     best_auroc: float = float("-inf")
     best_loss: float = float("inf")
     history: list[EpochRow] = field(default_factory=list)
+    micro_batch: int = 0
+    health: Health = field(default_factory=Health)
     config_digest: str = ""
     split_digest: str = ""
 
@@ -77,8 +88,8 @@ def save_state(checkpoints: Path, state: TrainingState, tensors: dict[str, Tenso
         make_folder(writing)
         data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
         write_atomic(writing / _TENSORS, data)
-        facts = asdict(state) | {"sha256": sha256_file(writing / _TENSORS)}
-        write_json(writing / _FACTS, _json_ready(facts))
+        facts = _json_ready(asdict(state) | {"sha256": sha256_file(writing / _TENSORS)})
+        write_json(writing / _FACTS, _signed(facts))
     except BaseException:
         shutil.rmtree(writing, ignore_errors=True)
         raise
@@ -98,18 +109,37 @@ def load_state(checkpoints: Path) -> tuple[TrainingState, dict[str, Tensor], str
     Raises:
         RunError: If there is no sound state.
     """
+    _mend(checkpoints)
     problem: str | None = None
-    for name in ("last", "previous"):
-        folder = checkpoints / name
-        if not (folder / _FACTS).is_file():
-            continue
-        loaded = _load_sound(folder)
+    for loaded in _states(checkpoints):
         if loaded is not None:
             return (*loaded, problem)
         problem = "The newest saved state was damaged; training goes on from the one before."
     raise RunError(
         "This run has no saved state to go on from.", remedy="Start a new run with its settings."
     )
+
+
+def _mend(checkpoints: Path) -> None:
+    """Clear away what a killed process left half done."""
+    for name in ("last", "previous", "best"):
+        restore_folder(checkpoints / name)
+    for folder in (checkpoints, checkpoints.parent):
+        drop_temporaries(folder)
+    for name in ("writing", "best.writing"):
+        shutil.rmtree(checkpoints / name, ignore_errors=True)
+
+
+def sound_states(checkpoints: Path) -> Iterator[tuple[TrainingState, dict[str, Tensor]]]:
+    """Read the sound states, newest first, each only when it is asked for."""
+    return (loaded for loaded in _states(checkpoints) if loaded is not None)
+
+
+def _states(checkpoints: Path) -> Iterator[tuple[TrainingState, dict[str, Tensor]] | None]:
+    """Read the states, newest first; None in the place of a damaged one."""
+    for name in ("last", "previous"):
+        if (checkpoints / name / _FACTS).is_file():
+            yield _load_sound(checkpoints / name)
 
 
 def has_state(checkpoints: Path) -> bool:
@@ -136,8 +166,10 @@ def save_best(checkpoints: Path, network: Network, facts: dict[str, Any]) -> Non
             "features": network.feature_kind,
             "mean": network.card.mean,
             "std": network.card.std,
+            "activation": network.activation,
         }
-        write_json(writing / "facts.json", facts | of_network)
+        digest = {"sha256": sha256_file(writing / "weights.safetensors")}
+        write_json(writing / "facts.json", _signed(facts | of_network | digest))
     except BaseException:
         shutil.rmtree(writing, ignore_errors=True)
         raise
@@ -154,12 +186,14 @@ class Best:
         mean: What it subtracts from values in [0, 1]; None where an older version didn't say: the
             backbone's own.
         std: Standard deviation, likewise.
+        activation: What turns logits into probabilities: ``softmax`` or ``sigmoid``.
     """
 
     tensors: dict[str, Tensor]
     features: str
     mean: tuple[float, float, float] | None
     std: tuple[float, float, float] | None
+    activation: str
 
 
 def load_best(checkpoints: Path) -> Best:
@@ -176,8 +210,18 @@ def load_best(checkpoints: Path) -> Best:
         )
     try:
         facts = read_json(path.with_name("facts.json"))
+        if "sha256" in facts:  # older versions wrote none
+            _check(facts)
+            if facts["sha256"] != sha256_file(path):
+                raise ValueError("other weights than were written")
         mean, std = (_three(facts.get(name)) for name in ("mean", "std"))
-        return Best(tensors=load_file(path), features=str(facts["features"]), mean=mean, std=std)
+        return Best(
+            tensors=load_file(path),
+            features=str(facts["features"]),
+            mean=mean,
+            std=std,
+            activation=str(facts.get("activation", SOFTMAX)),
+        )
     except (StorageError, SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise RunError(
             "The weights that this run kept are damaged.",
@@ -252,13 +296,36 @@ def unpack_scaler(scaler: torch.amp.GradScaler, tensors: dict[str, Tensor]) -> N
 
 def _load_sound(folder: Path) -> tuple[TrainingState, dict[str, Tensor]] | None:
     try:
-        facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+        facts = _check(json.loads((folder / _FACTS).read_text(encoding="utf-8")))
         if facts.pop("sha256") != sha256_file(folder / _TENSORS):
             return None
         history = [EpochRow(**_from_json(row)) for row in facts.pop("history")]
-        return TrainingState(**_from_json(facts), history=history), load_file(folder / _TENSORS)
+        health = Health(**_from_json(facts.pop("health", {})))
+        state = TrainingState(**_from_json(facts), history=history, health=health)
+        return state, load_file(folder / _TENSORS)
     except (OSError, StorageError, SafetensorError, ValueError, KeyError, TypeError):
         return None
+
+
+def _signed(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return JSON-ready facts with a digest of their own: a changed digit is still valid JSON."""
+    return facts | {_DIGEST: _digest(json.loads(json.dumps(facts)))}
+
+
+def _check(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts without their digest.
+
+    Raises:
+        ValueError: If it isn't theirs.
+    """
+    signed = {name: value for name, value in facts.items() if name != _DIGEST}
+    if facts.get(_DIGEST) != _digest(signed):
+        raise ValueError("other facts than were written")
+    return signed
+
+
+def _digest(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _json_ready(value: Any) -> Any:

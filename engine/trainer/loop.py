@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 import time
 from collections.abc import Callable
@@ -10,9 +11,8 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from engine.contract.control import JobCanceled
 from engine.contract.errors import RunError
@@ -23,31 +23,46 @@ from engine.contract.events import (
     Recovered,
     RunPaused,
     RunResumed,
-    SamplePrediction,
 )
-from engine.data.transforms import Augment, pixels_to_batch
 from engine.hardware import memory_mb
+from engine.hardware.out_of_memory import (
+    is_out_of_memory,
+    release_memory,
+    telling_smaller_parts,
+)
 from engine.methods.method import FineTuneMethod, MethodContext
 from engine.models.network import Network
 from engine.seeding import step_seed
 from engine.trainer.checkpoint import (
     TrainingState,
     load_state,
-    pack_optimizer,
-    pack_scaler,
     save_best,
     save_state,
-    unpack_optimizer,
-    unpack_scaler,
+    sound_states,
 )
+from engine.trainer.fitting import FittingUpdater
 from engine.trainer.full_disk import when_there_is_room
+from engine.trainer.going_back import (
+    GoBackError,
+    gave_up,
+    is_sound,
+    state_before_wrong,
+    went_back_sentence,
+)
+from engine.trainer.health import MOST_ROLLBACKS
 from engine.trainer.history import EpochRow, comment_on, write_history
-from engine.trainer.losses import training_loss
-from engine.trainer.optimizer import average_weights, build_optimizer, lr_share, set_lr
-from engine.trainer.steps import Validation, train_step, validate
+from engine.trainer.memory_advice import explaining_memory
+from engine.trainer.optimizer import lr_share
+from engine.trainer.samples import sample_predictions
+from engine.trainer.steps import Validation, predict_probabilities, validate
 from engine.trainer.stopping import EarlyStopping
+from engine.trainer.time_left import TimeLeft
+from engine.trainer.update import BatchLoss, HalfUpdatedError, Updater
+from engine.trainer.watch import Watcher
 
-_N_SAMPLES: Final = 8
+_SAVE_EVERY_S: Final = 180.0
+_SAVE_SHARE: Final = 20.0  # saving takes a twentieth of the time at most
+_N_LOOKS: Final = 32
 
 
 @dataclass(kw_only=True)
@@ -83,33 +98,30 @@ class Trainer:
         """Set up optimizer, average and loss around the network."""
         self.config, self.data = self.context.config, self.context.data
         self.runtime, self.control = self.context.runtime, self.context.control
-        settings = self.config.optimizer
-        groups = self.method.parameter_groups(self.network, self.config)
-        trained = {id(p) for group in groups for p in group.parameters}
-        for parameter in self.network.parameters():
-            parameter.requires_grad_(id(parameter) in trained)
-        self._optimizer = build_optimizer(groups, settings)
-        self._average = (
-            average_weights(self.network, settings.ema_decay) if settings.ema_decay > 0 else None
+        self.updater = Updater(self.network, self.method, self.context)
+        self._fitting = FittingUpdater(self.updater, self.context, self._tell)
+        self._watcher = Watcher(
+            self.data,
+            self.updater.criterion,
+            is_scaled=self.updater.is_scaled,
+            run=self.run,
+            emit=self.emit,
         )
-        self._criterion = training_loss(
-            self.config.loss,
-            self.data.class_counts(),
-            self.runtime.device,
-            is_ordinal=self.data.table.is_ordinal,
-        )
-        self._scaler = torch.amp.GradScaler(
-            self.runtime.device, enabled=self.runtime.precision == "fp16"
-        )
-        self._augment = Augment(self.config.augmentation, padding=self.config.image.padding)
         self._state = TrainingState(
             config_digest=self.config_digest, split_digest=self.split_digest
         )
         self._stopping = EarlyStopping(patience=self.config.method.patience)
         self._recent: list[tuple[float, int]] = []
+        self._saved_at, self._save_s = self._clock(), 0.0
+        self._kept: tuple[TrainingState, dict[str, Tensor]] | None = None
         # A last batch of one image would give batch norm nothing to normalise by.
-        n_train, size = len(self.data.train), settings.batch_size
+        n_train, size = len(self.data.train), self.config.optimizer.batch_size
         self._n_batches = max(1, n_train // size + (1 if n_train % size > 1 else 0))
+        fits_anew = type(self.method).finish_epoch is not FineTuneMethod.finish_epoch
+        self._time_left = TimeLeft(
+            n_images=min(n_train, self._n_batches * size),
+            n_looked_at=len(self.data.val) + (n_train if fits_anew else 0),
+        )
 
     @property
     def state(self) -> TrainingState:
@@ -120,34 +132,25 @@ class Trainer:
     def _checkpoints(self) -> Path:
         return self.folder / "checkpoints"
 
-    @property
-    def _averaged(self) -> Network:
-        """The network with averaged weights, where an average is kept."""
-        averaged = self.network if self._average is None else self._average.module
-        assert isinstance(averaged, Network)
-        return averaged
-
-    def resume(self) -> None:
+    def resume(self, *, anyway: bool = False) -> None:
         """Go back to the newest sound state on disk.
+
+        Args:
+            anyway: Whether to go on although a changed program may read the settings otherwise.
 
         Raises:
             RunError: If there is none, or it belongs to other settings or another split.
         """
         state, tensors, problem = load_state(self._checkpoints)
-        if state.config_digest != self.config_digest or state.split_digest != self.split_digest:
+        is_same = state.config_digest == self.config_digest or anyway
+        if not is_same or state.split_digest != self.split_digest:
             raise RunError(
                 "The images, labels or split have changed since this run was interrupted.",
                 remedy="Start a new run; the interrupted one stays in the history.",
             )
-        _load(self.network, tensors, "network.")
-        if self._average is not None:
-            _load(self._average, tensors, "average.")
-        unpack_optimizer(self._optimizer, tensors)
-        unpack_scaler(self._scaler, tensors)
-        self._state = state
-        self._stopping.best_epoch = state.best_epoch
-        self._stopping.best_auroc = state.best_auroc
-        self._stopping.best_loss = state.best_loss
+        state.config_digest = self.config_digest
+        state.micro_batch = state.micro_batch or self.config.optimizer.batch_size
+        self._restore(state, tensors)
         if problem is not None:
             self.emit(Recovered(run=self.run, message=problem))
 
@@ -157,90 +160,154 @@ class Trainer:
         Raises:
             JobCanceled: If canceled or interrupted; when interrupted the state is saved first.
         """
-        state = self._state
-        try:
-            if state.step == 0:
+        with (
+            explaining_memory(self.config, self.runtime),
+            telling_smaller_parts(self._tell_smaller_parts),
+            self.control.pausing(self._on_pause, self._on_proceed),
+        ):
+            if self._state.step == 0:
+                self._fitting.find(self._state, self.network, self.method)
                 self._save()
+            while (problem := self._train_epochs()) is not None:
+                self._go_back(problem)
+
+    def _train_epochs(self) -> GoBackError | None:
+        """Train to the end; return why it must go on from a saved state if it must."""
+        try:
             last_epoch = min(self.config.method.max_epochs, self.last_epoch or sys.maxsize)
-            while state.epoch <= last_epoch and not self._is_over():
+            while self._state.epoch <= last_epoch and not self._is_over():
                 self._train_epoch()
-                if self.control.stop_requested and state.batch < self._n_batches:
+                if self.control.stop_requested and self._state.batch < self._n_batches:
                     break
                 self._finish_epoch()
+            if self._state.best_epoch == 0:  # stopped within the first epoch
+                self._finish_epoch()
+        except GoBackError as problem:
+            return problem
         except JobCanceled:
             if self.control.interrupted:
                 self._save()
             raise
-        if state.best_epoch == 0:  # stopped within the first epoch: what there is, is kept
-            self._finish_epoch()
+        return None
+
+    def _restore(self, state: TrainingState, tensors: dict[str, Tensor]) -> None:
+        self.updater.load(tensors)
+        self._state = state
+        self._stopping.best_epoch = state.best_epoch
+        self._stopping.best_auroc = state.best_auroc
+        self._stopping.best_loss = state.best_loss
+
+    def _go_back(self, problem: GoBackError) -> None:
+        """Go on from a saved state: at a lower rate if numbers went wrong, else in smaller parts.
+
+        Raises:
+            RunError: If that has been tried too often, or there is no saved state.
+        """
+        before, is_numeric = self._state, problem.is_numeric
+        if is_numeric and before.health.n_rollbacks >= MOST_ROLLBACKS:
+            raise gave_up(self.runtime.precision)
+        kept = [] if self._kept is None else [copy.deepcopy(self._kept)]
+        states = kept if self.is_trial else sound_states(self._checkpoints)
+        stuck_at = before.health.stuck_at if is_numeric else None
+        found = state_before_wrong(states, stuck_at=stuck_at)
+        if found is None:
+            raise gave_up(self.runtime.precision)
+        self._restore(*found)
+        state = self._state
+        state.micro_batch, state.health.told = before.micro_batch, before.health.told
+        if is_numeric:
+            state.health.went_back(before.health, state.step)
+        else:
+            self._fitting.halve(state, state.micro_batch)
+        self.emit(Recovered(run=self.run, message=went_back_sentence(state, is_numeric=is_numeric)))
+
+    def _tell(self, message: str) -> None:
+        self.emit(Recovered(run=self.run, message=message))
+
+    def _tell_smaller_parts(self, n: int) -> None:
+        self._tell(f"Memory ran short, so images are looked at {n} at a time here.")
 
     def _is_over(self) -> bool:
         done = self._state.epoch - 1
         return self.control.stop_requested or (done > 0 and self._stopping.is_over(done))
 
     def _train_epoch(self) -> None:
-        state, started = self._state, time.perf_counter()
+        state, started = self._state, self._clock()
         self.method.begin_epoch(self.network, state.epoch, self.config)
         self.method.set_train_mode(self.network)
         order = self._epoch_order(state.epoch)
         self._recent = [(started, state.images)]
         while state.batch < self._n_batches and not self.control.stop_requested:
             before = time.perf_counter()
-            loss, n_images = self._train_batch(order)
+            found, n_images = self._train_batch(order)
             state.batch += 1
             state.step += 1
-            state.loss_sum += loss
             state.images += n_images
             elapsed = time.perf_counter() - before
             state.train_seconds += elapsed
             state.epoch_seconds += elapsed
-            self._emit_batch(loss)
-            self.control.safe_point(self._on_pause, self._on_proceed)
+            if found.is_finite:
+                state.loss_sum += found.loss
+                self._emit_batch(found.loss)
+            self._watcher.batch(state.health, found)
+            self._save_now_and_then()
+            if self._time_left.wants_look and not self.is_trial:
+                self._time_a_look()
+            self.control.safe_point()
 
-    def _train_batch(self, order: NDArray[np.int64]) -> tuple[float, int]:
-        state, settings, table = self._state, self.config.optimizer, self.data.table
-        start = state.batch * settings.batch_size
-        chosen = order[start : start + settings.batch_size]
-        seed = step_seed(self.config.seed, state.epoch, state.batch)
-        torch.manual_seed(seed)  # dropout and stochastic depth draw from the global generator
-        pixels = self.data.pixels.read(table.rows[chosen])
-        images = pixels_to_batch(pixels, self.runtime.device)
-        images = self._augment(images, torch.Generator().manual_seed(seed))
-        labels = torch.from_numpy(table.labels[chosen]).to(self.runtime.device)
+    def _train_batch(self, order: NDArray[np.int64]) -> tuple[BatchLoss, int]:
+        state, size = self._state, self.config.optimizer.batch_size
+        chosen = order[state.batch * size : (state.batch + 1) * size]
         n_steps = self._n_batches * self.config.method.max_epochs
-        set_lr(self._optimizer, lr_share(state.step, n_steps, settings.warmup))
-        loss = train_step(
-            lambda: self.method.loss(self.network, images, labels, self._criterion),
-            optimizer=self._optimizer,
-            scaler=self._scaler,
-            runtime=self.runtime,
-            gradient_clip=settings.gradient_clip,
+        share = lr_share(state.step, n_steps, self.config.optimizer.warmup)
+        found = self._fitting.gradients(
+            state,
+            chosen,
+            seed=step_seed(self.config.seed, state.epoch, state.batch),
+            lr_share=share * state.health.rate,
         )
-        self.method.after_step(self.network, self._optimizer)
-        if self._average is not None:
-            self._average.update_parameters(self.network)
-        return loss, len(chosen)
+        if not found.is_finite:
+            self.updater.skip()
+        elif not self._updated():
+            raise GoBackError(is_numeric=False)
+        return found, len(chosen)
+
+    def _updated(self) -> bool:
+        """Change the weights; return False if memory ran out meanwhile."""
+        try:
+            self.updater.apply()
+        except HalfUpdatedError:
+            return False
+        return True
+
+    def _save_now_and_then(self) -> None:
+        """Save within a long epoch, unless numbers are wrong or saving would take too much time."""
+        since = self._clock() - self._saved_at
+        is_time = since >= max(_SAVE_EVERY_S, _SAVE_SHARE * self._save_s)
+        if is_time and not self.is_trial and self._state.health.n_wrong == 0:
+            self._save()
 
     def _epoch_order(self, epoch: int) -> NDArray[np.int64]:
         generator = np.random.default_rng(step_seed(self.config.seed, "order", epoch))
         if self.config.loss.imbalance != "sampling":
             return generator.permutation(self.data.train)
-        share = self.data.class_weights()[self.data.table.labels[self.data.train]]
+        share = self.data.sampling_weights()
         return generator.choice(self.data.train, len(self.data.train), p=share / share.sum())
 
     def _finish_epoch(self) -> None:
-        state, started = self._state, time.perf_counter()
-        kept = self.method.finish_epoch(self._averaged, self.context)
-        result = self._validate(kept)
-        is_best = self._stopping.update(state.epoch, result.auroc, result.loss)
-        elapsed = time.perf_counter() - started
+        state, started = self._state, self._clock()
+        kept, result = self._looked_at()
+        is_best = self._stopping.update(
+            state.epoch, result.auroc, result.loss, is_forced=self._is_forced_best()
+        )
+        elapsed = self._clock() - started
         state.history.append(
             EpochRow(
                 epoch=state.epoch,
-                train_loss=state.loss_sum / max(1, state.batch),
+                train_loss=state.loss_sum / max(1, state.batch - state.health.n_skipped),
                 val_loss=result.loss,
                 val_auroc=result.auroc,
-                learning_rate=self._optimizer.param_groups[-1]["lr"],
+                learning_rate=self.updater.learning_rate,
                 seconds=state.epoch_seconds + elapsed,
             )
         )
@@ -248,12 +315,45 @@ class Trainer:
         state.best_auroc = self._stopping.best_auroc
         state.best_loss = self._stopping.best_loss
         state.epoch, state.batch, state.loss_sum, state.epoch_seconds = state.epoch + 1, 0, 0.0, 0.0
+        self._watcher.epoch(state, result.probabilities)
         if is_best:
             self.best = result
             self._retrying(lambda: self._save_best(kept))
         self._save()
         self._retrying(lambda: write_history(self.folder / "history.csv", state.history))
+        self._time_left.epoch_end(self._clock() - started)
         self._emit_epoch(result, is_best=is_best)
+
+    def _is_forced_best(self) -> bool:
+        """Return whether the epoch is kept whatever it is like, since the best was warming up."""
+        epoch, best = self._state.epoch, self._stopping.best_epoch
+        return self.method.is_warming_up(epoch, self.config) or (
+            best > 0 and self.method.is_warming_up(best, self.config)
+        )
+
+    def _looked_at(self) -> tuple[Network, Validation]:
+        """Return what is kept of the epoch, and what validation says of it.
+
+        Raises:
+            GoBackError: If it isn't made of finite numbers.
+        """
+        if not is_sound(self.updater.averaged):
+            raise GoBackError(is_numeric=True)
+        try:
+            kept = self.method.finish_epoch(self.updater.averaged, self.context)
+            result = self._validate(kept)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            result = None
+        if result is None:  # out here the error is gone, and what it held
+            release_memory()
+            self._tell("Memory ran short after a pass; its validation was done again.")
+            kept = self.method.finish_epoch(self.updater.averaged, self.context)
+            result = self._validate(kept)
+        if not np.isfinite(result.loss):
+            raise GoBackError(is_numeric=True)
+        return kept, result
 
     def _validate(self, network: Network) -> Validation:
         table, val = self.data.table, self.data.val
@@ -265,6 +365,7 @@ class Trainer:
             self.runtime,
             class_weights=None,
             positive=table.positive,
+            on_batch=lambda *_: self.control.safe_point(),
         )
 
     def _save_best(self, network: Network) -> None:
@@ -276,14 +377,15 @@ class Trainer:
         save_best(self._checkpoints, network, facts)
 
     def _save(self) -> None:
+        tensors = self.updater.tensors()
         if self.is_trial:
+            copies = {name: tensor.clone() for name, tensor in tensors.items()}
+            self._kept = (copy.deepcopy(self._state), copies)
             return
-        tensors = {f"network.{n}": t.detach().cpu() for n, t in self.network.state_dict().items()}
-        if self._average is not None:
-            state = self._average.state_dict()
-            tensors |= {f"average.{n}": t.detach().cpu() for n, t in state.items()}
-        tensors |= pack_optimizer(self._optimizer) | pack_scaler(self._scaler)
+        started = self._clock()
         self._retrying(lambda: save_state(self._checkpoints, self._state, tensors))
+        self._saved_at = self._clock()
+        self._save_s = self._saved_at - started
 
     def _retrying(self, write: Callable[[], None]) -> None:
         if self.is_trial:
@@ -295,12 +397,14 @@ class Trainer:
         self.emit(RunPaused(run=self.run))
 
     def _on_proceed(self) -> None:
-        self._recent = [(time.perf_counter(), self._state.images)]
+        self._recent = [(self._clock(), self._state.images)]
         self.emit(RunResumed(run=self.run))
 
     def _emit_batch(self, loss: float) -> None:
         state = self._state
-        now = time.perf_counter()
+        now = self._clock()
+        before, images = self._recent[-1]
+        self._time_left.batch(now - before, state.images - images)
         self._recent = [*self._recent[-20:], (now, state.images)]
         then, images = self._recent[0]
         speed = (state.images - images) / max(now - then, 1e-9)
@@ -312,26 +416,41 @@ class Trainer:
                 n_batches=self._n_batches,
                 step=state.step,
                 loss=loss,
-                learning_rate=self._optimizer.param_groups[-1]["lr"],
+                learning_rate=self.updater.learning_rate,
                 images_per_s=speed,
                 memory_mb=memory_mb(self.runtime),
-                seconds_left=self._seconds_left(speed),
+                seconds_left=self._seconds_left(),
             )
         )
 
-    def _seconds_left(self, images_per_s: float) -> float:
+    def _clock(self) -> float:
+        """Return seconds that don't pass while the run is paused or waits for room on the disk."""
+        return time.perf_counter() - self.control.waited_s
+
+    def _time_a_look(self) -> None:
+        """Measure what looking at an image costs, which the end of the first epoch would tell late.
+
+        Nothing random is drawn, and nothing of the network changes.
+        """
+        rows = self.data.table.rows[self.data.val[:_N_LOOKS]]
+        for _ in range(2):  # the first pass prepares what the second finds
+            started = self._clock()
+            predict_probabilities(self.updater.averaged, self.data.pixels, rows, self.runtime)
+            seconds = self._clock() - started
+        self._time_left.looked(seconds, len(rows))
+        self.method.set_train_mode(self.network)
+        self._recent.append((self._clock(), self._state.images))
+
+    def _seconds_left(self) -> float | None:
         """Return the time to the last epoch if patience doesn't end training before."""
-        state, n_train = self._state, len(self.data.train)
-        done = (state.epoch - 1) * n_train + state.batch * self.config.optimizer.batch_size
-        left = max(0, self.config.method.max_epochs * n_train - done)
-        # Validation is a forward pass: a third of a training image's work, or less.
-        n_epochs_left = self.config.method.max_epochs - state.epoch + 1
-        return (left + n_epochs_left * len(self.data.val) / 6) / max(images_per_s, 1e-9)
+        state, size = self._state, self.config.optimizer.batch_size
+        left = (self._n_batches - state.batch) * size
+        last = min(self.config.method.max_epochs, self.last_epoch or sys.maxsize)
+        return self._time_left.seconds_left(images_left=left, epochs_after=last - state.epoch)
 
     def _emit_epoch(self, result: Validation, *, is_best: bool) -> None:
-        state, table = self._state, self.data.table
+        state = self._state
         row = state.history[-1]
-        shown = np.linspace(0, len(self.data.val) - 1, min(_N_SAMPLES, len(self.data.val)))
         self.emit(
             EpochFinished(
                 run=self.run,
@@ -343,19 +462,6 @@ class Trainer:
                 is_best=is_best,
                 seconds=row.seconds,
                 comment=comment_on(state.history, state.best_epoch),
-                samples=tuple(
-                    SamplePrediction(
-                        record=int(table.record_ids[self.data.val[i]]),
-                        label=int(table.labels[self.data.val[i]]),
-                        probabilities=tuple(float(p) for p in result.probabilities[i]),
-                    )
-                    for i in shown.astype(int)
-                ),
+                samples=sample_predictions(self.data.table, self.data.val, result.probabilities),
             )
         )
-
-
-def _load(module: nn.Module, tensors: dict[str, Tensor], prefix: str) -> None:
-    module.load_state_dict(
-        {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-    )

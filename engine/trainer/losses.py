@@ -1,4 +1,4 @@
-"""Losses of single-label classification, and what they do about classes of unequal size."""
+"""Losses of classification, and what they do about classes of unequal size."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from engine.contract.config import LossConfig
 from engine.methods.balance import inverse_frequency
+from engine.trainer.finding_losses import findings_loss
 
 
 def training_loss(
@@ -17,12 +18,17 @@ def training_loss(
 ) -> nn.Module:
     """Return the loss of logits ``(N, K)`` and class indices ``(N,)``, a scalar.
 
+    Of several findings at once it takes their states, ``(N, K)``: 1 present, 0 absent, -1 unknown.
+
     Args:
         config: Which loss, and how labels are smoothed (Szegedy et al., CVPR 2016).
-        counts: Training images of each class, shape ``(K,)``.
+        counts: Training images of each class, shape ``(K,)``; of findings ``(K, 2)``: without and
+            with each.
         device: Where the logits will be.
         is_ordinal: Whether the classes are grades with an order.
     """
+    if counts.ndim == 2:
+        return findings_loss(config, counts).to(device)
     smoothing = config.label_smoothing
     weights = inverse_frequency(counts) if config.imbalance == "weights" else None
     loss: nn.Module
@@ -72,13 +78,13 @@ class LogitAdjustedLoss(nn.Module):
 
     def __init__(self, loss: nn.Module, counts: NDArray[np.int64]) -> None:
         super().__init__()
-        self._loss = loss
+        self.loss = loss
         prior = np.maximum(counts, 1) / np.maximum(counts, 1).sum()
         self.register_buffer("log_prior", torch.as_tensor(np.log(prior), dtype=torch.float32))
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return what the other loss says of the adjusted logits."""
-        total: Tensor = self._loss(logits + self.log_prior, labels)
+        total: Tensor = self.loss(logits + self.log_prior, labels)
         return total
 
 

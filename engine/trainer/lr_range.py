@@ -67,16 +67,17 @@ class LrCurve:
     is_clear: bool
 
     def suggested(self, current: float) -> float:
-        """Return the steepest rate, but at most half of that of the lowest loss.
+        """Return the rate at which the loss stops falling, but at most half of the breaking one.
 
-        A tenth of the latter is customary for plain gradient descent. Adam's steps don't shrink
-        with the gradient, and its losses turn from falling to breaking within a decade.
+        The settings ask for the peak of a schedule that warms up and then falls, which is Smith's
+        upper bound. The steepest rate and a tenth of the lowest loss's are for rates that stay, or
+        as a middle of the schedule; as a peak they are small.
 
         Where the loss didn't fall clearly, the present rate, but at most a tenth of the breaking
         one.
         """
         if self.is_clear:
-            return min(self.steepest, self.lowest / _HALF)
+            return min(self.lowest, self.breaking / _HALF)
         return min(current, self.breaking / _TENTH)
 
 
@@ -182,6 +183,8 @@ class _Rising:
         """Return the images that the loss is measured on, as many of each class as there are."""
         generator = np.random.default_rng(step_seed(self._config.seed, "lr_range", "watched"))
         labels, shuffled = self._data.table.labels, generator.permutation(self._data.train)
+        if self._data.table.is_multi:
+            return shuffled[:_N_WATCHED]
         n_each = max(1, _N_WATCHED // self._data.n_classes)
         parts = [shuffled[labels[shuffled] == k][:n_each] for k in range(self._data.n_classes)]
         return np.concatenate(parts)

@@ -12,7 +12,10 @@ from torch import Tensor, nn
 
 from engine.data.transforms import pixels_to_batch
 from engine.hardware import Runtime, autocast
+from engine.hardware.out_of_memory import in_parts
+from engine.metrics.findings import findings_log_loss, macro_findings_auroc
 from engine.metrics.ranking import auroc, macro_ovr_auroc
+from engine.models.network import probabilities_of
 from engine.project.segments import SegmentReader
 
 
@@ -54,7 +57,8 @@ class Validation:
     """What a pass over validation gave.
 
     Attributes:
-        probabilities: Shape ``(N, K)``, float64, rows summing to 1.
+        probabilities: Shape ``(N, K)``, float64; of classes rows sum to 1, of findings each value
+            stands alone.
     """
 
     loss: float
@@ -79,16 +83,21 @@ def predict_probabilities(
         reader: Cached pixels.
         rows: Rows to predict, shape ``(N,)``.
         runtime: Device, precision and memory layout.
-        batch_size: Images per forward pass.
+        batch_size: Images per forward pass; fewer where memory doesn't suffice.
         views: Returns the moved copies of a batch whose probabilities are averaged.
         on_batch: Called with images done and in total.
     """
     parts: list[NDArray[np.float64]] = []
-    for start in range(0, len(rows), batch_size):
-        pixels = reader.read(rows[start : start + batch_size])
+
+    def predict(start: int, stop: int) -> None:
+        pixels = reader.read(rows[start:stop])
         parts.append(predict_batch(network, pixels, runtime, views=views))
+
+    def tell(done: int) -> None:
         if on_batch is not None:
-            on_batch(min(start + batch_size, len(rows)), len(rows))
+            on_batch(done, len(rows))
+
+    in_parts(len(rows), batch_size, predict, on_part=tell)
     return np.concatenate(parts) if parts else np.empty((0, 0))
 
 
@@ -111,7 +120,7 @@ def predict_batch(
 def _probabilities(network: nn.Module, batch: Tensor, runtime: Runtime) -> Tensor:
     with autocast(runtime):
         logits = network(batch)
-    return torch.softmax(logits.double(), dim=1)
+    return probabilities_of(network, logits)
 
 
 def validate(
@@ -123,9 +132,10 @@ def validate(
     *,
     class_weights: NDArray[np.float64] | None,
     positive: int | None,
+    on_batch: Callable[[int, int], None] | None = None,
 ) -> Validation:
     """Return loss and AUROC on the validation images."""
-    probabilities = predict_probabilities(network, reader, rows, runtime)
+    probabilities = predict_probabilities(network, reader, rows, runtime, on_batch=on_batch)
     return Validation(
         loss=log_loss(probabilities, labels, class_weights),
         auroc=validation_auroc(probabilities, labels, positive),
@@ -138,7 +148,9 @@ def log_loss(
     labels: NDArray[np.int64],
     class_weights: NDArray[np.float64] | None,
 ) -> float:
-    """Return the class-weighted mean negative log-likelihood."""
+    """Return the class-weighted mean negative log-likelihood; of findings the known count."""
+    if labels.ndim == 2:
+        return findings_log_loss(probabilities, labels)
     chosen = np.clip(probabilities[np.arange(len(labels)), labels], 1e-12, 1.0)
     weights = np.ones(len(labels)) if class_weights is None else class_weights[labels]
     return float(-(weights * np.log(chosen)).sum() / weights.sum())
@@ -147,7 +159,12 @@ def log_loss(
 def validation_auroc(
     probabilities: NDArray[np.float64], labels: NDArray[np.int64], positive: int | None
 ) -> float:
-    """Return the AUROC of the positive class, or the macro one-vs-rest mean above two classes."""
+    """Return the AUROC of the positive class, or the macro one-vs-rest mean above two classes.
+
+    Of several findings at once: the mean of their AUROCs.
+    """
+    if labels.ndim == 2:
+        return macro_findings_auroc(probabilities, labels)
     if probabilities.shape[1] == 2:
         index = 1 if positive is None else positive
         return auroc(probabilities[:, index], labels == index)

@@ -21,9 +21,16 @@ class EarlyStopping:
     best_auroc: float = float("-inf")
     best_loss: float = float("inf")
 
-    def update(self, epoch: int, auroc: float, loss: float) -> bool:
-        """Take in an epoch's validation and return whether it is the best so far."""
-        is_better = (auroc, -loss) > (self.best_auroc, -self.best_loss)
+    def update(self, epoch: int, auroc: float, loss: float, *, is_forced: bool = False) -> bool:
+        """Take in an epoch's validation and return whether it is the best so far.
+
+        Args:
+            epoch: From 1.
+            auroc: On validation.
+            loss: On validation.
+            is_forced: Whether it takes the place of the best whatever it is like.
+        """
+        is_better = is_forced or (auroc, -loss) > (self.best_auroc, -self.best_loss)
         if is_better:
             self.best_epoch, self.best_auroc, self.best_loss = epoch, auroc, loss
         return is_better

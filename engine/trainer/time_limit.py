@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from engine.contract.control import Control
 
@@ -27,14 +28,13 @@ class TimedControl(Control):
         super().__init__()
         self._inner = inner
         self._started = time.perf_counter()
-        self._paused_s = 0.0
         self._limit_s = math.inf if seconds is None else seconds
         self.is_strict = False
 
     @property
     def elapsed_s(self) -> float:
         """Seconds since the beginning without those that were spent paused."""
-        return time.perf_counter() - self._started - self._paused_s
+        return time.perf_counter() - self._started - self.waited_s
 
     @property
     def left_s(self) -> float | None:
@@ -66,9 +66,19 @@ class TimedControl(Control):
         """Whether the job should wait at its next safe point."""
         return self._inner.pause_requested
 
+    @contextmanager
+    def pausing(
+        self, on_pause: Callable[[], None], on_proceed: Callable[[], None]
+    ) -> Iterator[None]:
+        """Say what happens around a pause at a safe point that doesn't say so itself."""
+        with self._inner.pausing(on_pause, on_proceed):
+            yield
+
     def wait_for_request(self, seconds: float) -> None:
         """Wait until a request arrives, at most so long."""
+        before = time.perf_counter()
         self._inner.wait_for_request(seconds)
+        self.waited_s += time.perf_counter() - before
 
     def safe_point(
         self,
@@ -84,7 +94,7 @@ class TimedControl(Control):
         if self._inner.pause_requested:
             before = time.perf_counter()
             self._inner.safe_point(on_pause, on_proceed)
-            self._paused_s += time.perf_counter() - before
+            self.waited_s += time.perf_counter() - before
         else:
             self._inner.safe_point()
         if self.is_strict and self.stop_requested:

@@ -13,7 +13,7 @@ from typing import Final
 
 from PySide6.QtCore import QCoreApplication
 
-from engine.contract.records import ClassSummary, ImageRecord
+from engine.contract.records import SPLITS, ClassSummary, ImageRecord
 
 __all__ = [
     "SIGNS",
@@ -23,6 +23,7 @@ __all__ = [
     "is_clear",
     "is_unread",
     "label_text",
+    "left_out_findings",
     "mark_of",
     "mark_text",
     "present_names",
@@ -89,6 +90,40 @@ def count_marks(
         c.id: MarkCounts(pairs[c.id, 1], pairs[c.id, 0], total - pairs[c.id, 1] - pairs[c.id, 0])
         for c in classes
     }
+
+
+def left_out_findings(
+    records: Iterable[ImageRecord], classes: Sequence[ClassSummary]
+) -> dict[str, str]:
+    """Return findings that a run on all of them would leave out, each with the reason, by name.
+
+    Nothing where one is chosen to be learned alone.
+    """
+    import numpy as np  # with the project, which is open by then
+
+    from engine.project.learnable import why_not_learnable
+
+    if any(c.is_positive for c in classes):
+        return {}
+    in_use = [c for c in classes if c.index is not None]
+    mappings: dict[int, Findings] = {}
+    times: Counter[tuple[str | None, int]] = Counter()
+    for record in records:
+        if record.excluded is None:
+            key = id(record.findings)
+            times[record.split, key] += 1
+            mappings[key] = record.findings
+    pairs: Counter[tuple[str | None, int, int | None]] = Counter()
+    for (split, key), n in times.items():
+        for class_id, value in mappings[key].items():
+            pairs[split, class_id, value] += n
+    counts = [
+        [[pairs[part, c.id, value] for value in (0, 1)] for c in in_use] for part in (*SPLITS, None)
+    ]
+    return why_not_learnable(
+        np.array(counts, dtype=np.int64).reshape(len(SPLITS) + 1, len(in_use), 2),
+        [c.name for c in in_use],
+    )
 
 
 def is_unread(findings: Findings) -> bool:

@@ -23,23 +23,30 @@ from gui.itemmodels.run_words import percent_text
 from gui.theme import theme
 from gui.widgets.painting import class_swatch, draw_bar, draw_elided
 
-__all__ = ["SORT_ROLE", "PredictionDelegate", "PredictionTableModel"]
+__all__ = ["PRESENT_ROLE", "SORT_ROLE", "PredictionDelegate", "PredictionTableModel"]
 
 SORT_ROLE: Final = Qt.ItemDataRole.UserRole
+PRESENT_ROLE: Final = Qt.ItemDataRole.UserRole + 1
+"""Whether a finding counts as present; None for classes of which an image has one."""
 _Index = QModelIndex | QPersistentModelIndex
 _NO_PARENT: Final = QModelIndex()
 _N_TEXTS: Final = 3
 _UNUSUAL: Final = 0.95
 _BAR_PX: Final = 6
+_FAINT: Final = 110  # alpha of the bar of a finding that doesn't count as present
 
 
 class PredictionTableModel(QAbstractTableModel):
-    """File, patient, class, one probability per class, and how unusual the image is, if known."""
+    """File, patient, class, one probability per class, and how unusual the image is, if known.
+
+    Of a classifier for findings the third column names those that are present.
+    """
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._rows: tuple[PredictionRow, ...] = ()
         self._classes: tuple[str, ...] = ()
+        self._thresholds: tuple[float, ...] = ()
         self._tells_unusual = False
 
     def set_result(self, result: PredictionResult | None) -> None:
@@ -47,6 +54,7 @@ class PredictionTableModel(QAbstractTableModel):
         self.beginResetModel()
         self._rows = result.rows if result is not None else ()
         self._classes = result.classes if result is not None else ()
+        self._thresholds = result.thresholds if result is not None else ()
         self._tells_unusual = any(row.unusual is not None for row in self._rows)
         self.endResetModel()
 
@@ -66,7 +74,8 @@ class PredictionTableModel(QAbstractTableModel):
         """Return the name of a column."""
         if orientation is not Qt.Orientation.Horizontal:
             return None
-        texts = (self.tr("File"), self.tr("Patient"), self.tr("Class"))
+        answer = self.tr("Findings") if self._thresholds else self.tr("Class")
+        texts = (self.tr("File"), self.tr("Patient"), answer)
         heads = (*texts, *self._classes, self.tr("Unusual"))
         if role == Qt.ItemDataRole.DisplayRole and 0 <= section < len(heads):
             return heads[section]
@@ -76,7 +85,7 @@ class PredictionTableModel(QAbstractTableModel):
                 "learned from; above 95 %, don't rely on the answer"
             )
         if role == Qt.ItemDataRole.ToolTipRole and section >= _N_TEXTS:
-            return self.tr("Probability of %s") % heads[section]
+            return self._probability_tip(section - _N_TEXTS)
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
         return None
@@ -89,18 +98,33 @@ class PredictionTableModel(QAbstractTableModel):
         if column == self._unusual_column:
             return self._unusual(row.unusual, role)
         if column >= _N_TEXTS:
+            if role == PRESENT_ROLE:
+                return row.findings[column - _N_TEXTS] if row.findings else None
             return self._probability(row.probabilities[column - _N_TEXTS], column, role)
-        text = (self._place(row), row.patient, row.label)[column]
+        text = (self._place(row), row.patient, self._answer(row))[column]
         if role == Qt.ItemDataRole.DisplayRole:
             return text
         if role == SORT_ROLE:
             # Frames by number, not by the words that a locale writes it in.
             return f"{row.path.casefold()}\0{row.frame or 0:09}" if column == 0 else text.casefold()
-        if role == Qt.ItemDataRole.ToolTipRole and column == 0:
+        if role == Qt.ItemDataRole.ToolTipRole and column in (0, _N_TEXTS - 1):
             return text
         if role == Qt.ItemDataRole.DecorationRole and column == _N_TEXTS - 1:
             return self._swatch(row.label)
         return None
+
+    def _answer(self, row: PredictionRow) -> str:
+        if not row.findings:
+            return row.label
+        names = zip(self._classes, row.findings, strict=True)
+        return ", ".join(name for name, is_there in names if is_there) or self.tr("none")
+
+    def _probability_tip(self, place: int) -> str:
+        text = self.tr("Probability of %s") % self._classes[place]
+        if not self._thresholds:
+            return text
+        value = QLocale().toString(self._thresholds[place], "f", 2)
+        return self.tr("{0}; it counts as present from {1} on").format(text, value)
 
     @property
     def _unusual_column(self) -> int:
@@ -128,6 +152,8 @@ class PredictionTableModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.AccessibleTextRole:
             text = QLocale().toString(value, "f", 3)
             return f"{self._classes[column - _N_TEXTS]}: {text}"
+        if role == Qt.ItemDataRole.ToolTipRole and self._thresholds:
+            return self._probability_tip(column - _N_TEXTS)
         return None
 
     def _swatch(self, label: str) -> QPixmap | None:
@@ -146,15 +172,19 @@ class PredictionDelegate(QStyledItemDelegate):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         if option.state & QStyle.StateFlag.State_Selected:
             painter.fillRect(option.rect, option.palette.highlight())
-        font = look.font("body")
+        is_present = index.data(PRESENT_ROLE)
+        font = look.font("body", is_bold=bool(is_present))
+        ink = look.color("secondary" if is_present is False else "text")
         rect = QRectF(option.rect).adjusted(8, 0, -8, 0)
         width = QFontMetrics(font).horizontalAdvance(QLocale().toString(0.0, "f", 3)) + 4
         number = QRectF(rect.left(), rect.top(), width, rect.height())
-        draw_elided(painter, number, str(index.data()), font, look.color("text"))
+        draw_elided(painter, number, str(index.data()), font, ink)
         bar = QRectF(number.right() + 6, rect.center().y() - _BAR_PX / 2, 0, _BAR_PX)
         bar.setRight(rect.right())
         if bar.width() > 2 * _BAR_PX:
             fill = QColor(look.tokens.class_color(index.column() - _N_TEXTS))
+            if is_present is False:
+                fill.setAlpha(_FAINT)
             draw_bar(painter, bar, float(index.data(SORT_ROLE)), fill, look.color("chip"))
         painter.restore()
 

@@ -121,7 +121,9 @@ class RunTableModel(QAbstractTableModel):
         lines = []
         if run.error:
             lines.append(run.error)
-        if run.is_stale:
+        if run.changes:
+            lines += run.changes
+        elif run.is_stale:
             lines.append(self.tr("Images, labels or split have changed since this run."))
         if run.is_resumable:
             lines.append(self.tr("It can be continued from where it was saved."))

@@ -341,7 +341,8 @@ class ApplyPanel(Panel):
                 "There is no exported classifier here yet. Export one on the Evaluate page, or "
                 "choose a bundle from another computer."
             )
-        parts = [", ".join(bundle.classes)]
+        several = self.tr("any of %s") if bundle.thresholds else "%s"
+        parts = [several % ", ".join(bundle.classes)]
         if bundle.backbone:
             parts.append(backbone_name(bundle.backbone))
         if bundle.auroc is not None:
@@ -353,6 +354,8 @@ class ApplyPanel(Panel):
         bundle = self._bundle
         if bundle is None:
             return ""
+        if bundle.thresholds:
+            return self.tr("Each finding counts as present from its own threshold on.")
         if bundle.threshold is None or bundle.positive is None:
             return self.tr("The most probable class is the answer.")
         text = self.tr("An image counts as {0} from a probability of {1} on.")

@@ -20,6 +20,7 @@ class BundleSummary:
     Attributes:
         positive: Name of the positive class of two.
         threshold: Probability of it from which an image counts as positive.
+        thresholds: Of several findings, from which each counts as present; else empty.
     """
 
     folder: Path
@@ -29,6 +30,7 @@ class BundleSummary:
     threshold: float | None
     backbone: str
     auroc: float | None
+    thresholds: tuple[float, ...] = ()
 
 
 def find_bundles(project: Path | None) -> list[BundleSummary]:
@@ -90,7 +92,9 @@ def _summary(folder: Path, facts: dict[str, Any]) -> BundleSummary:
     positive = None
     if isinstance(index, int) and 0 <= index < len(classes):
         positive = classes[index]
-    threshold, auroc = facts.get("threshold"), _part(facts, "metrics").get("auroc")
+    test = _part(_part(facts, "metrics"), "test")
+    threshold, auroc = facts.get("threshold"), test.get("auroc")
+    thresholds = facts.get("thresholds")
     return BundleSummary(
         folder=folder,
         name=str(facts.get("name") or folder.name),
@@ -99,7 +103,14 @@ def _summary(folder: Path, facts: dict[str, Any]) -> BundleSummary:
         threshold=float(threshold) if isinstance(threshold, int | float) else None,
         backbone=str(_part(facts, "backbone").get("key") or ""),
         auroc=float(auroc) if isinstance(auroc, int | float) else None,
+        thresholds=_numbers(thresholds, len(classes)),
     )
+
+
+def _numbers(values: Any, n_wanted: int) -> tuple[float, ...]:
+    if not isinstance(values, list) or len(values) != n_wanted:
+        return ()
+    return tuple(float(value) for value in values if isinstance(value, int | float))
 
 
 def _part(facts: dict[str, Any], name: str) -> dict[str, Any]:

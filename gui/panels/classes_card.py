@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QLabel, QMenu, QWidget
 
 from engine.contract.records import ClassSummary
 from gui.itemmodels.label_states import MarkCounts
-from gui.panels.learn_choice import LearnChoice
+from gui.panels.learn_choice import ALL_FINDINGS, LearnChoice
 from gui.session import Snapshot
 from gui.widgets.buttons import make_link
 from gui.widgets.card import Card
@@ -20,13 +20,13 @@ __all__ = ["ClassesCard"]
 class ClassesCard(Card):
     """Bars of images and patients per class; a right click or "Edit…" changes a class.
 
-    Of several findings an image, the bars count the images that show them, and one is chosen to be
-    learned.
+    Of several findings an image, the bars count the images that show them, and all or one of them
+    are chosen to be learned.
 
     Signals:
         edit_requested: Id of the class to begin with, or 0.
         positive_requested: Id of the class to make positive.
-        learn_requested: Id of the finding to learn.
+        learn_requested: Id of the finding to learn; 0 for all.
         left_out_requested: Id of a class, and whether to leave it out.
     """
 
@@ -39,6 +39,8 @@ class ClassesCard(Card):
         super().__init__(self.tr("Classes"), self.tr("images / patients"), parent=parent)
         self._shown: tuple[ClassSummary, ...] = ()
         self._is_multi = False
+        self._learns_all = False
+        self._not_learned: frozenset[str] = frozenset()
         self.learn = LearnChoice()
         self.learn.chosen.connect(self.learn_requested)
         self._bars = ClassBars()
@@ -59,6 +61,8 @@ class ClassesCard(Card):
         """Show the classes of a project; those in use have bars in the colours of their index."""
         self._shown = tuple(c for c in snapshot.classes if c.index is not None)
         self._is_multi = snapshot.is_multi
+        self._learns_all = snapshot.is_multi and snapshot.learned is None
+        self._not_learned = frozenset(snapshot.findings_left_out)
         self._set_words(snapshot)
         self.learn.setVisible(snapshot.is_multi)
         self.learn.set_snapshot(snapshot)
@@ -94,6 +98,8 @@ class ClassesCard(Card):
             detail = self.tr("absent in %s, unknown in %s") % counts
             if summary.is_positive:
                 name = self.tr("%s (learned)") % name
+            elif summary.name in self._not_learned:
+                name = self.tr("%s (not learned)") % name
         elif summary.is_positive:
             name = self.tr("%s (positive)") % name
         return ClassCount(
@@ -122,9 +128,12 @@ class ClassesCard(Card):
         edit = menu.addAction(self.tr("Rename or merge “%s”…") % summary.name)
         edit.triggered.connect(lambda: self.edit_requested.emit(summary.id))
         if self._is_multi:
-            learn = menu.addAction(self.tr("Learn this finding"))
+            learn = menu.addAction(self.tr("Learn this finding alone"))
             learn.setEnabled(not summary.is_positive)
             learn.triggered.connect(lambda: self.learn_requested.emit(summary.id))
+            every = menu.addAction(self.tr("Learn all findings"))
+            every.setEnabled(not self._learns_all)
+            every.triggered.connect(lambda: self.learn_requested.emit(ALL_FINDINGS))
         else:
             positive = menu.addAction(self.tr("Make it the positive class"))
             positive.setEnabled(len(self._shown) == 2 and not summary.is_positive)

@@ -19,6 +19,7 @@ from gui.panels.data_side import DataSide
 from gui.panels.data_tasks import DataTasks
 from gui.panels.label_edits import LabelEdits
 from gui.panels.learn_choice import LearnMenu
+from gui.panels.live_head import LiveHead
 from gui.panels.panel import Panel
 from gui.relink import RelinkGuide
 from gui.session import Session, Snapshot
@@ -55,6 +56,8 @@ class DataPanel(Panel):
         self.grid = ImageGrid()
         self.grid.selection_moved.connect(self._show_selection)
         self.side = DataSide(session)
+        self.live_head = LiveHead(session, self.isVisible)
+        self.live_head.images_requested.connect(self._show_some)
         self.edits = LabelEdits(session, self.selected_records, self)
         self._learn_menu.chosen.connect(self.edits.learn)
         self._tasks = DataTasks(session, self.grid.selected_ids, self)
@@ -181,7 +184,7 @@ class DataPanel(Panel):
         text = one if n_classes == 1 else many % n_classes
         if not snapshot.is_multi:
             return text
-        learned = snapshot.learned.name if snapshot.learned is not None else self.tr("none yet")
+        learned = snapshot.learned.name if snapshot.learned is not None else self.tr("all")
         return self.tr("%s, to learn: %s") % (text, learned)
 
     def _missing_text(self, snapshot: Snapshot) -> str:
@@ -260,6 +263,7 @@ class DataPanel(Panel):
         browser.setContentsMargins(0, 0, 0, 0)
         browser.setSpacing(12)
         browser.addWidget(self.filters)
+        browser.addWidget(self.live_head)
         browser.addLayout(columns, 1)
         self._pages = QStackedWidget()
         self._pages.addWidget(self._browser)

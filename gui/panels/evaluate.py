@@ -69,6 +69,8 @@ class EvaluatePanel(Panel):
         self._job: EngineThread | None = None
         self._job_kind = ""
         self._is_canceling = False
+        self._search = self.header.add_button(self.tr("Find better settings"), icon="search")
+        self._search.clicked.connect(lambda: self.go_to(Stage.SEARCH))
         self._again = self.header.add_button(self.tr("Measure again"), icon="refresh")
         self._cancel = self.header.add_button(self.tr("Cancel"))
         self._primary = self.header.add_button("", is_primary=True)
@@ -282,7 +284,7 @@ class EvaluatePanel(Panel):
         if self._view is not None:
             self._view.setVisible(what is _View.RESULT)
         self._middle.setVisible(what in (_View.NO_RUN, _View.STALE, _View.READY))
-        self._robust.setVisible(what in (_View.READY, _View.RESULT))
+        self._robust.setVisible(what in (_View.READY, _View.RESULT) and not self._is_multi())
         self._show_buttons(what, is_stale=is_stale)
         self._explain(what)
         self._describe()
@@ -303,6 +305,7 @@ class EvaluatePanel(Panel):
         self._cancel.setEnabled(not self._is_canceling)
         self._cancel.setText(self.tr("Canceling…") if self._is_canceling else self.tr("Cancel"))
         self._again.setVisible(what is _View.RESULT and not is_busy and not is_stale)
+        self._search.setVisible(what in (_View.READY, _View.RESULT) and not is_busy)
 
     def _explain(self, what: _View) -> None:
         if what is _View.NO_RUN:
@@ -329,7 +332,7 @@ class EvaluatePanel(Panel):
 
     def _ready_text(self) -> str:
         split, summary = self.session.snapshot.split, self._summary()
-        images = sum(split.counts.get("test", {}).values()) if split else 0
+        images = self._n_test()
         patients = split.n_patients.get("test", 0) if split else 0
         text = self.tr(
             "The run is measured on {0} of {1} that it has never seen. Comparing many runs by "
@@ -338,6 +341,26 @@ class EvaluatePanel(Panel):
         )
         looks = QLocale().toString(summary.looks if summary else 0)
         return text.format(images_text(images), patients_text(patients), looks)
+
+    def _is_multi(self) -> bool:
+        """Whether the run learned several findings at once."""
+        if self._result is not None:
+            return bool(self._result.findings)
+        return self.session.snapshot.is_multi and self.session.snapshot.learned is None
+
+    def _n_test(self) -> int:
+        snapshot = self.session.snapshot
+        if not snapshot.is_multi:
+            return sum(snapshot.split.counts.get("test", {}).values()) if snapshot.split else 0
+        learned = [snapshot.learned] if snapshot.learned is not None else snapshot.classes_in_use
+        ids = [finding.id for finding in learned]
+        return sum(
+            1
+            for record in snapshot.records
+            if record.split == "test"
+            and record.excluded is None
+            and any(record.findings.get(finding) is not None for finding in ids)
+        )
 
     def _describe(self) -> None:
         result = self._result

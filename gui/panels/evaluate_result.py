@@ -9,8 +9,10 @@ from PySide6.QtGui import QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from engine.contract.records import CasePrediction, ClassResult, Estimate, EvaluationResult
+from engine.contract.targets import one_finding
 from gui.itemmodels.prediction_grid import PredictionCell, PredictionGrid
 from gui.itemmodels.run_words import interval_text, number_text
+from gui.panels.evaluate_findings import FindingsTable
 from gui.panels.evaluate_numbers import (
     cases_of_cell,
     largest_errors,
@@ -50,7 +52,11 @@ class EvaluateResult(QWidget):
     def __init__(self, session: Session, *, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self._result: EvaluationResult | None = None
+        self._whole: EvaluationResult | None = None
+        self._result: EvaluationResult | None = None  # of one finding where there are several
+        self._findings = FindingsTable()
+        self._findings.chosen.connect(self.show_finding)
+        self._findings.failed.connect(self.figure_failed)
         self._sentence = QLabel()
         self._sentence.setWordWrap(True)
         set_role(self._sentence, "secondary")
@@ -59,6 +65,7 @@ class EvaluateResult(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(12)
+        column.addWidget(self._findings)
         column.addWidget(self._build_tiles())
         column.addWidget(self._build_cards(), 1)
         column.addWidget(self._classes)
@@ -68,6 +75,11 @@ class EvaluateResult(QWidget):
     def confusion(self) -> ConfusionView:
         """The confusion matrix."""
         return self._confusion
+
+    @property
+    def findings(self) -> FindingsTable:
+        """The findings, where several were learned at once."""
+        return self._findings
 
     @property
     def gallery(self) -> PredictionGrid:
@@ -85,7 +97,21 @@ class EvaluateResult(QWidget):
         return self._threshold
 
     def set_result(self, result: EvaluationResult) -> None:
-        """Show a result."""
+        """Show a result; of several findings the chosen one, with all of them in a table."""
+        self._whole = result
+        self._findings.setVisible(bool(result.findings))
+        if not result.findings:
+            self._show(result)
+            return
+        self._findings.set_result(result)
+        self.show_finding(self._findings.current)
+
+    def show_finding(self, name: str) -> None:
+        """Show one of several findings in full."""
+        if self._whole is not None and name:
+            self._show(one_finding(self._whole, name))
+
+    def _show(self, result: EvaluationResult) -> None:
         self._result = result
         self._show_tiles(result)
         self._show_roc(result)

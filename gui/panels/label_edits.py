@@ -123,8 +123,8 @@ class LabelEdits(QObject):
         self._session.change(labels.set_positive, class_id)
 
     def learn(self, class_id: int) -> None:
-        """Choose the finding that runs learn."""
-        self._session.change(Project.choose_finding, class_id)
+        """Choose the finding that runs learn; 0 stands for all at once."""
+        self._session.change(Project.choose_finding, class_id or None)
 
     def leave_out(self, class_id: int, is_left_out: bool) -> None:
         """Leave a class out of every use, or take it in again."""

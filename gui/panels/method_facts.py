@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from PySide6.QtCore import QCoreApplication, QLocale
 from PySide6.QtWidgets import QLabel, QWidget
 
-from gui.itemmodels.run_words import number_text, percent_text
+from engine.contract.events import COMPLETED, STOPPED
+from engine.contract.records import RunSummary
+from gui.itemmodels.run_words import number_text, percent_text, run_title
+from gui.session import Session
 from gui.widgets.card import Card
 from gui.widgets.painting import set_role
 from gui.widgets.share_bars import Share, ShareBars
 
-__all__ = ["MethodFactsCard"]
+__all__ = ["MethodFactsCard", "RunFactsCard"]
 
 
 class MethodFactsCard(Card):
@@ -90,6 +94,35 @@ class MethodFactsCard(Card):
             "AUROC after a short training with each: {1}."
         )
         return text.format(strength, found)
+
+
+class RunFactsCard(MethodFactsCard):
+    """The same of a run of the history, read from its folder."""
+
+    def __init__(self, session: Session, *, parent: QWidget | None = None) -> None:
+        super().__init__(parent=parent)
+        self._session = session
+        self._run = ""
+
+    def show_run(self, run: RunSummary | None) -> None:
+        """Show what is kept of a finished run; nothing of any other."""
+        is_kept = run is not None and run.state in (COMPLETED, STOPPED)
+        wanted = run.id if run is not None and is_kept else ""
+        if wanted == self._run:
+            return
+        self._run = wanted
+        self.hide()
+        if run is not None and wanted:
+            self.set_secondary(run_title(run))
+            self._session.in_background(partial(self._read, wanted), self._take)
+
+    def _read(self, run: str) -> tuple[str, dict[str, Any]]:
+        return run, self._session.method_facts(run)
+
+    def _take(self, read: tuple[str, dict[str, Any]]) -> None:
+        run, facts = read
+        if run == self._run:  # another may have been chosen meanwhile
+            self.setVisible(self.set_facts(facts))
 
 
 def _percent(share: float) -> str:

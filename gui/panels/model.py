@@ -20,34 +20,33 @@ from PySide6.QtWidgets import (
 
 from engine.contract.backbones import backbone_card
 from engine.contract.config import BackboneConfig, ExperimentConfig, preset_config
-from engine.contract.imbalance import imbalance_advice
+from engine.contract.events import COMPLETED, JobFinished
 from engine.contract.methods import METHODS, method_card
-from engine.contract.records import ClassSummary
-from gui.panels.direct_source import DirectSource
-from gui.panels.model_backbones import BackbonePicker
-from gui.panels.model_details import ModelDetails
-from gui.panels.model_facts import BackboneFacts
-from gui.panels.model_weights import WeightsAdder
-from gui.panels.next_run import (
-    Reason,
+from gui.next_run import (
     WeightsState,
     added_files,
     choice_of_file,
-    recommended_method,
     weights_state,
     with_backbone,
     with_method,
 )
+from gui.panels.direct_source import DirectSource
+from gui.panels.image_size import ImageSizeNote
+from gui.panels.model_backbones import BackbonePicker
+from gui.panels.model_details import ModelDetails
+from gui.panels.model_facts import BackboneFacts
+from gui.panels.model_weights import WeightsAdder
 from gui.panels.panel import Panel
 from gui.panels.pretrain import open_pretraining
+from gui.panels.recommended_card import RecommendedCard
 from gui.panels.scroll_body import scroll_body
 from gui.session import DIRECT, Session
 from gui.stages import Stage
 from gui.widgets.adaptive_row import AdaptiveRow
 from gui.widgets.buttons import make_button
 from gui.widgets.choice_card import ChoiceCard
-from gui.widgets.counts import images_text
 from gui.widgets.fold import Fold
+from gui.widgets.message_bar import MessageKind
 from gui.widgets.painting import set_role
 
 __all__ = ["ModelPanel"]
@@ -61,11 +60,16 @@ class ModelPanel(Panel):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent=parent)
         self.header.set_title(self.tr("Model"))
+        self._search = self.header.add_button(self.tr("Find better settings"), icon="search")
+        self._search.setToolTip(self.tr("Tries backbones, methods and settings on your images"))
+        self._search.clicked.connect(lambda: self.go_to(Stage.SEARCH))
         self._go_on = self.header.add_button(self.tr("Go to training"), is_primary=True)
         self._go_on.clicked.connect(self._on_go_on)
         self._methods: dict[str, ChoiceCard] = {}
         self._method_group = QButtonGroup(self)
-        self._reason = QLabel()
+        self._recommended = RecommendedCard(session)
+        self._size = ImageSizeNote(session)
+        self._size.finished.connect(self._on_prepared)
         self._picker = BackbonePicker(self._state_of)
         self._picker.chosen.connect(self.choose_backbone)
         self._facts = BackboneFacts()
@@ -85,6 +89,7 @@ class ModelPanel(Panel):
         session.choices_changed.connect(self._refresh)
         session.device_changed.connect(self._on_device_changed)
         session.snapshot_changed.connect(self._refresh)
+        session.advice.changed.connect(self._refresh)
         self._refresh()
 
     def on_shown(self) -> None:
@@ -153,12 +158,19 @@ class ModelPanel(Panel):
     def _on_weights_chosen(self, weights: str) -> None:
         self.choose_weights(self.session.config.backbone.key, weights)
 
+    def _on_prepared(self, finished: JobFinished) -> None:
+        if self.show_failure(finished) or finished.outcome != COMPLETED:
+            return
+        self.show_message(
+            MessageKind.SUCCESS,
+            self.tr("The images are prepared at %d px.") % finished.result["size_px"],
+        )
+
     def _build(self) -> None:
         body = scroll_body(self)
         column = body.column
-        self._reason.setWordWrap(True)
-        set_role(self._reason, "secondary")
-        column.addWidget(self._reason)
+        column.addWidget(self._recommended)
+        column.addWidget(self._size)
         self._add_button = make_button(self.tr("Add weights…"), icon="add")
         menu = QMenu(self._add_button)
         menu.addAction(self.tr("A file…"), self.ask_weights)
@@ -222,13 +234,16 @@ class ModelPanel(Panel):
 
     def _refresh(self) -> None:
         config = self.session.config
-        method, reason = recommended_method(self._n_train(), config.preset)
-        self._reason.setText(self._reason_text(reason))
+        found = self.session.advice.found
         self._picker.refresh()
         self._picker.set_chosen(config.backbone.key)
         for key, card in self._methods.items():
             card.setChecked(key == config.method.key)
-            card.set_badge(self.tr("Recommended") if key == method else "")
+            is_it = found is not None and found.method.value == key
+            why = self.tr(found.method.why) if found is not None and is_it else ""
+            card.set_badge(self.tr("Recommended") if is_it else "", why)
+        if found is not None:
+            self._picker.set_recommended(str(found.backbone.value), self.tr(found.backbone.why))
         self._direct.setVisible(config.method.key == DIRECT)
         if config.method.key == DIRECT:
             self._direct.refresh()
@@ -252,54 +267,12 @@ class ModelPanel(Panel):
         if is_scratch:
             self._warning.set_backbone(title)
 
-    def _reason_text(self, reason: Reason) -> str:
-        images = images_text(self._n_train())
-        texts = {
-            Reason.FEW_IMAGES: self.tr(
-                "Recommended: EfficientNet-Lite0 with a linear probe, because {0} to train on "
-                "are too few to adapt a whole network."
-            ),
-            Reason.QUICK: self.tr(
-                "Recommended: EfficientNet-Lite0 with a linear probe, because the Quick preset is "
-                "chosen: a first answer in seconds. Full fine-tuning is the next step."
-            ),
-            Reason.MANY_IMAGES: self.tr(
-                "Recommended: EfficientNet-Lite0 with full fine-tuning, because there are {0} to "
-                "train on."
-            ),
-        }
-        return texts[reason].format(images)
-
-    def _n_train(self) -> int:
-        snapshot = self.session.snapshot
-        if snapshot.is_multi:
-            return self._n_train_of(snapshot.learned)
-        if snapshot.split is not None:
-            return sum(snapshot.split.counts.get("train", {}).values())
-        records = snapshot.records
-        return sum(1 for r in records if r.class_id is not None and r.excluded is None)
-
-    def _n_train_of(self, learned: ClassSummary | None) -> int:
-        """Return of how many images to train on a finding is known; of all, until it is chosen."""
-        snapshot = self.session.snapshot
-        part = None if snapshot.split is None else "train"
-        return sum(
-            1
-            for record in snapshot.records
-            if record.excluded is None
-            and (part is None or record.split == part)
-            and (learned is None or record.findings.get(learned.id) is not None)
-        )
-
     def _imbalance_advice(self) -> str:
-        snapshot = self.session.snapshot
-        if snapshot.is_multi or snapshot.split is None:
+        found = self.session.advice.found
+        if found is None:
             return ""
-        counts = snapshot.split.counts.get("train", {})
-        choice, sentence = imbalance_advice(tuple(counts.values()))
-        return self.tr("{0} Suggested: {1}.").format(
-            self.tr(sentence), self.tr(choice.replace("_", " "))
-        )
+        choice = str(found.imbalance.value).replace("_", " ")
+        return self.tr("{0} Suggested: {1}.").format(self.tr(found.imbalance.why), self.tr(choice))
 
     def _show_details(self, is_open: bool) -> None:
         if self._details is None:

@@ -18,9 +18,9 @@ from PySide6.QtWidgets import (
 
 from engine.contract.backbones import BACKBONES, BackboneCard, is_noncommercial
 from gui.itemmodels.backbone_table import KEY_ROLE, NAME, BackboneFilter, BackboneTable
+from gui.next_run import WeightsState
 from gui.panels.choice_chip import Choice, ChoiceChip
 from gui.panels.low_table import LowTable
-from gui.panels.next_run import RECOMMENDED_BACKBONE, WeightsState
 from gui.theme import theme
 from gui.widgets.adaptive_row import AdaptiveRow
 from gui.widgets.chip import ChipButton
@@ -74,6 +74,12 @@ class BackbonePicker(QWidget):
         self._key = key
         self._catalog.set_chosen(key)
 
+    def set_recommended(self, key: str, why: str) -> None:
+        """Mark the backbone that is recommended."""
+        for card_key, card in self._cards.items():
+            is_it = card_key == key
+            card.set_badge(self.tr("Recommended") if is_it else "", why if is_it else "")
+
     def refresh(self) -> None:
         """Show where weights are now."""
         for entry in BACKBONES:
@@ -89,8 +95,7 @@ class BackbonePicker(QWidget):
         # One choice or none: the chosen one may have no card.
         self._group.setExclusive(False)
         for entry in (card for card in BACKBONES if card.is_featured):
-            badge = self.tr("Recommended") if entry.key == RECOMMENDED_BACKBONE else ""
-            card = ChoiceCard(self.tr(entry.title), self.tr(entry.advice), badge=badge)
+            card = ChoiceCard(self.tr(entry.title), self.tr(entry.advice))
             card.setToolTip(self.tr("Pre-trained on %s") % self.tr(entry.pretrained_on))
             card.setMinimumWidth(_CARD_WIDTH_PX)
             self._cards[entry.key] = card

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QVBoxLay
 from engine.contract.backbones import BackboneCard, is_noncommercial
 from engine.contract.config import BackboneConfig
 from gui.dialogs.label_fields import Choice
-from gui.panels.next_run import PRETRAINED, SCRATCH, AddedFile, WeightsState
+from gui.next_run import PRETRAINED, SCRATCH, AddedFile, WeightsState
 from gui.widgets.chip import Chip
 from gui.widgets.painting import set_role
 

@@ -18,6 +18,9 @@ __all__ = ["Panel"]
 class Panel(QWidget):
     """A page of the window. It shows the session and asks it for changes; it decides nothing.
 
+    Attributes:
+        opened_from: The page that was shown before this one, or None.
+
     Signals:
         stage_requested: A :class:`Stage` to go to.
         message_requested: A :class:`MessageKind`, what happened, what to do, and a list of
@@ -32,6 +35,7 @@ class Panel(QWidget):
     def __init__(self, session: Session, title: str = "", *, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session = session
+        self.opened_from: Stage | None = None
         self.header = PageHeader(title)
         self.body = QVBoxLayout()
         self.body.setSpacing(12)

@@ -9,7 +9,7 @@ from engine.contract.config import ExperimentConfig
 from engine.contract.methods import PRESETS
 from gui.itemmodels.run_words import method_name
 from gui.messages import time_text
-from gui.panels.next_run import with_preset
+from gui.next_run import with_preset
 from gui.panels.train_estimate import estimate_seconds, training_speed
 from gui.session import Session
 from gui.widgets.adaptive_row import AdaptiveRow
@@ -52,10 +52,13 @@ class PresetCards(QWidget):
 
     def refresh(self) -> None:
         """Show the chosen preset and estimates for the present images and machine."""
-        chosen = self._session.config
+        chosen, found = self._session.config, self._session.advice.found
         for key, card in self._cards.items():
             config = chosen if key == chosen.preset else with_preset(chosen, key)
             card.setChecked(key == chosen.preset)
+            is_it = found is not None and found.preset.value == key
+            why = self.tr(found.preset.why) if found is not None and is_it else ""
+            card.set_badge(self.tr("Recommended") if is_it else "", why)
             if (facts := self._facts(config)) != self._shown_facts.get(key):
                 self._shown_facts[key] = facts
                 card.set_chips(facts)

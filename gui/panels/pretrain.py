@@ -25,7 +25,7 @@ from engine.contract.commands import Pretrain
 from engine.contract.events import COMPLETED, FAILED, Event, JobFinished, JobProgressed
 from gui.dialogs.label_fields import Choice
 from gui.messages import job_text, time_text
-from gui.panels.next_run import WeightsState, weights_state
+from gui.next_run import WeightsState, weights_state
 from gui.panels.pretrain_projects import (
     Candidate,
     Problem,

@@ -9,10 +9,10 @@ from PySide6.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from gui.panels.panel import Panel
 
-__all__ = ["ScrollBody", "scroll_body"]
+__all__ = ["SCROLL_MARGIN_PX", "ScrollBody", "scroll_body"]
 
 
-_MARGIN_PX: Final = 16
+SCROLL_MARGIN_PX: Final = 16
 """How far the body reaches into the right margin of its page."""
 
 
@@ -52,7 +52,7 @@ class ScrollBody(QScrollArea):
     def _keep_right_edge(self) -> None:
         bar = self.verticalScrollBar()
         room = bar.sizeHint().width() if bar.maximum() > 0 else 0
-        self._column.setContentsMargins(0, 0, max(0, _MARGIN_PX - room), 0)
+        self._column.setContentsMargins(0, 0, max(0, SCROLL_MARGIN_PX - room), 0)
 
     def _least_width(self) -> int:
         room = self.verticalScrollBar().sizeHint().width()
@@ -64,8 +64,8 @@ def scroll_body(panel: Panel) -> ScrollBody:
     body = ScrollBody()
     if (layout := panel.layout()) is not None:
         margins = layout.contentsMargins()
-        margins.setRight(max(0, margins.right() - _MARGIN_PX))
+        margins.setRight(max(0, margins.right() - SCROLL_MARGIN_PX))
         layout.setContentsMargins(margins)
-    panel.header.setContentsMargins(0, 0, _MARGIN_PX, 0)
+    panel.header.setContentsMargins(0, 0, SCROLL_MARGIN_PX, 0)
     panel.body.addWidget(body, 1)
     return body

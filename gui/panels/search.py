@@ -22,7 +22,8 @@ from engine.contract.searching import (
     SearchResult,
     TriedSettings,
 )
-from gui.messages import left_text
+from engine.project.searching import KeptResults, read_kept
+from gui.messages import left_text, time_text
 from gui.panels.panel import Panel
 from gui.panels.scroll_body import scroll_body
 from gui.panels.search_results import (
@@ -33,6 +34,7 @@ from gui.panels.search_results import (
     TrialsView,
 )
 from gui.panels.search_setup import Command, SearchSetup, Work
+from gui.panels.search_words import explanation, kinds
 from gui.session import Session
 from gui.stages import Stage
 from gui.widgets.adaptive_row import AdaptiveRow
@@ -61,12 +63,12 @@ class SearchPanel(Panel):
         self._last_rate: LrRangeResult | None = None
         self._last_fold: CrossvalResult | None = None
         self._last_combined = ""
-        self._has_read = False
+        self._kept, self._shown_search = KeptResults(), ""
         self._cards: dict[Work, ChoiceCard] = {}
         self.setup = SearchSetup(session)
         self._progress = ProgressRow()
         self._cost = QLabel()
-        self._problem = QLabel()
+        self._problem, self._older = QLabel(), QLabel()
         self._what = QLabel()
         self.trials, self.folds = TrialsView(), FoldsView()
         self.rate, self.combined = RateView(), CombinedView()
@@ -84,8 +86,18 @@ class SearchPanel(Panel):
         """Show what was found in earlier sessions, too."""
         if not self.session.device and not self.session.jobs.is_busy_with("doctor"):
             self.session.find_device()
-        if not self._has_read:
-            self._read_kept()
+        texts = {
+            Stage.MODEL: self.tr("Back to the model"),
+            Stage.EVALUATE: self.tr("Back to the results"),
+        }
+        self._back.setText(texts.get(self._way_back, self.tr("Back to training")))
+        self._read_kept()
+
+    @property
+    def _way_back(self) -> Stage:
+        """The page that led here."""
+        is_known = self.opened_from in (Stage.MODEL, Stage.EVALUATE)
+        return self.opened_from if is_known and self.opened_from else Stage.TRAIN
 
     def choose(self, work: Work) -> None:
         """Show another kind of work; while one goes on, the choice stays."""
@@ -111,13 +123,13 @@ class SearchPanel(Panel):
 
     def _build(self) -> None:
         add = self.header.add_button
-        self._back = add(self.tr("Back to training"))
+        self._back = add("")
         self._cancel = add(self.tr("Cancel"))
         self._stop = add("")
         self._start = add(self.tr("Start"), icon="play", is_primary=True)
         row = AdaptiveRow()
         group = QButtonGroup(self)
-        for work, (title, text, icon) in self._kinds().items():
+        for work, (title, text, icon) in kinds().items():
             card = ChoiceCard(title, text, icon=icon)
             card.setMinimumWidth(220)
             card.clicked.connect(partial(self.choose, work))
@@ -127,10 +139,14 @@ class SearchPanel(Panel):
         self._row = row
         self._cards[Work.SEARCH].setChecked(True)
         self._form = Card(self.tr("What to do"))
-        for label in (self._what, self._cost, self._problem):
+        for label in (self._what, self._cost, self._problem, self._older):
             label.setWordWrap(True)
         set_role(self._cost, "secondary")
-        for part in (self._what, self.setup, self._cost, self._problem, self._progress):
+        set_role(self._older, "secondary")
+        for part in (
+            *(self._what, self.setup, self._cost),
+            *(self._older, self._problem, self._progress),
+        ):
             self._form.body.addWidget(part)
         body = scroll_body(self)
         for widget in (self._empty, row, self._form, *self._views):
@@ -139,33 +155,9 @@ class SearchPanel(Panel):
         body.column.addStretch(1)
         self.setup.set_work(Work.SEARCH)
 
-    def _kinds(self) -> dict[Work, tuple[str, str, str]]:
-        return {
-            Work.SEARCH: (
-                self.tr("Search"),
-                self.tr("Tries many settings in the time that you give it, and ranks them."),
-                "search",
-            ),
-            Work.CROSSVAL: (
-                self.tr("Cross-validate"),
-                self.tr("Measures the chosen settings without touching the test images."),
-                "split",
-            ),
-            Work.RATE: (
-                self.tr("Find a learning rate"),
-                self.tr("Raises the rate until training breaks, to see what suits."),
-                "train",
-            ),
-            Work.COMBINE: (
-                self.tr("Combine runs"),
-                self.tr("Lets several networks answer together: often better than the best."),
-                "model",
-            ),
-        }
-
     def _connect(self) -> None:
         session = self.session
-        self._back.clicked.connect(lambda: self.go_to(Stage.TRAIN))
+        self._back.clicked.connect(lambda: self.go_to(self._way_back))
         self._start.clicked.connect(self.start)
         self._stop.clicked.connect(self._on_stop)
         self._cancel.clicked.connect(lambda: self._request("cancel"))
@@ -202,9 +194,12 @@ class SearchPanel(Panel):
         self._empty.setVisible(not has_split)
         for part in (self._row, self._form):
             part.setVisible(has_split)
-        self._what.setText(self._explanation(work))
+        self._what.setText(explanation(work))
         self._cost.setText(self.setup.cost())
         self._cost.setVisible(not is_busy and not problem)
+        older = "" if is_busy else self._older_text()
+        self._older.setText(older)
+        self._older.setVisible(bool(older))
         self._problem.setText(problem)
         self._problem.setVisible(bool(problem))
         self._progress.setVisible(is_busy)
@@ -242,27 +237,6 @@ class SearchPanel(Panel):
         for button in (self._stop, self._cancel):
             button.setEnabled(not self._pending)
 
-    def _explanation(self, work: Work) -> str:
-        return {
-            Work.SEARCH: self.tr(
-                "Settings are compared on the validation images alone. The first round trains many "
-                "of them briefly, and each later round trains the best of those longer."
-            ),
-            Work.CROSSVAL: self.tr(
-                "The training and validation images are divided into parts, patients kept whole. "
-                "Each part is held out once and predicted by a network that learned from the "
-                "others, so every image counts, and you see how much a result varies by chance."
-            ),
-            Work.RATE: self.tr(
-                "The learning rate says how far the weights move at each step: too small and "
-                "nothing is learned, too large and everything is forgotten."
-            ),
-            Work.COMBINE: self.tr(
-                "The probabilities of several networks are averaged. They make different mistakes, "
-                "so together they make fewer. Mark finished runs, or one cross-validation."
-            ),
-        }[work]
-
     def _on_stop(self) -> None:
         is_search = self._working is Work.SEARCH
         self._request("stop" if is_search else "interrupt")
@@ -294,14 +268,14 @@ class SearchPanel(Panel):
             self._take(work, finished)
         else:
             self.show_failure(finished)
-            self._read_kept()  # what is kept of earlier ones
+            self._read_kept()
         self._refresh()
 
     def _take(self, work: Work, finished: JobFinished) -> None:
         plain = finished.result
         match work:
             case Work.SEARCH:
-                self.trials.set_result(from_plain(SearchResult, plain))
+                self._show_search(from_plain(SearchResult, plain))
             case Work.CROSSVAL:
                 result: CrossvalResult = from_plain(CrossvalResult, plain)
                 self._last_fold = result
@@ -316,6 +290,10 @@ class SearchPanel(Panel):
                 self._last_combined = combined.run
                 self.combined.set_result(combined)
                 self.session.reload()  # there is a new run
+
+    def _show_search(self, result: SearchResult) -> None:
+        self._shown_search = result.id
+        self.trials.set_result(result)
 
     def _use_settings(self) -> None:
         row = self.trials.chosen()
@@ -360,34 +338,55 @@ class SearchPanel(Panel):
         self.setup.refresh()
         self._offer_members()
         self._refresh()
+        if self.isVisible():
+            self._read_kept()  # what was found may be of other images now
 
     def _on_project(self) -> None:
         self._last_rate, self._last_fold, self._last_combined = None, None, ""
-        self._has_read = False
+        self._kept, self._shown_search = KeptResults(), ""
         self.trials.clear()
         self._on_snapshot()
 
     def _offer_members(self) -> None:
-        from engine.project.searching import read_crossvals
-
-        folder = self.session.folder
-        crossvals = read_crossvals(Path(folder)) if folder is not None else []
-        self.setup.set_members(self.session.snapshot.finished_runs, crossvals)
+        self.setup.set_members(self.session.snapshot.finished_runs, self._kept.crossvals)
 
     def _read_kept(self) -> None:
-        """Show the newest results that the project keeps."""
-        from engine.project.searching import read_crossvals, read_searches
-
+        """Read what the project keeps of its present images, labels and split."""
         folder = self.session.folder
-        self._has_read = folder is not None
-        if folder is None:
+        if folder is not None:
+            self.session.in_background(lambda: (folder, read_kept(folder)), self._take_kept)
+
+    def _take_kept(self, read: tuple[Path, KeptResults]) -> None:
+        folder, kept = read
+        if folder != self.session.folder or self._job is not None:
             return
-        note = self.tr("Kept from earlier; images or split may have changed since.")
-        if searches := read_searches(Path(folder)):
+        self._kept = kept
+        newest = kept.searches[0] if kept.searches else None
+        if newest is None or newest.id != self._shown_search:  # else its plot knows more
             self.trials.clear()
-            self.trials.set_result(searches[0], note=note)
-        if crossvals := read_crossvals(Path(folder)):
-            self._last_fold = crossvals[0]
-            self.folds.set_result(crossvals[0], note=note)
+            self._shown_search = ""
+            if newest is not None:
+                self._show_search(newest)
+        self._last_fold = kept.crossvals[0] if kept.crossvals else None
+        if self._last_fold is not None:
+            self.folds.set_result(self._last_fold)
         self._offer_members()
         self._refresh()
+
+    def _older_text(self) -> str:
+        """Say what is kept and not shown."""
+        if self.setup.work is Work.SEARCH and self._kept.interrupted:
+            minutes = float(self._kept.interrupted[0].get("minutes") or 0.0)
+            return self.tr(
+                "A search of {0} was interrupted. Started again with the same choices, it goes on."
+            ).format(time_text(60.0 * minutes))
+        is_shown = {
+            Work.SEARCH: bool(self.trials.chosen()),
+            Work.CROSSVAL: self._last_fold is not None,
+        }.get(self.setup.work, True)
+        if self._kept.n_stale and not is_shown:
+            return self.tr(
+                "Images, labels or the split have changed since the last results were found, so "
+                "those are not shown."
+            )
+        return ""

@@ -144,14 +144,13 @@ class TrialsView(ResultView):
         self._trials.append(row)
         self._refresh()
 
-    def set_result(self, result: SearchResult, *, note: str = "") -> None:
+    def set_result(self, result: SearchResult) -> None:
         """Show what a search found."""
         self._has_result = True
         self._shown = result.rows
         if not self._trials:
             self._trials = sorted(result.rows, key=lambda row: (row.round, row.number))
-        words = (*result.sentences, *result.notes, *((note,) * bool(note)))
-        self.words.setText(" ".join(words))
+        self.words.setText(" ".join((*result.sentences, *result.notes)))
         spent, given = time_text(result.seconds), time_text(60 * result.minutes)
         self.card.set_secondary(_tr("{0} of {1}").format(spent, given))
         self._refresh()
@@ -227,7 +226,7 @@ class FoldsView(ResultView):
         self.figures.show()
         self._show(self._folds)
 
-    def set_result(self, result: CrossvalResult, *, note: str = "") -> None:
+    def set_result(self, result: CrossvalResult) -> None:
         """Show a finished cross-validation."""
         interval = interval_text(result.auroc)
         self.card.set_secondary(
@@ -243,8 +242,7 @@ class FoldsView(ResultView):
             number_text(result.mean),
             number_text(result.sd),
         )
-        words = " ".join((result.sentence, *((note,) * bool(note))))
-        self.words.setText(f"{figures}\n{words}")
+        self.words.setText(f"{figures}\n{result.sentence}")
         self._plot.set_result(result)
         self.card.show()
         self.figures.show()
@@ -279,8 +277,8 @@ class RateView(ResultView):
                 self._plot,
                 explanation=_tr(
                     "The learning rate rises from far too small, where nothing is learned, to far "
-                    "too large, where training breaks down. The mark is the suggestion: where the "
-                    "loss falls fastest, well before it begins to rise."
+                    "too large, where training breaks down. The mark is the suggestion: the "
+                    "highest rate up to which the loss still falls."
                 ),
                 file_name="learning-rate",
                 legend=((_tr("loss"), "accent"), (_tr("suggestion"), "second")),

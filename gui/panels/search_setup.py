@@ -146,7 +146,12 @@ class SearchSetup(QStackedWidget):
 
     def problem(self) -> str:
         """Return why the work can't be started as it is, or nothing."""
-        config = self._session.config
+        config, snapshot = self._session.config, self._session.snapshot
+        if self._work is not Work.RATE and snapshot.is_multi and snapshot.learned is None:
+            return self.tr(
+                "This works on one finding at a time, and all of them are to be learned. Choose "
+                "one finding on the Data page first."
+            )
         if self._work is Work.RATE and config.method.key == _HEAD_ONLY:
             return self.tr(
                 "A linear probe is fitted at once and has no learning rate. Choose another method "

@@ -9,9 +9,16 @@ from PySide6.QtWidgets import QLabel, QPushButton, QWidget
 
 from engine.contract.commands import Resume, Train
 from engine.contract.events import COMPLETED, FAILED, STOPPED, EpochFinished, Event, RunFinished
+from engine.contract.recipe import RECIPE_NAME
+from engine.project.folder import RUNS_FOLDER
+from engine.project.store import Project
 from gui.icons import bind_icon
 from gui.itemmodels.run_words import backbone_name, method_name, preset_name
-from gui.panels.next_run import with_preset
+from gui.next_run import with_preset
+from gui.panels.device_note import DeviceNote
+from gui.panels.image_size import unfit_size
+from gui.panels.learn_choice import LearnChoice
+from gui.panels.method_facts import RunFactsCard
 from gui.panels.panel import Panel
 from gui.panels.preset_cards import PresetCards
 from gui.panels.scroll_body import scroll_body
@@ -39,8 +46,11 @@ class TrainPanel(Panel):
         self._said: list[str] = []
         self._begun_with = session.config
         self._live = TrainLive(session)
+        self._learn = LearnChoice(is_wide=True)
+        self._device_note = DeviceNote(session)
         self._presets = PresetCards(session)
         self._history = TrainHistory()
+        self._kept_facts = RunFactsCard(session)
         self._advice = QLabel()
         self._empty = EmptyState("train", "", is_primary=False)
         self._missing_stage = Stage.SPLIT
@@ -73,7 +83,8 @@ class TrainPanel(Panel):
         set_role(self._advice, "secondary")
         self._advice.setWordWrap(True)
         column = body.column
-        parts = (self._empty, self._advice, self._presets, self._live, self._history)
+        choices = (self._device_note, self._learn, self._advice, self._presets)
+        parts = (self._empty, *choices, self._live, self._history, self._kept_facts)
         for part in parts:
             column.addWidget(part)
         column.setStretchFactor(self._empty, 1000)
@@ -89,9 +100,15 @@ class TrainPanel(Panel):
         session.choices_changed.connect(self._on_choices)
         session.failed.connect(self._tell_failure)  # then no history will come to wait for
         session.device_changed.connect(self._refresh)
+        session.advice.changed.connect(self._refresh)
+        session.jobs.started.connect(self._on_job)
+        session.jobs.ended.connect(self._on_job)
+        self._learn.chosen.connect(self._on_learn)
         self._presets.preset_chosen.connect(self._on_preset)
+        self._history.chosen_changed.connect(self._show_kept_facts)
         self._history.resume_requested.connect(self.resume)
         self._history.evaluate_requested.connect(self._evaluate)
+        self._history.repeat_requested.connect(self.repeat)
         self._empty.action_requested.connect(self._on_empty_action)
         self._live.figure_failed.connect(partial(self.show_message, MessageKind.ERROR))
 
@@ -108,10 +125,33 @@ class TrainPanel(Panel):
         self._begin(self.session.next_run())
 
     def resume(self, run: str) -> None:
-        """Go on with an interrupted run."""
+        """Go on with an interrupted run; ask first if something has changed since."""
         if self.session.folder is None or self.session.runs.state.is_busy:
             return
-        self._begin(Resume(project=str(self.session.folder), run=run))
+        found = (each for each in self.session.snapshot.runs if each.id == run)
+        if changes := next((each.changes for each in found), ()):
+            self._ask_to_go_on(run, changes)
+        else:
+            self._begin(Resume(project=str(self.session.folder), run=run))
+
+    def _ask_to_go_on(self, run: str, changes: tuple[str, ...]) -> None:
+        self._withdraw()
+        question = self.tr("Continue this run, although something has changed since?")
+        self._said.append(question)
+        go_on = MessageAction(self.tr("Continue anyway"), partial(self._resume_anyway, run))
+        self.show_message(MessageKind.WARNING, question, " ".join(changes), (go_on,))
+
+    def _resume_anyway(self, run: str) -> None:
+        if self.session.folder is not None and not self.session.runs.state.is_busy:
+            self._begin(Resume(project=str(self.session.folder), run=run, anyway=True))
+
+    def repeat(self, run: str) -> None:
+        """Train once more with everything as it was in a run."""
+        folder = self.session.folder
+        if folder is None or self.session.runs.state.is_busy:
+            return
+        recipe = folder / RUNS_FOLDER / run / RECIPE_NAME
+        self._begin(Train(project=str(folder), recipe=str(recipe)))
 
     def _begin(self, command: Train | Resume) -> None:
         self._withdraw()
@@ -130,6 +170,9 @@ class TrainPanel(Panel):
 
     def _on_preset(self, preset: str) -> None:
         self.session.choose(with_preset(self.session.config, preset))
+
+    def _on_learn(self, finding: int) -> None:
+        self.session.change(Project.choose_finding, finding or None)
 
     def _on_pause(self) -> None:
         if self.session.runs.state is RunState.PAUSED:
@@ -189,6 +232,7 @@ class TrainPanel(Panel):
 
     def _on_snapshot(self) -> None:
         self._history.set_runs(self.session.snapshot.runs)
+        self._learn.set_snapshot(self.session.snapshot)
         if self._failed is not None and not self._is_marked_running(self._failed.run):
             self._tell_failure()
         self._refresh()
@@ -218,6 +262,10 @@ class TrainPanel(Panel):
         self._last = self._failed = None
         self._refresh()
 
+    def _on_job(self, _: object) -> None:
+        if self.isVisible():
+            self._refresh()
+
     def _on_empty_action(self) -> None:
         self.go_to(self._missing_stage)
 
@@ -229,18 +277,31 @@ class TrainPanel(Panel):
         is_kept = has_end and self._last is not None and self._last.outcome in (COMPLETED, STOPPED)
         self._live.setVisible(is_busy or has_end)
         is_choosing = can_train and not is_busy and not is_kept
+        self._learn.setVisible(is_choosing and self.session.snapshot.is_multi)
         self._presets.setVisible(is_choosing)
+        self._device_note.refresh(is_wanted=is_choosing)
         self._advice.setVisible(is_choosing)
         if is_choosing and self.isVisible():
             self._presets.refresh()
         self._history.setVisible(can_train or bool(self.session.snapshot.runs))
         self._history.set_can_start(not is_busy)
+        self._show_kept_facts()
         self._again.setVisible(is_kept)
         self._search.setVisible(is_choosing)
         self._set_primary(self._stop if is_busy else self._look if is_kept else self._start)
-        self._start.setEnabled(can_train)
+        is_preparing = self.session.jobs.is_busy_with("prepare_images")
+        self._start.setEnabled(can_train and not is_preparing)
+        wait = self.tr("The images are being prepared; wait for them, or cancel it.")
+        self._start.setToolTip(wait if is_preparing else "")
         self._show_requests(state)
         self._describe()
+
+    def _show_kept_facts(self) -> None:
+        """Show what the method of the chosen run says, unless that stands above already."""
+        run = self._history.chosen()
+        is_above = run is not None and self._last is not None and run.id == self._last.run
+        is_quiet = not self.session.runs.state.is_busy and not is_above
+        self._kept_facts.show_run(run if is_quiet else None)
 
     def _set_primary(self, button: QPushButton) -> None:
         if self.header.primary is not button:
@@ -276,6 +337,7 @@ class TrainPanel(Panel):
         split = self.tr("Make a split")
         is_stale = facts.has_split and facts.is_split_stale
         self._missing_stage = Stage.SPLIT
+        remedy = ""
         if not facts.n_images or not facts.can_split:
             what = self.tr("Training needs labelled images of at least two classes.")
             action, self._missing_stage = self.tr("Go to the data"), Stage.DATA
@@ -289,13 +351,17 @@ class TrainPanel(Panel):
             action = self.tr("Make a new split")
         elif facts.is_finding_missing:
             what = self.tr(
-                "Images have several findings here, and a run learns one: present or absent."
+                "No finding can be learned yet: each must be present in some images of every part "
+                "and absent in others."
             )
-            action, self._missing_stage = self.tr("Choose the finding to learn"), Stage.DATA
+            action, self._missing_stage = self.tr("Choose what to learn"), Stage.DATA
+        elif (error := unfit_size(self.session)) is not None:
+            what, remedy = self.tr(error.message), self.tr(error.remedy)
+            action, self._missing_stage = self.tr("Go to the model"), Stage.MODEL
         else:
             self._empty.hide()
             return True
-        self._empty.set_content("train", what, action)
+        self._empty.set_content("train", what, action, remedy)
         self._empty.setVisible(not self.session.runs.state.is_busy)
         return False
 
@@ -306,8 +372,11 @@ class TrainPanel(Panel):
             names = (run.backbone, run.method, run.preset)  # a continued run has its own
         parts = (backbone_name(names[0]), method_name(names[1]), preset_name(names[2]))
         self.header.set_subtitle(" · ".join(parts))
+        found = self.session.advice.found
         self._advice.setText(
-            self.tr(
-                "How long to train? Quick gives a first answer; it can be trained again longer."
+            self.tr("How long to train? Recommended: {0}. {1}").format(
+                preset_name(str(found.preset.value)), self.tr(found.preset.why)
             )
+            if found is not None
+            else self.tr("How long to train?")
         )

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from engine.contract.config import ExperimentConfig
 from engine.contract.records import RunSummary
+from gui.device_words import unused_card
 
 __all__ = ["estimate_seconds", "training_speed"]
 
@@ -49,7 +50,7 @@ def training_speed(
     speeds = device.get("speeds") or {}
     if (measured := float(speeds.get(backbone) or 0.0)) > 0:
         return measured
-    for run in runs:
+    for run in runs if unused_card(device) is None else ():  # they may have used the card
         if run.backbone == backbone and run.epochs > 0 and run.seconds > 0 and n_train > 0:
             return run.epochs * n_train / run.seconds
     return _SLOW_PER_S if device.get("device", "cpu") == "cpu" else _FAST_PER_S

@@ -7,6 +7,8 @@ from PySide6.QtWidgets import QLabel, QTableView, QWidget
 
 from engine.contract.events import COMPLETED, STOPPED
 from engine.contract.records import RunSummary
+from engine.contract.run_states import RUNNING
+from engine.contract.searching import ENSEMBLE
 from gui.itemmodels.run_table import RunTableModel
 from gui.panels.low_table import LowTable
 from gui.widgets.buttons import make_button
@@ -20,12 +22,16 @@ class TrainHistory(Card):
     """Runs, newest first; the buttons at the top act on the chosen one.
 
     Signals:
+        chosen_changed: Another run may be chosen, or the chosen one may have ended.
         resume_requested: The id of an interrupted run.
         evaluate_requested: The id of a finished run.
+        repeat_requested: The id of a run to train once more.
     """
 
+    chosen_changed = Signal()
     resume_requested = Signal(str)
     evaluate_requested = Signal(str)
+    repeat_requested = Signal(str)
 
     def __init__(self, *, parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
@@ -46,7 +52,16 @@ class TrainHistory(Card):
         self._evaluate = make_button(self.tr("Evaluate"), icon="evaluate")
         self._evaluate.setToolTip(self.tr("Open the results of the chosen run"))
         self._evaluate.clicked.connect(self._ask_evaluate)
+        self._repeat = make_button(self.tr("Repeat"), icon="refresh")
+        self._repeat.setToolTip(
+            self.tr(
+                "Train once more with the settings, seed and precision of the chosen run. On the "
+                "same data and computer the result is the same."
+            )
+        )
+        self._repeat.clicked.connect(self._ask_repeat)
         self.add_action(self._resume)
+        self.add_action(self._repeat)
         self.add_action(self._evaluate)
         self.body.addWidget(self._empty)
         self.body.addWidget(self._table)
@@ -91,7 +106,10 @@ class TrainHistory(Card):
         is_finished = run is not None and run.state in (COMPLETED, STOPPED)
         self._resume.setEnabled(run is not None and run.is_resumable and self._can_start)
         self._evaluate.setEnabled(is_finished)
-        for button in (self._resume, self._evaluate):
+        can_repeat = run is not None and run.state != RUNNING and run.method != ENSEMBLE
+        self._repeat.setEnabled(can_repeat and self._can_start)
+        self.chosen_changed.emit()
+        for button in (self._resume, self._repeat, self._evaluate):
             button.setVisible(self._runs.rowCount() > 0)
 
     def _open(self, index: QModelIndex) -> None:
@@ -104,6 +122,10 @@ class TrainHistory(Card):
     def _ask_resume(self) -> None:
         if (run := self.chosen()) is not None:
             self.resume_requested.emit(run.id)
+
+    def _ask_repeat(self) -> None:
+        if (run := self.chosen()) is not None:
+            self.repeat_requested.emit(run.id)
 
     def _ask_evaluate(self) -> None:
         if (run := self.chosen()) is not None:

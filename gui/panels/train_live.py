@@ -26,6 +26,7 @@ from engine.contract.events import (
 from gui.itemmodels.run_words import number_text
 from gui.messages import most_left_text, time_text
 from gui.panels.method_facts import MethodFactsCard
+from gui.panels.sample_findings import findings_cell
 from gui.panels.sample_strip import SampleCell, SampleStrip
 from gui.panels.train_notes import TrainNotes
 from gui.panels.train_plots import TrainPlots
@@ -213,12 +214,17 @@ class TrainLive(QWidget):
             RunState.PROCEEDING: self.tr("Going on…"),
             RunState.STOPPING: self.tr("Stopping; the best epoch is kept…"),
             RunState.CANCELING: self.tr("Canceling…"),
+            RunState.HUNG: self.tr("No progress"),
+            RunState.RESTARTING: self.tr("Going on from the last saved state…"),
         }
         if state in words:
             label, left = f"{words[state]} · {label}", ""
         self._progress.set_label(label)
         self._progress.set_progress(fraction, left)
         self._progress.bar.show()
+        if state is RunState.HUNG:
+            self._set_comment("")  # "still improving" it isn't
+            return
         self._set_comment(self._epoch.comment if self._epoch is not None else self._first_words())
 
     def _where(self) -> tuple[float | None, str, str]:
@@ -278,7 +284,8 @@ class TrainLive(QWidget):
         auroc = result.get("val_auroc")
         value = number_text(float(auroc) if auroc is not None else self._best)
         text = self.tr("AUROC on validation {0}. The test set hasn't been looked at with this run.")
-        self._set_comment(text.format(value))
+        told = (result.get("repeat") or {}).get("sentence", "")
+        self._set_comment(f"{text.format(value)} {self.tr(told) if told else ''}".strip())
 
     def _set_comment(self, text: str) -> None:
         self._comment.setText(text)
@@ -312,6 +319,8 @@ def _rate_text(rate: float) -> str:
 
 
 def _cell(sample: SamplePrediction, names: Sequence[str], row: int, patient: str) -> SampleCell:
+    if sample.findings:
+        return findings_cell(sample, names, row, patient)
     probabilities = sample.probabilities
     predicted = max(range(len(probabilities)), key=probabilities.__getitem__)
     known = dict(enumerate(names))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent, QPen, QPolygonF
+from PySide6.QtCore import QEvent, QPointF, QRectF, Qt
+from PySide6.QtGui import QHelpEvent, QKeyEvent, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import (
     QAbstractButton,
     QHBoxLayout,
     QLabel,
     QSizePolicy,
+    QToolTip,
     QVBoxLayout,
     QWidget,
 )
@@ -48,6 +49,7 @@ class ChoiceCard(QAbstractButton):
         self._icon = QLabel()
         self._title = QLabel(title)
         self._badge = Chip(badge, is_strong=True)
+        self._badge_why = ""
         self._description = QLabel(description)
         self._chips = QWidget()
         self._chip_row = FlowLayout(self._chips, spacing_px=6)
@@ -70,11 +72,20 @@ class ChoiceCard(QAbstractButton):
         self._description.setVisible(bool(description))
         self._describe()
 
-    def set_badge(self, badge: str) -> None:
-        """Show a word beside the title, such as "Recommended"; empty hides it."""
+    def set_badge(self, badge: str, why: str = "") -> None:
+        """Show a word beside the title, such as "Recommended", with its reason; empty hides it."""
         self._badge.setText(badge)
         self._badge.setVisible(bool(badge))
+        self._badge_why = why
         self._describe()
+
+    def event(self, event: QEvent) -> bool:
+        """Say the reason of the badge before what the tool tip says."""
+        if isinstance(event, QHelpEvent) and self._badge_why:
+            text = "\n".join(part for part in (self._badge_why, self.toolTip()) if part)
+            QToolTip.showText(event.globalPos(), text, self)
+            return True
+        return super().event(event)
 
     def set_chips(self, chips: Sequence[str]) -> None:
         """Replace the facts at the bottom."""
@@ -164,7 +175,8 @@ class ChoiceCard(QAbstractButton):
         column.addWidget(self._chips)
 
     def _describe(self) -> None:
-        parts = (self._badge.text(), self._description.text(), *getattr(self, "_chip_texts", ()))
+        badge = (self._badge.text(), self._badge_why)
+        parts = (*badge, self._description.text(), *getattr(self, "_chip_texts", ()))
         self.setAccessibleName(self._title.text())
         self.setAccessibleDescription(". ".join(part.rstrip(".") for part in parts if part))
 

@@ -7,15 +7,25 @@ died.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
-from engine.contract.commands import DATA_KINDS, KIND_OF, RUN_KINDS, Command, Resume
-from engine.contract.errors import ConfigError
+from engine.contract.commands import DATA_KINDS, KIND_OF, RUN_KINDS, Command, Resume, Train
+from engine.contract.errors import ConfigError, EngineError
 from engine.contract.events import CANCELED, FAILED, Event, JobFinished, RunFinished, RunStarted
-from engine.contract.protocol import Request, decode_event, encode_command, encode_request
+from engine.contract.heartbeat import Heartbeat
+from engine.contract.protocol import (
+    DUMP_STACKS,
+    Request,
+    decode_from_worker,
+    encode_command,
+    encode_request,
+)
+from gui.worker.hang_watch import HangWatch
 from gui.worker.process import Worker, WorkerProcess, worker_command
 from gui.worker.requests import JobRequests
 
@@ -23,8 +33,12 @@ OnEvent = Callable[[Event], None]
 _TOKEN_VARIABLE: Final = "RADTUNE_LOCK_TOKEN"
 _DIED: Final = "The process that did the work ended unexpectedly."
 _DIED_REMEDY: Final = "Try again. If it happens again, close other programs to free memory."
+_HUNG: Final = "The process that did the work made no progress and was ended."
 _RUN_DIED: Final = (
     "The training process ended unexpectedly. Everything up to its last saved state is kept."
+)
+_RUN_HUNG: Final = (
+    "The training made no progress and was ended. Everything up to its last saved state is kept."
 )
 _RUN_DIED_REMEDY: Final = "Continue the run from where it was saved."
 
@@ -51,6 +65,7 @@ class EngineClient:
         self._workers: dict[str, Worker] = {}
         self._in_use = {role: threading.Lock() for role in ("data", "run")}
         self._starting = threading.Lock()
+        self._hung: set[int] = set()
         self._is_closed = False
 
     def warm_up(self, role: str) -> None:
@@ -58,7 +73,11 @@ class EngineClient:
         self._worker(role)
 
     def perform(
-        self, command: Command, on_event: OnEvent, requests: JobRequests | None = None
+        self,
+        command: Command,
+        on_event: OnEvent,
+        requests: JobRequests | None = None,
+        watch: HangWatch | None = None,
     ) -> RunFinished | JobFinished:
         """Perform a command, passing on its events; blocks until its last one.
 
@@ -66,20 +85,32 @@ class EngineClient:
             command: What to do.
             on_event: Called in this thread with every event, the last one included.
             requests: Where requests to this job come from.
+            watch: Is told whether the job moves.
 
         Returns:
             The last event. If the worker dies, can't be started, or the job was canceled while it
             waited for its turn, one is made up, so that every command ends in exactly one.
         """
-        requests = requests or JobRequests()
-        role = "data" if KIND_OF[type(command)] in DATA_KINDS else "run"
+        requests, watch = requests or JobRequests(), watch or HangWatch()
+        role = role_of(command)
         try:
             with self._in_use[role]:
                 if requests.is_canceled_early or self._is_closed:
                     return _made_up(command, _run_of(command), CANCELED, on_event)
-                return self._perform(role, command, on_event, requests)
+                return self._perform(role, command, on_event, requests, watch)
         finally:
             requests.end()
+
+    def ask_stacks(self, command: Command) -> None:
+        """Let the worker that performs a command write to the log where it is."""
+        if (worker := self._workers.get(role_of(command))) is not None:
+            worker.send(encode_request(Request(DUMP_STACKS)))
+
+    def end_hung(self, command: Command) -> None:
+        """End the worker that performs a command, whatever it does; the job then ends as failed."""
+        if (worker := self._workers.get(role_of(command))) is not None:
+            self._hung.add(id(worker))
+            worker.kill()
 
     def close(self) -> None:
         """End every worker; jobs that still wait for one end as canceled."""
@@ -90,27 +121,42 @@ class EngineClient:
             worker.close(is_patient=False)
 
     def _perform(
-        self, role: str, command: Command, on_event: OnEvent, requests: JobRequests
+        self,
+        role: str,
+        command: Command,
+        on_event: OnEvent,
+        requests: JobRequests,
+        watch: HangWatch,
     ) -> RunFinished | JobFinished:
         worker = self._worker(role)
         if worker is None:
             return _made_up(command, _run_of(command), FAILED, on_event)
         worker.send(encode_command(command))
+        watch.begin()
         requests.begin(lambda name: worker.send(encode_request(Request(name))))
         run = _run_of(command)
         last = RunFinished if KIND_OF[type(command)] in RUN_KINDS else JobFinished
         for line in worker.lines():
             try:
-                event = decode_event(line)
+                event = decode_from_worker(line)
             except ConfigError:
                 continue  # not an event: nothing a user could do about it
+            if isinstance(event, Heartbeat):
+                watch.take(event)
+                continue
+            watch.take_event()
             if isinstance(event, RunStarted):
                 run = event.run
             on_event(event)
             if isinstance(event, last):
                 return event
+        is_hung = id(worker) in self._hung
+        self._hung.discard(id(worker))
         self._forget(role, worker)
-        return _made_up(command, run, CANCELED if self._is_closed else FAILED, on_event)
+        if isinstance(command, Train | Resume):
+            _mark_interrupted(Path(command.project))
+        outcome = CANCELED if self._is_closed else FAILED
+        return _made_up(command, run, outcome, on_event, is_hung=is_hung)
 
     def _worker(self, role: str) -> Worker | None:
         with self._starting:
@@ -132,12 +178,25 @@ class EngineClient:
         worker.close(is_patient=False)
 
 
+def role_of(command: Command) -> str:
+    """Return the role of the worker that performs a command."""
+    return "data" if KIND_OF[type(command)] in DATA_KINDS else "run"
+
+
+def _mark_interrupted(project: Path) -> None:
+    """Say in the project what a worker that died couldn't; before another run can begin."""
+    from engine.project.store import Project
+
+    with contextlib.suppress(EngineError), Project.open(project) as opened:
+        opened.interrupt_leftovers()
+
+
 def _run_of(command: Command) -> str:
     return command.run if isinstance(command, Resume) else ""
 
 
 def _made_up(
-    command: Command, run: str, outcome: str, on_event: OnEvent
+    command: Command, run: str, outcome: str, on_event: OnEvent, *, is_hung: bool = False
 ) -> RunFinished | JobFinished:
     """State the end of a job that its worker couldn't state."""
     kind = KIND_OF[type(command)]
@@ -147,14 +206,14 @@ def _made_up(
         finished = RunFinished(
             run=run,
             outcome=outcome,
-            error=_RUN_DIED if is_failed else None,
+            error=(_RUN_HUNG if is_hung else _RUN_DIED) if is_failed else None,
             remedy=_RUN_DIED_REMEDY if is_failed else None,
         )
     else:
         finished = JobFinished(
             kind=kind,
             outcome=outcome,
-            error=_DIED if is_failed else None,
+            error=(_HUNG if is_hung else _DIED) if is_failed else None,
             remedy=_DIED_REMEDY if is_failed else None,
         )
     on_event(finished)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Final
 
@@ -10,6 +11,7 @@ from PySide6.QtCore import QObject, QThread, Signal
 from engine.contract.commands import Command
 from engine.contract.events import BatchFinished, Event, JobProgressed, RunProgressed
 from gui.worker.engine_client import EngineClient
+from gui.worker.hang_watch import HangWatch
 from gui.worker.requests import JobRequests
 
 _MIN_INTERVAL_S: Final = 0.04
@@ -32,6 +34,7 @@ class EngineThread(QThread):
         self._client = client
         self._command = command
         self._requests = JobRequests()
+        self._watch = HangWatch()
         self._held: Event | None = None
         self._passed_at = 0.0
 
@@ -42,11 +45,25 @@ class EngineThread(QThread):
 
     def run(self) -> None:
         """Perform the command."""
-        self._client.perform(self._command, self._relay, self._requests)
+        self._client.perform(self._command, self._relay, self._requests, self._watch)
 
     def request(self, name: str) -> None:
         """Ask the job to ``pause``, ``proceed``, ``stop``, ``cancel`` or be ``interrupt``-ed."""
         self._requests.add(name)
+
+    @property
+    def watch(self) -> HangWatch:
+        """Whether the job moves."""
+        return self._watch
+
+    def ask_stacks(self) -> None:
+        """Let the worker write to the log where it is."""
+        self._client.ask_stacks(self._command)
+
+    def end_hung(self) -> None:
+        """End the worker, whatever it does; the job then ends as failed. Doesn't wait."""
+        end = threading.Thread(target=self._client.end_hung, args=(self._command,), daemon=True)
+        end.start()  # one that is stuck in a driver would hold up the window
 
     def _relay(self, event: Event) -> None:
         tells_more = isinstance(event, JobProgressed) and bool(event.facts)

@@ -1,8 +1,8 @@
 """Workers that die with the window, also when it is killed.
 
-Everywhere a worker ends when its standard input closes. On Windows a job object makes sure even
-when a worker hangs inside a driver call. POSIX needs nothing more here: PR_SET_PDEATHSIG would
-fire when the thread that started the worker ends, not when the window does.
+Everywhere a worker ends when its standard input closes. Where it hangs inside a driver call, a job
+object makes sure on Windows, and on Linux a pipe whose closing the system tells by a signal.
+PR_SET_PDEATHSIG would fire when the thread that started the worker ends, not when the window does.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+
+from engine.contract.heartbeat import LIFELINE_VARIABLE
 
 if sys.platform == "win32":
     import ctypes
@@ -67,3 +69,33 @@ def kill_with_parent(process: subprocess.Popen[bytes]) -> None:
     """Make the child die with this process where closing its input might not be enough."""
     if os.name == "nt" and sys.platform == "win32":
         _add_to_job(process)
+
+
+class Lifeline:
+    """A pipe that nothing is written to; on Linux its closing ends the worker that holds on to it.
+
+    Attributes:
+        descriptors: What the child inherits.
+        environment: What tells the child.
+    """
+
+    def __init__(self) -> None:
+        self.descriptors: tuple[int, ...] = ()
+        self.environment: dict[str, str] = {}
+        self._kept = -1
+        if sys.platform == "linux":
+            read, self._kept = os.pipe()
+            self.descriptors = (read,)
+            self.environment = {LIFELINE_VARIABLE: str(read)}
+
+    def hand_over(self) -> None:
+        """Close what only the child needs; after it was started, or couldn't be."""
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+        self.descriptors = ()
+
+    def cut(self) -> None:
+        """Close the pipe; for a worker that has ended."""
+        if self._kept >= 0:
+            os.close(self._kept)
+            self._kept = -1

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from gui.worker.kill_on_close import kill_with_parent
+from gui.worker.kill_on_close import Lifeline, kill_with_parent
 
 _GRACE_S: Final = 3.0
 
@@ -36,6 +36,10 @@ class Worker(Protocol):
         """End the worker, after its work in hand if patient."""
         ...
 
+    def kill(self) -> None:
+        """End the worker at once, whatever it does; whoever reads its lines notices."""
+        ...
+
 
 def worker_command(role: str) -> list[str]:
     """Return the command line that starts a worker, from source or from the built app."""
@@ -55,15 +59,24 @@ class WorkerProcess:
     def __init__(
         self, command: Sequence[str], environment: Mapping[str, str] | None = None
     ) -> None:
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, **_import_path(), **(environment or {})},
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-            start_new_session=os.name != "nt",  # Ctrl-C in a terminal is for the window alone
-        )
+        self._lifeline = lifeline = Lifeline()
+        extra = {**lifeline.environment, **(environment or {})}
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, **_import_path(), **extra},
+                pass_fds=lifeline.descriptors,
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+                start_new_session=os.name != "nt",  # Ctrl-C in a terminal is for the window alone
+            )
+        except OSError:
+            lifeline.cut()
+            raise
+        finally:
+            lifeline.hand_over()
         kill_with_parent(self._process)
         self._write_lock = threading.Lock()
 
@@ -104,12 +117,15 @@ class WorkerProcess:
         try:
             self._process.wait(_GRACE_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.kill()
+        self._lifeline.cut()
 
     def kill(self) -> None:
         """End the process at once."""
         self._process.kill()
+        # One that is stuck inside a driver ends only when the driver lets go of it: not waited for.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_GRACE_S)
 
 
 def _import_path() -> dict[str, str]:

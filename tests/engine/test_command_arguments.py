@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from engine.command_line import command_from, make_parser
-from engine.contract.commands import Audit, Deidentify, ExportLabels, InspectFile, Relabel, Scan
+from engine.contract.commands import (
+    Audit,
+    Deidentify,
+    ExportLabels,
+    InspectFile,
+    PrepareImages,
+    Relabel,
+    Scan,
+)
 from engine.contract.errors import ConfigError
 from engine.contract.records import ColumnMapping, FramePolicy, LabelRule, SheetFormat
 
@@ -102,3 +110,10 @@ def test_the_jobs_on_labels_and_files():
 def test_records_that_are_no_numbers_are_refused():
     with pytest.raises(ConfigError, match="whole numbers"):
         parsed(*"deidentify --project p --out d --records all".split())
+
+
+def test_images_are_prepared_at_a_size_within_the_limits():
+    command = parsed(*"prepare-images --project p --size-px 112".split())
+    assert command == PrepareImages(project=here("p"), size_px=112)
+    with pytest.raises(ConfigError):
+        parsed(*"prepare-images --project p --size-px 8".split())

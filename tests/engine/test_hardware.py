@@ -118,21 +118,6 @@ def test_a_device_that_is_not_there_is_refused_with_a_remedy(no_gpu, device):
     assert "cpu" in error.value.remedy
 
 
-def test_a_card_that_the_installed_torch_can_not_use_is_explained(no_gpu, monkeypatch):
-    monkeypatch.setattr(devices, "_cards_of_the_driver", lambda: [("GeForce X", 8192)])
-    monkeypatch.setattr(torch.version, "cuda", None)
-    with pytest.raises(ConfigError, match="build without CUDA"):
-        resolve_runtime(RuntimeConfig(device="cuda"))
-    assert resolve_runtime(RuntimeConfig(precision="fp32")).device == "cpu"
-
-
-def test_a_driver_that_is_too_old_is_named():
-    message = "The NVIDIA driver on your system is too old (found version 11040)."
-    problem, remedy = devices.explain_cuda_failure("GeForce X", message)
-    assert "too old" in problem
-    assert "Update" in remedy
-
-
 @pytest.mark.parametrize(
     ("capability", "arch_list", "expected"),
     [
@@ -192,6 +177,23 @@ def test_applying_a_runtime_sets_the_threads():
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("system", "before", "after"),
+    [("darwin", None, "1"), ("darwin", "0", "0"), ("linux", None, None), ("win32", None, None)],
+)
+def test_only_apple_gpus_leave_missing_operations_to_the_processor(
+    monkeypatch, system, before, after
+):
+    name = "PYTORCH_ENABLE_MPS_FALLBACK"
+    monkeypatch.setenv(name, "x")  # so that whatever happens below is undone
+    monkeypatch.delenv(name)
+    if before is not None:
+        monkeypatch.setenv(name, before)
+    monkeypatch.setattr("sys.platform", system)
+    threads.let_apple_gpu_fall_back()
+    assert os.environ.get(name) == after
 
 
 def test_memory_of_this_process_is_plausible():

@@ -14,7 +14,7 @@ from engine.contract.methods import METHODS
 from engine.project import labels
 from engine.project.store import Project
 from engine.run import execute
-from tests.helpers.tiny_study import run_job, small_config, train
+from tests.helpers.tiny_study import make_study, run_job, small_config, train
 
 
 def test_a_refit_gives_the_validation_result_of_a_linear_probe(study: Path) -> None:
@@ -39,6 +39,32 @@ def test_a_refit_follows_labels_that_changed_after_the_split(study: Path) -> Non
     after = run_job(RefitHead(project=str(study)))
     assert after["n_train"] == before["n_train"]
     assert after["val_auroc"] <= before["val_auroc"]
+
+
+def test_a_refit_names_the_labels_that_it_contradicts_and_no_test_image(tmp_path: Path) -> None:
+    study = make_study(tmp_path, n_patients=60)
+    assert run_job(RefitHead(project=str(study)))["doubted"] == []
+    with Project.open(study) as project:
+        table = project.training_table()
+        _, b = (summary.id for summary in project.classes())
+        wrong = []
+        for part in (0, 1, 2):  # one mislabelled patient of each part
+            mine = (table.split == part) & (table.labels == 0)
+            patient = table.patients[mine][0]
+            wrong.append([int(r) for r in table.record_ids[table.patients == patient]])
+        labels.set_labels(project, [record for records in wrong for record in records], b)
+    doubted = run_job(RefitHead(project=str(study)))["doubted"]
+    assert set(wrong[0]) | set(wrong[1]) == set(doubted)
+
+
+def test_where_images_are_not_described_yet_a_quick_refit_says_so(study: Path) -> None:
+    command = RefitHead(project=str(study), described_only=True)
+    finished = execute(command, lambda event: None, Control())
+    assert finished.outcome == FAILED
+    assert "described" in (finished.error or "")
+    whole = run_job(RefitHead(project=str(study)))
+    quick = run_job(command)
+    assert quick["val_auroc"] == whole["val_auroc"]
 
 
 def test_a_refit_without_all_classes_says_what_is_missing(study: Path) -> None:

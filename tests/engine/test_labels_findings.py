@@ -103,10 +103,10 @@ def test_the_table_of_findings_has_a_mask_of_what_is_unknown(project):
     assert project.findings_table().class_names == ("Effusion", "Nodule")
 
 
-def test_a_run_needs_one_finding_to_be_chosen(project):
-    with pytest.raises(DatasetError, match="several findings") as caught:
+def test_a_finding_that_is_chosen_alone_is_a_task_of_two_classes(project):
+    with pytest.raises(DatasetError, match="“Effusion” can't be learned: 2 labelled") as caught:
         project.training_table()
-    assert "Choose the finding" in caught.value.remedy
+    assert "Mark more images" in caught.value.remedy
     project.choose_finding(named(project, "Mass"))
     table = project.training_table()
     assert table.class_names == ("no Mass", "Mass")

@@ -91,12 +91,16 @@ def _curve(smoothed: list[float]) -> LrCurve:
     return summed_up(rates, np.array(smoothed), np.array(smoothed))
 
 
-def test_the_suggestion_is_where_the_loss_falls_fastest_and_well_below_its_lowest() -> None:
-    curve = _curve([1.0, 1.0, 0.9, 0.6, 0.4, 0.39, 3.0])
-    assert curve.lowest == pytest.approx(1e-1)
-    assert curve.suggested(current=1.0) == pytest.approx(1e-3)
-    late = _curve([1.0, 1.0, 1.0, 0.99, 0.4])
-    assert late.suggested(current=1.0) == pytest.approx(5e-3)  # half of the lowest, 1e-2
+def test_the_suggestion_is_where_the_loss_stops_falling_and_well_below_where_it_breaks() -> None:
+    curve = _curve([1.0, 1.0, 0.9, 0.6, 0.4, 0.6, 1.0, 3.0])
+    assert curve.lowest == pytest.approx(1e-2)
+    assert curve.breaking == pytest.approx(10.0)
+    assert curve.suggested(current=1.0) == pytest.approx(1e-2)
+    abrupt = _curve([1.0, 1.0, 0.9, 0.4, 3.0])
+    # Rates are decades apart here; between two of them the loss may rise at any.
+    assert abrupt.suggested(current=1.0) == abrupt.lowest == pytest.approx(1e-3)
+    flat_end = _curve([1.0, 0.9, 0.5, 0.5, 0.5])
+    assert flat_end.suggested(current=1.0) == pytest.approx(1e-4)  # the first of the lowest
 
 
 def test_where_no_rate_helps_the_present_one_is_kept_if_it_is_safe() -> None:

@@ -270,6 +270,14 @@ def test_worst_cases_grow_to_full_strength_over_half_of_the_epochs() -> None:
         method.begin_epoch(network, epoch, config)
         shares.append(method._share_of_epsilon)
     assert shares == [0.25, 0.5, 1.0, 1.0, 1.0, 0.25]
+    is_warming_up = [method.is_warming_up(epoch, config) for epoch in range(1, 6)]
+    assert is_warming_up == [True, True, True, False, False]
+
+
+def test_adversarial_training_trains_the_layers_next_to_the_image_too() -> None:
+    network, config = network_of(), settings(method={"frozen_stages": 2})
+    trained = {id(p) for g in Adversarial().parameter_groups(network, config) for p in g.parameters}
+    assert trained == {id(p) for p in network.parameters()}
 
 
 def test_batch_norms_adapt_where_they_are_trained_and_only_when_asked_to() -> None:

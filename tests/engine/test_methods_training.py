@@ -18,6 +18,7 @@ from engine.contract.events import (
     FAILED,
     STOPPED,
     BatchFinished,
+    EpochFinished,
     Event,
     RunFinished,
     RunProgressed,
@@ -155,3 +156,13 @@ def test_a_method_that_holds_on_to_pre_training_needs_some(study: Path) -> None:
     assert finished.outcome == FAILED
     assert "pre-trained" in (finished.error or "")
     assert finished.remedy
+
+
+def test_epochs_before_worst_cases_are_at_full_strength_are_not_kept(study: Path) -> None:
+    config = small_config("adversarial")
+    config = replace(config, method=replace(config.method, max_epochs=6, patience=6))
+    finished, events = train(study, config)
+    assert finished.outcome == COMPLETED, finished.error
+    epochs = [event for event in events if isinstance(event, EpochFinished)]
+    assert [event.is_best for event in epochs[:3]] == [True] * 3
+    assert epochs[-1].best_epoch >= 3

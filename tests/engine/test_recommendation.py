@@ -19,6 +19,7 @@ from engine.contract.recommendation import (
     estimated_minutes,
     recommend_setup,
 )
+from engine.project.setup_facts import data_facts
 from engine.project.store import Project
 from tests.helpers.tiny_study import run_job, small_config, train
 
@@ -191,3 +192,27 @@ def test_no_time_at_all_is_refused():
         RecommendSetup(project="p", minutes=0)
     with pytest.raises(ConfigError):
         RecommendSetup(project="p", minutes=float("nan"))
+
+
+def test_a_size_that_the_recommended_backbone_cannot_take_is_changed():
+    weights = {"efficientnet_lite0": "missing", "dinov2_vits14": "added"}
+    found = recommend_setup(facts(weights=weights, size_px=250))
+    assert found.backbone.value == "dinov2_vits14"
+    assert found.size_px.value == 252  # the next multiple of 14
+    assert "14 px" in found.size_px.why
+    assert recommend_setup(facts(weights=weights, size_px=224)).size_px.value == 224
+
+
+def test_images_count_once_where_they_show_several_findings():
+    known = facts(n_train=(700, 700, 700), n_images=900, task="multi")
+    assert (known.total, known.smallest) == (900, 700)
+    found = recommend_setup(known)
+    assert found.method.value == "linear_probe"  # fewer than 1,000 images
+    assert found.imbalance.value == "none"
+
+
+def test_a_project_without_anything_to_tell_apart_has_no_facts_that_break_the_rules(tmp_path):
+    with Project.create(tmp_path / "empty.radtune") as project:
+        known = data_facts(project)
+    assert (known.total, known.image_px) == (0, 0)
+    assert recommend_setup(known).method.value == "linear_probe"

@@ -8,14 +8,22 @@ from typing import Any
 
 import pytest
 
-from engine.contract.commands import Search
-from engine.contract.config import ExperimentConfig
+from engine.contract.commands import MakeSplit, Search
+from engine.contract.config import BackboneConfig, ExperimentConfig
 from engine.contract.config_io import from_plain
 from engine.contract.control import Control
+from engine.contract.errors import ConfigError
 from engine.contract.events import CANCELED, Event, JobFinished, JobProgressed
 from engine.jobs import candidates
-from engine.jobs.candidates import make_candidates
+from engine.jobs.candidates import Start, make_candidates
 from engine.jobs.halving import Fidelity, affordable_epochs, by_round, make_plan, ranked
+from engine.jobs.search import starting_weights
+from engine.jobs.search_kept import SearchFolder
+from engine.models import weights
+from engine.models.adapt import find_card
+from engine.models.weights import FOUND, MADE, keep_weights, load_state
+from engine.project import labels
+from engine.project.searching import is_stale
 from engine.project.store import Project
 from engine.run import execute
 from engine.trainer.time_limit import TimedControl
@@ -78,8 +86,9 @@ def test_candidates_follow_from_the_seed_and_begin_with_the_plain_ones(
 ) -> None:
     monkeypatch.setattr(candidates, "_MOST", 40)
     base, keys = ExperimentConfig(), ["efficientnet_lite0", "efficientnet_lite1"]
-    first = make_candidates(base, keys, ["linear_probe", "full_finetune"])
-    assert first == make_candidates(base, keys, ["linear_probe", "full_finetune"])
+    starts = [Start(backbone=BackboneConfig(key=key)) for key in keys]
+    first = make_candidates(base, starts, ["linear_probe", "full_finetune"])
+    assert first == make_candidates(base, starts, ["linear_probe", "full_finetune"])
     assert [(c.config.method.key, c.config.backbone.key, c.changes) for c in first[:4]] == [
         ("linear_probe", keys[0], ()),
         ("linear_probe", keys[1], ()),
@@ -181,3 +190,134 @@ def test_a_backbone_without_weights_is_refused_with_what_to_do(study: Path) -> N
     command = _search(study, backbones=("no_such",))
     finished = execute(command, lambda event: None, Control())
     assert "There is no backbone called" in (finished.error or "")
+
+
+@pytest.fixture
+def added(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[str, str]:
+    """Add two files for EfficientNet-Lite0: one that a user found, and one made by pre-training.
+
+    Returns:
+        What settings call them.
+    """
+    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(tmp_path / "weights"))
+    card, state = find_card("efficientnet_lite0"), load_state("efficientnet_lite0")
+    choices = []
+    for kind in (FOUND, MADE):
+        name = next(name for name, tensor in state.items() if tensor.ndim == 4)
+        state[name] = state[name] * 1.01
+        item = keep_weights(
+            card,
+            state,
+            name=f"{kind}.pth",
+            kind=kind,
+            licence="unknown",
+            pretrained_on="hands",
+            mean=card.mean,
+            std=card.std,
+        )
+        choices.append(f"file:{item.id}")
+    return choices[0], choices[1]
+
+
+def test_weights_that_were_added_are_tried_beside_the_default_ones(
+    study: Path, added: tuple[str, str]
+) -> None:
+    events: list[Event] = []
+    command = _search(study, methods=("linear_probe",))
+    finished = execute(command, events.append, Control())
+    assert isinstance(finished, JobFinished)
+    assert finished.outcome == "completed", finished.error
+    rows = finished.result["rows"]
+    assert {row["config"]["backbone"]["weights"] for row in rows} == {"pretrained", added[0]}
+    assert {tuple(row["changes"]) for row in rows} == {(), ("weights found.pth",)}
+    best = from_plain(ExperimentConfig, finished.result["best"])
+    assert best.backbone.weights == rows[0]["config"]["backbone"]["weights"]
+
+
+def test_what_a_pre_training_made_is_tried_only_if_it_is_asked_for(added: tuple[str, str]) -> None:
+    found, made = added
+    plain = BackboneConfig()
+
+    def tried(*wanted: str, preferred: BackboneConfig = plain) -> list[str]:
+        return [s.backbone.weights for s in starting_weights(wanted, preferred, 224)]
+
+    assert tried("efficientnet_lite0") == ["pretrained", found]
+    assert tried(made) == [made]
+    assert tried(made, "efficientnet_lite0") == ["pretrained", made, found]
+    chosen = BackboneConfig(weights=made)
+    assert tried("efficientnet_lite0", preferred=chosen) == [made, "pretrained", found]
+    with pytest.raises(ConfigError, match="No added weights"):
+        tried("file:nothing")
+
+
+def test_a_backbone_that_cannot_take_the_images_is_not_tried(added: tuple[str, str]) -> None:
+    keys = {s.backbone.key for s in starting_weights((), BackboneConfig(), 250)}
+    assert keys
+    assert all(250 % find_card(key).size_step_px == 0 for key in keys)
+    with pytest.raises(ConfigError, match="250 px"):
+        starting_weights(("dinov2_vits14",), BackboneConfig(), 250)
+
+
+def test_a_search_of_other_labels_is_not_continued_and_counts_as_stale(study: Path) -> None:
+    command, control = _search(study, methods=("linear_probe",)), Control()
+
+    def interrupt(event: Event) -> None:
+        if isinstance(event, JobProgressed) and event.facts:
+            control.interrupt()
+
+    assert execute(command, interrupt, control).outcome == CANCELED
+    before = next((study / "runs").glob("search-*")).name
+    with Project.open(study) as project:
+        assert not is_stale(project, before)
+        table = project.training_table()
+        first = int(table.record_ids[0])
+        other = next(c.id for c in project.classes() if c.index != table.labels[0])
+        labels.set_labels(project, [first], other)
+        assert is_stale(project, before)
+    run_job(MakeSplit(project=str(study), seed=3))
+    assert run_job(command)["id"] != before
+
+
+@pytest.mark.parametrize(("times", "is_left_out"), [(1, False), (2, True)])
+def test_a_trial_that_ended_the_process_twice_is_left_out(
+    study: Path, times: int, is_left_out: bool
+) -> None:
+    backbones = ("efficientnet_lite0", "efficientnet_lite1")
+    command = _search(study, backbones=backbones, methods=("linear_probe",))
+    control = Control()
+
+    def interrupt(event: Event) -> None:
+        if isinstance(event, JobProgressed) and event.stage.startswith("Round 1"):
+            control.interrupt()
+
+    assert execute(command, interrupt, control).outcome == CANCELED
+    folder = next((study / "runs").glob("search-*"))
+    kept = SearchFolder(folder)
+    assert not kept.is_deadly(0, 0)  # an interruption is no death
+    for path in folder.glob("trial-*.json"):
+        path.unlink()
+    (folder / "begun.json").write_text(f'{{"trial 1-0": {times}}}', encoding="utf-8")
+    events: list[Event] = []
+    finished = execute(command, events.append, Control())
+    assert isinstance(finished, JobFinished)
+    assert finished.outcome == "completed", finished.error
+    numbers = {row["number"] for row in finished.result["rows"]}
+    assert (0 not in numbers) == is_left_out
+    assert any("ended twice" in note for note in finished.result["notes"]) == is_left_out
+    log = (folder / "search.log").read_text(encoding="utf-8")
+    assert "begins trial 1-1" in log
+    assert str(study) not in log
+
+
+def test_a_killed_trial_stays_begun_and_one_that_ends_does_not(tmp_path: Path) -> None:
+    with SearchFolder(tmp_path).trying(0, 4, "words"):
+        assert (tmp_path / "begun.json").read_text(encoding="utf-8").count("trial 1-4") == 1
+        within = SearchFolder(tmp_path)  # as a process sees it that comes after a kill
+        with within.trying(0, 4, "words"):
+            again = SearchFolder(tmp_path)
+            assert again.is_deadly(0, 4)
+    assert not SearchFolder(tmp_path).is_deadly(0, 4)
+    with pytest.raises(ZeroDivisionError), SearchFolder(tmp_path).trying(0, 5, "words"):
+        _ = 1 / 0
+    log = (tmp_path / "search.log").read_text(encoding="utf-8")
+    assert "trial 1-5 ended by ZeroDivisionError" in log

@@ -51,6 +51,14 @@ def test_the_best_epoch_is_by_auroc_then_by_loss() -> None:
     assert stopping.best_epoch == 3
 
 
+def test_an_epoch_that_takes_the_place_of_the_best_is_what_later_ones_must_beat() -> None:
+    stopping = EarlyStopping(patience=2)
+    assert stopping.update(1, 0.99, 0.1)
+    assert stopping.update(2, 0.8, 0.5, is_forced=True)
+    assert not stopping.update(3, 0.79, 0.4)
+    assert stopping.update(4, 0.81, 0.5)
+
+
 def _row(epoch: int, train_loss: float, val_loss: float, val_auroc: float) -> EpochRow:
     return EpochRow(
         epoch=epoch,

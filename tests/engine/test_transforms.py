@@ -5,9 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms import v2
 
 from engine.contract.config import AugmentationConfig
 from engine.data import transforms
+from engine.data.image_quality import add_noise, gaussian_blur
 from engine.data.transforms import Augment, change_greys, move, pixels_to_batch
 
 STILL = {"rotation_deg": 0.0, "shift": 0.0, "zoom": 0.0}
@@ -185,3 +187,32 @@ def test_views_start_with_the_image_itself_and_differ():
 def test_more_views_than_there_are_is_a_mistake(n):
     with pytest.raises(ValueError, match="views"):
         transforms.test_time_views(torch.zeros(1, 1, 8, 8), n)
+
+
+def test_blur_equals_that_of_torchvision_for_each_image():
+    batch = torch.rand(3, 3, 56, 56, generator=_generator())
+    blurred = gaussian_blur(batch, torch.tensor([0.0, 4.0, 8.0]))  # of 224 px: 0, 1 and 2 here
+    torch.testing.assert_close(blurred[0], batch[0])
+    for k, sigma in ((1, 1.0), (2, 2.0)):
+        expected = v2.functional.gaussian_blur(batch[k], [13, 13], [sigma, sigma])
+        inner = (slice(None), slice(6, -6), slice(6, -6))  # torchvision mirrors at the border
+        torch.testing.assert_close(blurred[k][inner], expected[inner], atol=2e-3, rtol=0)
+
+
+def test_noise_has_the_standard_deviation_of_its_image():
+    grey = torch.full((2, 1, 200, 200), 0.5)
+    noisy = add_noise(grey, torch.tensor([0.0, 0.05]), _generator())
+    assert torch.equal(noisy[0], grey[0])
+    assert float(noisy[1].mean()) == pytest.approx(0.5, abs=0.001)
+    assert float(noisy[1].std()) == pytest.approx(0.05, rel=0.02)
+
+
+def test_augmentation_with_blur_and_noise_is_the_same_for_the_same_seed_and_stays_in_range():
+    augment = Augment(AugmentationConfig(**STILL, **PLAIN, noise=0.1, blur=2.0))
+    batch = torch.rand(4, 1, 32, 32, generator=_generator()).round()
+    first, again = augment(batch, _generator(5)), augment(batch, _generator(5))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, augment(batch, _generator(6)))
+    assert float(first.min()) >= 0.0
+    assert float(first.max()) <= 1.0
+    assert not torch.equal(first, batch)

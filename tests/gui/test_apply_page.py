@@ -29,7 +29,7 @@ def make_bundle(folder: Path, name: str, *, written_at: float = 0.0) -> Path:
         "positive": 1,
         "threshold": 0.46,
         "backbone": {"key": "resnet18"},
-        "metrics": {"auroc": 0.912},
+        "metrics": {"validation_auroc": 0.95, "test": {"auroc": 0.912}},
     }
     (folder / "bundle.json").write_text(json.dumps(facts), encoding="utf-8")
     if written_at:

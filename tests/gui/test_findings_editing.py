@@ -282,21 +282,28 @@ def test_history_says_who_changed_what_and_what_was_taken_back(qtbot, panel, cla
 def test_one_finding_is_chosen_to_be_learned(qtbot, panel, classes):
     choice = panel.side.classes.learn
     assert choice.isVisible()
-    assert "Choose which" in choice._meaning.text()
-    assert panel.header.accessibleDescription().endswith("3 findings, to learn: none yet")
+    assert choice._meaning.text().startswith("Not Pneumonia: 3 labelled images are without it")
+    assert panel.header.accessibleDescription().endswith("3 findings, to learn: all")
     panel._learn_menu._fill()
-    assert [(a.text(), a.isEnabled()) for a in panel._learn_menu.actions()] == [
+    every, _, *one = panel._learn_menu.actions()
+    assert (every.text(), every.isChecked()) == ("All findings\t3 findings", True)
+    assert [(a.text(), a.isEnabled()) for a in one] == [
         ("Pneumonia\t6 present, 3 absent", True),
         ("Effusion\t3 present, 6 absent", True),
         ("Nodule\t0 present, 6 absent", False),
     ]
     with changed(qtbot, panel):
-        panel._learn_menu.actions()[1].trigger()
+        one[1].trigger()
     assert panel.session.snapshot.learned.id == classes[1]
     assert choice._meaning.text() == "3 present, 6 absent. 3 unknown, left out of training."
     assert panel.session.snapshot.trained_names == ("no Effusion", "Effusion")
     with Project.open(panel.session.folder, read_only=True) as project:
         assert project.training_table().class_names == ("no Effusion", "Effusion")
+    panel._learn_menu._fill()
+    assert not panel._learn_menu.actions()[0].isChecked()
+    with changed(qtbot, panel):
+        panel._learn_menu.actions()[0].trigger()
+    assert panel.session.snapshot.learned is None
 
 
 def test_next_steps_ask_for_the_finding_instead_of_failing(qtbot, panel, classes, monkeypatch):
@@ -313,7 +320,7 @@ def test_next_steps_ask_for_the_finding_instead_of_failing(qtbot, panel, classes
     assert len(popped) == 1
     train = TrainPanel(session)
     qtbot.addWidget(train)
-    assert "a run learns one" in train._empty.accessibleName()
+    assert "No finding can be learned yet" in train._empty.accessibleName()
     with qtbot.waitSignal(train.stage_requested) as asked:
         train._empty.action_requested.emit()
     assert asked.args == [Stage.DATA]
@@ -357,7 +364,8 @@ def test_order_of_findings_is_the_order_of_their_keys(qtbot, panel, classes):
 def test_bars_count_the_images_that_show_a_finding(panel):
     bars = panel.side.classes._bars
     assert bars.accessibleDescription().startswith(
-        "Pneumonia: 6 images, 3 patients, absent in 3, unknown in 3; Effusion: 3 images"
+        "Pneumonia (not learned): 6 images, 3 patients, absent in 3, unknown in 3; "
+        "Effusion (not learned): 3 images"
     )
 
 

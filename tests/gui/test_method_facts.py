@@ -6,10 +6,14 @@ import pytest
 from PySide6.QtCore import QLocale
 
 from engine.contract.config import preset_config
+from engine.contract.events import COMPLETED
 from engine.contract.methods import METHODS
-from gui.panels.method_facts import MethodFactsCard
+from engine.files import write_json
+from engine.project.store import Project
+from gui.panels.method_facts import MethodFactsCard, RunFactsCard
 from gui.panels.model_details import ModelDetails
 from gui.panels.setting_fields import groups_used, setting_groups
+from gui.panels.train import TrainPanel
 from gui.widgets.card import Card
 
 UNTOUCHED = {
@@ -99,3 +103,27 @@ def test_advice_on_unequal_classes_stands_beside_the_setting(qtbot):
     assert isinstance(loss, Card)
     assert details._advice in loss.findChildren(type(details._advice))
     assert details._advice.isVisibleTo(loss)
+
+
+def test_facts_of_a_run_are_shown_again_after_the_project_was_reopened(
+    qtbot, engine, open_session, split_folder
+):
+    with Project.open(split_folder) as project:
+        for run in ("20260101-000000", "20260101-000001"):
+            project.add_run(run, preset_config("standard", method="soft_threshold"))
+            project.update_run(run, outcome=COMPLETED, val_auroc=0.9)
+        best = project.run_folder("20260101-000001") / "checkpoints" / "best"
+        best.mkdir(parents=True)
+        write_json(best / "facts.json", {"method_facts": UNTOUCHED})
+    page = TrainPanel(open_session(split_folder))
+    qtbot.addWidget(page)
+    page.show()
+    facts = page.findChildren(RunFactsCard)[0]
+    qtbot.waitUntil(facts.isVisible)
+    assert facts.bars.shares[-1].text.replace("\u00a0", " ") == "70 %"
+    page._history.choose("20260101-000000")
+    assert not facts.isVisible()
+    page._history.choose("20260101-000001")
+    qtbot.waitUntil(facts.isVisible)
+    page.session.runs.start(page.session.next_run())
+    qtbot.waitUntil(lambda: not facts.isVisible())

@@ -15,8 +15,8 @@ from engine.contract.events import COMPLETED, FAILED, JobFinished, JobStarted
 from gui.dialogs.label_fields import Choice
 from gui.dialogs.partial_weights import PartialWeightsDialog
 from gui.itemmodels.backbone_table import BackboneFilter, BackboneTable
+from gui.next_run import choice_of_file
 from gui.panels.model import ModelPanel
-from gui.panels.next_run import choice_of_file
 from gui.widgets.chip import Chip, ChipButton
 from gui.widgets.choice_card import ChoiceCard
 from gui.widgets.message_bar import MessageKind

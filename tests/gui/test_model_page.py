@@ -13,8 +13,8 @@ from PySide6.QtWidgets import QComboBox, QLabel, QPushButton, QToolButton, QWidg
 from engine.contract.commands import AddWeights
 from engine.contract.config import OptimizerConfig, preset_config
 from engine.contract.events import FAILED, JobFinished, JobStarted
+from gui.next_run import WeightsState, with_method, with_preset
 from gui.panels.model import ModelPanel
-from gui.panels.next_run import WeightsState, recommended_method, with_method, with_preset
 from gui.panels.setting_fields import setting_groups, with_value
 from gui.stages import Stage
 from gui.widgets.choice_card import ChoiceCard
@@ -64,19 +64,6 @@ def messages(page: ModelPanel) -> list[tuple[Any, ...]]:
     return heard
 
 
-@pytest.mark.parametrize(
-    ("n_train", "preset", "method"),
-    [
-        (199, "standard", "linear_probe"),
-        (200, "standard", "full_finetune"),
-        (5000, "quick", "linear_probe"),
-        (5000, "thorough", "full_finetune"),
-    ],
-)
-def test_few_images_or_the_quick_preset_recommend_the_linear_probe(n_train, preset, method):
-    assert recommended_method(n_train, preset)[0] == method
-
-
 def test_a_method_that_takes_longer_leaves_the_quick_preset():
     config = with_method(preset_config("quick"), "full_finetune")
 
@@ -91,14 +78,6 @@ def test_another_preset_keeps_what_it_does_not_decide():
 
     assert (longer.seed, longer.optimizer.batch_size) == (7, 8)
     assert longer.method == preset_config("thorough").method
-
-
-def test_the_recommended_choice_is_made_and_says_why(page):
-    assert card(page, "EfficientNet-Lite0").isChecked()
-    assert card(page, "Linear probe").isChecked()
-    assert "Recommended" in card(page, "EfficientNet-Lite0").accessibleDescription()
-    assert "Recommended" in card(page, "Linear probe").accessibleDescription()
-    assert any("16 images" in label.text() for label in page.findChildren(QLabel))
 
 
 def test_cards_say_where_the_weights_are(page):

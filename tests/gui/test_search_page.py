@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PySide6.QtCore import QSettings
 
-from engine.contract.config import preset_config
+from engine.contract.config import ImageContract, preset_config
 from engine.contract.config_io import to_plain
 from engine.contract.events import CANCELED, COMPLETED, JobFinished, JobProgressed, JobStarted
 from engine.contract.records import Estimate
@@ -21,10 +22,15 @@ from engine.contract.searching import (
     SearchResult,
     TriedSettings,
 )
+from engine.files import write_json
+from engine.project.searching import save_result, state_of
 from engine.project.store import Project
+from gui.main_window import MainWindow
+from gui.panels.model import ModelPanel
 from gui.panels.search import SearchPanel
 from gui.panels.search_setup import Work
 from gui.panels.train import TrainPanel
+from gui.preferences import Preferences
 from gui.session import Session
 from gui.stages import Stage
 from gui.widgets.message_bar import MessageKind
@@ -291,3 +297,98 @@ def test_the_training_page_leads_to_it(qtbot, open_session: Opened, split_folder
     with qtbot.waitSignal(page.stage_requested) as asked:
         page._search.click()
     assert asked.args == [Stage.SEARCH]
+
+
+def keep(folder: Path, result: Any, *, is_finished: bool = True) -> None:
+    """Leave a search or cross-validation of the present images in a project."""
+    kind = result.id.partition("-")[0]
+    with Project.open(folder) as project:
+        (folder / "runs" / result.id).mkdir(parents=True)
+        facts = state_of(project, {"minutes": 30.0})
+        write_json(folder / "runs" / result.id / f"{kind}.json", facts)
+        if is_finished:
+            save_result(project, result)
+
+
+def test_results_of_earlier_sessions_show_while_the_data_are_the_same(
+    qtbot, open_session: Opened, split_folder: Path
+) -> None:
+    keep(split_folder, found_search())
+    keep(split_folder, found_crossval())
+    session = open_session(split_folder)
+    page = SearchPanel(session)
+    qtbot.addWidget(page)
+    page.show()
+    page.on_shown()
+    qtbot.waitUntil(page.trials.isVisible)
+    assert "Best of 3 settings." in page.trials.words.text()
+    page.choose(Work.CROSSVAL)
+    assert page.folds.isVisible()
+    page.choose(Work.SEARCH)
+    with Project.open(split_folder) as project:
+        project.image_contract = ImageContract(size_px=112)  # the split stays as it is
+    session.reload()
+    qtbot.waitUntil(lambda: not page.trials.isVisible())
+    assert "changed since" in page._older.text()
+    page.choose(Work.CROSSVAL)
+    assert not page.folds.isVisible()
+    assert page.setup.members.count() == 0  # nor are its networks offered
+
+
+def test_an_interrupted_search_says_how_it_goes_on(
+    qtbot, open_session: Opened, split_folder: Path
+) -> None:
+    keep(split_folder, found_search(), is_finished=False)
+    page = SearchPanel(open_session(split_folder))
+    qtbot.addWidget(page)
+    page.show()
+    page.on_shown()
+    qtbot.waitUntil(page._older.isVisible)
+    assert "30 min was interrupted" in page._older.text()
+
+
+@pytest.mark.parametrize(
+    ("stage", "text"),
+    [
+        (Stage.MODEL, "Back to the model"),
+        (Stage.EVALUATE, "Back to the results"),
+        (Stage.TRAIN, "Back to training"),
+        (None, "Back to training"),
+    ],
+)
+def test_the_way_back_leads_where_one_came_from(
+    qtbot, panel: SearchPanel, stage: Stage | None, text: str
+) -> None:
+    panel.opened_from = stage
+    panel.on_shown()
+    assert panel._back.text() == text
+    with qtbot.waitSignal(panel.stage_requested) as asked:
+        panel._back.click()
+    assert asked.args == [stage or Stage.TRAIN]
+
+
+def test_the_model_page_and_the_menu_lead_to_it(
+    qtbot, engine: ScriptedEngine, split_folder: Path, tmp_path: Path
+) -> None:
+    settings = QSettings(str(tmp_path / "preferences.ini"), QSettings.Format.IniFormat)
+    window = MainWindow(engine.client(), Preferences(settings))
+    qtbot.addWidget(window)
+    window.show()
+    assert not window.actions_.search.isEnabled()
+    window.open_project(split_folder)
+    qtbot.waitUntil(lambda: window.session.snapshot.folder == split_folder)
+    window.show_stage(Stage.MODEL)
+    model, page = window.page(Stage.MODEL), window.page(Stage.SEARCH)
+    assert isinstance(model, ModelPanel)
+    assert isinstance(page, SearchPanel)
+    model._search.click()
+    assert window.current_page is page
+    page._back.click()
+    assert window.current_page is window.page(Stage.MODEL)
+    window.show_stage(Stage.EVALUATE)
+    window.actions_.search.trigger()
+    assert window.current_page is page
+    assert page._back.text() == "Back to the results"
+    window.actions_.search.trigger()  # once more from there: the way back stays
+    assert page._back.text() == "Back to the results"
+    window.close()

@@ -26,7 +26,7 @@ from engine.contract.events import (
     RunResumed,
     RunStarted,
 )
-from engine.contract.protocol import Request, decode_message, encode_event
+from engine.contract.protocol import DUMP_STACKS, Request, decode_message, encode_event
 from gui.worker.engine_client import EngineClient
 
 Script = Callable[[Any, Control], Iterable[Event]]
@@ -103,7 +103,8 @@ class ScriptedWorker:
         message = decode_message(line)
         if isinstance(message, Request):
             self._engine.requests.append(message.name)
-            getattr(self._control, message.name)()
+            if message.name != DUMP_STACKS:
+                getattr(self._control, message.name)()
         else:
             self._engine.commands.append(message)
             self._control = Control()
@@ -120,6 +121,9 @@ class ScriptedWorker:
                     self._is_alive = False
                     return
                 yield encode_event(event)
+
+    def kill(self) -> None:
+        self.close(is_patient=False)
 
     def close(self, *, is_patient: bool) -> None:
         del is_patient

@@ -1,4 +1,4 @@
-"""Choices for the next run: what is recommended, and what follows from each choice."""
+"""Choices for the next run, and what follows from each of them."""
 
 from __future__ import annotations
 
@@ -7,27 +7,23 @@ from enum import StrEnum
 from typing import Any, Final
 
 from engine.contract.config import BackboneConfig, ExperimentConfig, preset_config
+from engine.contract.recommendation import HEAD_ONLY, Recommendation
 
 __all__ = [
-    "FEW_IMAGES",
     "PRETRAINED",
-    "RECOMMENDED_BACKBONE",
     "SCRATCH",
     "AddedFile",
-    "Reason",
     "WeightsState",
     "added_files",
     "choice_of_file",
-    "recommended_method",
+    "is_recommended",
     "weights_state",
     "with_backbone",
     "with_method",
     "with_preset",
+    "with_recommended",
 ]
 
-FEW_IMAGES: Final = 200
-"""Fewer training images than this are too few to adapt a whole network."""
-RECOMMENDED_BACKBONE: Final = "efficientnet_lite0"
 _KEPT_STAGES: Final = (
     "augmentation",
     "optimizer",
@@ -39,9 +35,6 @@ _KEPT_STAGES: Final = (
     "evaluation",
     "runtime",
 )
-_HEAD_ONLY: Final = "linear_probe"
-_WHOLE: Final = "full_finetune"
-
 
 PRETRAINED: Final = "pretrained"
 SCRATCH: Final = "scratch"
@@ -73,28 +66,6 @@ class WeightsState(StrEnum):
     ADDED = "added"
     MISSING = "missing"
     UNKNOWN = "unknown"
-
-
-class Reason(StrEnum):
-    """Why a method is recommended."""
-
-    FEW_IMAGES = "few images"
-    QUICK = "quick"
-    MANY_IMAGES = "many images"
-
-
-def recommended_method(n_train: int, preset: str) -> tuple[str, Reason]:
-    """Return the recommended method and why.
-
-    Args:
-        n_train: Training images, or all usable ones while there is no split.
-        preset: The preset chosen for the next run.
-    """
-    if n_train < FEW_IMAGES:
-        return _HEAD_ONLY, Reason.FEW_IMAGES
-    if preset == "quick":
-        return _HEAD_ONLY, Reason.QUICK
-    return _WHOLE, Reason.MANY_IMAGES
 
 
 def weights_state(device: dict[str, object], key: str, *, is_embedded: bool) -> WeightsState:
@@ -146,6 +117,24 @@ def with_backbone(
     return replace(config, backbone=BackboneConfig(key=key, weights=weights))
 
 
+def with_recommended(config: ExperimentConfig, found: Recommendation) -> ExperimentConfig:
+    """Return the settings with what is recommended, keeping what the user set in the details."""
+    if config.preset != found.preset.value:
+        config = with_preset(config, str(found.preset.value))
+    backbone = BackboneConfig(key=str(found.backbone.value))
+    return replace(
+        config,
+        backbone=config.backbone if config.backbone.key == backbone.key else backbone,
+        method=replace(config.method, key=str(found.method.value)),
+        loss=replace(config.loss, imbalance=str(found.imbalance.value)),
+    )
+
+
+def is_recommended(config: ExperimentConfig, found: Recommendation) -> bool:
+    """Return whether settings are those that are recommended, whatever the details say."""
+    return with_recommended(config, found) == config
+
+
 def with_method(config: ExperimentConfig, key: str) -> ExperimentConfig:
     """Return the settings with another method; the preset follows, since it says how long.
 
@@ -153,7 +142,7 @@ def with_method(config: ExperimentConfig, key: str) -> ExperimentConfig:
     """
     if key == config.method.key:
         return config
-    if key == _HEAD_ONLY:
+    if key == HEAD_ONLY:
         config = with_preset(config, "quick")
     elif config.preset == "quick":
         config = with_preset(config, "standard")
@@ -170,7 +159,7 @@ def with_preset(config: ExperimentConfig, preset: str) -> ExperimentConfig:
         preset_config(key, seed=config.seed, image=config.image) for key in (config.preset, preset)
     )
     method = new.method
-    if _HEAD_ONLY not in (config.method.key, method.key):
+    if HEAD_ONLY not in (config.method.key, method.key):
         method = replace(method, key=config.method.key)
     kept = {
         part: _with_edits(getattr(new, part), getattr(old, part), getattr(config, part))

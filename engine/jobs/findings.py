@@ -1,0 +1,61 @@
+"""Runs on projects with several findings an image: what is learned, and what can't be done."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from engine.contract.errors import DatasetError
+from engine.project.classes import MULTI
+from engine.project.store import Project
+from engine.project.table import TrainingTable
+
+ALL: Final = "all"
+"""Stands for all findings at once, where none has this name."""
+
+
+def choose_finding(project: Project, name: str) -> None:
+    """Choose what runs learn: one finding, or all.
+
+    Args:
+        project: Open for writing.
+        name: Of a finding, or :data:`ALL`.
+
+    Raises:
+        DatasetError: If there is no such finding, or the project has one class an image.
+    """
+    if project.task != MULTI:
+        raise DatasetError(
+            "The images of this project have one class each, so there is no finding to choose.",
+            remedy="Leave out --finding.",
+        )
+    found = project.class_named(name)
+    if found is None and name.casefold() != ALL:
+        names = ", ".join(summary.name for summary in project.classes())
+        raise DatasetError(
+            f"There is no finding “{name}”.", remedy=f"Choose one of: {names}; or {ALL}."
+        )
+    if found != project.chosen_finding:
+        project.choose_finding(found)
+
+
+def left_out_sentence(table: TrainingTable) -> str:
+    """Return which findings aren't learned and why, in plain words; empty if all are."""
+    parts = [f"{name} ({reason.rstrip('.')})" for name, reason in table.left_out.items()]
+    return f"Not learned: {'; '.join(parts)}." if parts else ""
+
+
+def require_one_target(table: TrainingTable, job: str) -> None:
+    """Refuse a job that is made for one finding, or one class an image.
+
+    Args:
+        table: What would be learned.
+        job: What begins the sentence, such as "The search".
+
+    Raises:
+        DatasetError: If all findings are learned at once.
+    """
+    if table.is_multi:
+        raise DatasetError(
+            f"{job} works on one finding at a time, and this project learns all of its findings.",
+            remedy="Choose one finding to learn, then try again.",
+        )

@@ -1,0 +1,163 @@
+"""What a search keeps while it goes on: its trials, its plan, and a log of where it was.
+
+A search that is ended from outside, by a crash or for its memory, goes on with the next trial when
+it is asked for again. The log then says what it was doing, and a trial that the process didn't
+survive twice is left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from engine.contract.config_io import finite, from_plain, to_plain
+from engine.contract.errors import StorageError
+from engine.contract.searching import TriedSettings
+from engine.files import read_json, write_json
+
+_PLAN_FILE: Final = "plan.json"
+_BEGUN_FILE: Final = "begun.json"
+_LOG_FILE: Final = "search.log"
+_MOST_BEGUN: Final = 2
+_MIB: Final = 2**20
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class KeptTrial:
+    """A trial that was made.
+
+    Attributes:
+        round: From 0.
+        passes: Over all training images, in cost.
+        probabilities: Of the validation images, ``(N, K)``.
+    """
+
+    row: TriedSettings
+    round: int
+    passes: float
+    probabilities: NDArray[np.float64]
+
+    @property
+    def score(self) -> tuple[float, float]:
+        """AUROC and loss, by which trials are ranked."""
+        return self.row.auroc, self.row.loss
+
+
+class SearchFolder:
+    """The folder of one search.
+
+    Attributes:
+        trials: By round from 0 and candidate.
+        spent_s: Time that the search has taken in all, as far as trials tell.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Take up what an earlier process has left.
+
+        Args:
+            folder: Of the search, among those of the runs.
+        """
+        self._folder = folder
+        self.trials: dict[tuple[int, int], KeptTrial] = {}
+        self.spent_s = 0.0
+        for path in sorted(folder.glob("trial-*.json")):
+            self._read(path)
+        self._begun = self._read_begun()
+
+    def plan(self) -> dict[str, Any] | None:
+        """Return the plan that was kept, or None while there is none."""
+        path = self._folder / _PLAN_FILE
+        return read_json(path) if path.is_file() else None
+
+    def keep_plan(self, facts: dict[str, Any]) -> None:
+        """Keep a plan: rounds that go on later must train alike.
+
+        Raises:
+            StorageError: If the disk is full or read-only.
+        """
+        write_json(self._folder / _PLAN_FILE, facts)
+
+    def keep(self, number: int, trial: KeptTrial, spent_s: float) -> None:
+        """Keep a trial of a candidate.
+
+        Raises:
+            StorageError: If the disk is full or read-only.
+        """
+        self.trials[trial.round, number] = trial
+        write_json(
+            self._folder / f"trial-{trial.round + 1}-{number}.json",
+            {
+                "row": finite(to_plain(trial.row)),
+                "passes": trial.passes,
+                "spent_s": spent_s,
+                "probabilities": trial.probabilities.tolist(),
+            },
+        )
+
+    def is_deadly(self, round_: int, number: int) -> bool:
+        """Return whether the process has ended twice in the middle of a trial."""
+        return self._begun.get(_name(round_, number), 0) >= _MOST_BEGUN
+
+    @contextmanager
+    def trying(self, round_: int, number: int, words: str) -> Iterator[None]:
+        """Note that a trial has begun, until it ends in whatever way the process survives."""
+        name = _name(round_, number)
+        n_before = self._begun.get(name, 0)
+        self._begun[name] = n_before + 1
+        self._write_begun()
+        self.log(f"begins {name}: {words}")
+        try:
+            yield
+        except BaseException as error:
+            self.log(f"{name} ended by {type(error).__name__}")
+            raise
+        finally:
+            self._begun.pop(name)
+            self._write_begun()
+        self.log(f"{name} done")
+
+    def log(self, words: str) -> None:
+        """Add a line with the time and the memory of the process; never raises."""
+        memory = psutil.Process().memory_info().rss // _MIB
+        line = f"{time.strftime('%Y-%m-%d %H:%M:%S')} [{os.getpid()}, {memory} MiB] {words}\n"
+        with (
+            contextlib.suppress(OSError),
+            (self._folder / _LOG_FILE).open("a", encoding="utf-8") as stream,
+        ):
+            stream.write(line)
+
+    def _read(self, path: Path) -> None:
+        plain = read_json(path)
+        row: TriedSettings = from_plain(TriedSettings, plain["row"])
+        self.trials[row.round - 1, row.number] = KeptTrial(
+            row=row,
+            round=row.round - 1,
+            passes=float(plain["passes"]),
+            probabilities=np.array(plain["probabilities"]),
+        )
+        self.spent_s = max(self.spent_s, float(plain["spent_s"]))
+
+    def _read_begun(self) -> dict[str, int]:
+        try:
+            plain = read_json(self._folder / _BEGUN_FILE)
+        except StorageError:
+            return {}
+        return {str(name): int(n) for name, n in plain.items()} if isinstance(plain, dict) else {}
+
+    def _write_begun(self) -> None:
+        with contextlib.suppress(StorageError):  # a full disk ends the search where it keeps trials
+            write_json(self._folder / _BEGUN_FILE, self._begun)
+
+
+def _name(round_: int, number: int) -> str:
+    return f"trial {round_ + 1}-{number}"

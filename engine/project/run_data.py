@@ -1,0 +1,184 @@
+"""What a run was begun with, and what of that is different now.
+
+A run that was cut off is gone on with exactly, or not at all. Its folder keeps which images it
+learns from, so that a refusal can say what has changed, and so that what doesn't matter can be told
+from what does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.files import write_atomic
+from engine.project.table import TrainingTable
+from engine.version import VERSION
+
+_FILE: Final = "images.npz"
+_NAMES: Final = {"radtune": "RadTune", "torch": "torch"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RunData:
+    """The images of a run as they were when it began or was gone on with.
+
+    Attributes:
+        records: Row ids in the project, int64 ``(N,)``, increasing.
+        labels: As in ``TrainingTable``.
+        split: As in ``TrainingTable``.
+        patients: As in ``TrainingTable``.
+        marks: Tell the contents of the images' files apart, int64 ``(N,)``.
+        classes: Names of the classes in their order, then that of the positive one or nothing.
+        versions: Of RadTune and torch, as ``name=version``.
+    """
+
+    records: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    split: NDArray[np.int8]
+    patients: NDArray[np.int64]
+    marks: NDArray[np.int64]
+    classes: tuple[str, ...]
+    versions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One thing that is different now.
+
+    Attributes:
+        sentence: What, and of how many images.
+        is_fatal: Whether going on would train something else than the run began with.
+    """
+
+    sentence: str
+    is_fatal: bool
+
+
+def run_data(table: TrainingTable, sha256: dict[int, str]) -> RunData:
+    """Return the present images.
+
+    Args:
+        table: The usable images.
+        sha256: Hexadecimal digest of each record's file.
+    """
+    positive = "" if table.positive is None else table.class_names[table.positive]
+    return RunData(
+        records=table.record_ids,
+        labels=table.labels,
+        split=table.split,
+        patients=table.patients,
+        marks=np.array([int(sha256[r][:15], 16) for r in table.record_ids.tolist()], np.int64),
+        classes=(*table.class_names, positive),
+        versions=tuple(f"{name}={version}" for name, version in _versions().items()),
+    )
+
+
+def write_run_data(folder: Path, data: RunData) -> None:
+    """Write the images of a run into its folder.
+
+    Raises:
+        StorageError: If the disk is full or can't be written.
+    """
+    stream = io.BytesIO()
+    np.savez_compressed(
+        stream,
+        records=data.records,
+        labels=data.labels,
+        split=data.split,
+        patients=data.patients,
+        marks=data.marks,
+        classes=np.array(data.classes, dtype=np.str_),
+        versions=np.array(data.versions, dtype=np.str_),
+    )
+    write_atomic(folder / _FILE, stream.getvalue())
+
+
+def read_run_data(folder: Path) -> RunData | None:
+    """Return the images that a run began with; None if an older version kept none of that."""
+    try:
+        with np.load(folder / _FILE, allow_pickle=False) as found:
+            return RunData(
+                records=found["records"],
+                labels=found["labels"],
+                split=found["split"],
+                patients=found["patients"],
+                marks=found["marks"],
+                classes=tuple(found["classes"].tolist()),
+                versions=tuple(found["versions"].tolist()),
+            )
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+
+
+def data_changes(then: RunData, now: RunData) -> tuple[Change, ...]:
+    """Return what of the images is different now."""
+    return tuple(_data_changes(then, now))
+
+
+def _data_changes(then: RunData, now: RunData) -> Iterator[Change]:
+    if then.classes != now.classes:
+        yield Change(sentence="The classes are others, or in another order.", is_fatal=True)
+    is_new = ~np.isin(now.records, then.records)
+    is_gone = ~np.isin(then.records, now.records)
+    for chosen, split, verb in ((is_new, now.split, "added"), (is_gone, then.split, "removed")):
+        is_split = split >= 0
+        if n := int((chosen & is_split).sum()):
+            yield _change(n, f"{verb} that {{are}} in the split", is_fatal=True)
+        if n := int((chosen & ~is_split).sum()):
+            yield _change(n, f"{verb} that {{are}} in no part of the split", is_fatal=False)
+    ours, theirs = then.records.searchsorted(now.records[~is_new]), np.flatnonzero(~is_new)
+    was, is_now = then.split[ours], now.split[theirs]
+    if n := int((was != is_now).sum()):
+        yield _change(n, "put into another part of the split", is_fatal=True)
+    learned = (was >= 0) | (is_now >= 0)
+    of_labels = np.zeros(len(ours), dtype=np.bool_)
+    if then.labels.shape[1:] == now.labels.shape[1:]:
+        differs = then.labels[ours] != now.labels[theirs]
+        of_labels = differs if differs.ndim == 1 else differs.any(axis=1)
+    for differs, what in (
+        (of_labels, "given another label"),
+        (then.patients[ours] != now.patients[theirs], "assigned to another patient"),
+        (then.marks[ours] != now.marks[theirs], "replaced by other files"),
+    ):
+        if n := int((differs & learned).sum()):
+            yield _change(n, what, is_fatal=True)
+        if n := int((differs & ~learned).sum()):
+            yield _change(n, f"{what}, but {{are}} in no part of the split", is_fatal=False)
+
+
+def _change(n: int, what: str, *, is_fatal: bool) -> Change:
+    subject = "1 image was" if n == 1 else f"{n:,} images were"
+    return Change(
+        sentence=f"{subject} {what.format(are='is' if n == 1 else 'are')}.", is_fatal=is_fatal
+    )
+
+
+def version_changes(then: RunData) -> tuple[Change, ...]:
+    """Return which versions differ from those that the run was last computed with."""
+    before, found = dict(text.split("=", 1) for text in then.versions), []
+    for name, now in _versions().items():
+        earlier = before.get(name, now)
+        if earlier != now:
+            found.append(
+                Change(
+                    sentence=f"{_NAMES[name]} is version {now} now; the run began with {earlier}.",
+                    is_fatal=False,
+                )
+            )
+    return tuple(found)
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions that decide a result, without the kind of build, without torch itself."""
+    found = {"radtune": VERSION}
+    with contextlib.suppress(metadata.PackageNotFoundError):  # a trimmed build without metadata
+        found["torch"] = metadata.version("torch").partition("+")[0]
+    return found

@@ -1,0 +1,64 @@
+"""What a project says about which settings to try first, without looking at the machine."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from engine.contract.errors import DatasetError
+from engine.contract.events import COMPLETED
+from engine.contract.recommendation import HEAD_ONLY, SetupFacts
+from engine.project.store import Project
+from engine.project.table import TrainingTable
+
+_USUAL_TRAINING_SHARE: Final = 0.7
+_TRAIN, _VAL = 0, 1
+
+
+def data_facts(project: Project) -> SetupFacts:
+    """Return what the rules ask about a project's images; device, time and weights are left open.
+
+    Without a split, a share of the images as large as a usual training part counts as training.
+    """
+    try:
+        table = project.training_table()
+    except DatasetError:  # none of several findings can be learned yet
+        return SetupFacts(n_train=(), task=project.task, size_px=project.image_contract.size_px)
+    is_divided = bool((table.split == _TRAIN).any()) and project.split_summary() is not None
+    used = table.split == _TRAIN if is_divided else np.ones(len(table.split), dtype=np.bool_)
+    share = 1.0 if is_divided else _USUAL_TRAINING_SHARE
+    return SetupFacts(
+        n_train=_of_each_class(table, used, share),
+        n_images=int(share * used.sum()) if table.is_multi else None,
+        n_val=int((table.split == _VAL).sum()),
+        task=project.task,
+        image_px=_median_side(project, table),
+        size_px=project.image_contract.size_px,
+        probe_auroc=_probe_auroc(project),
+    )
+
+
+def _of_each_class(
+    table: TrainingTable, used: np.typing.NDArray[np.bool_], share: float
+) -> tuple[int, ...]:
+    if table.is_multi:
+        counts = (table.labels[used] == 1).sum(axis=0)
+    else:
+        counts = np.bincount(table.labels[used], minlength=len(table.class_names))
+    return tuple(int(share * n) for n in counts)
+
+
+def _median_side(project: Project, table: TrainingTable) -> int:
+    """Return the median of the shorter sides of the originals; 0 without any."""
+    sides = dict(project.db.all("SELECT id, min(width, height) FROM records"))
+    known = [side for i in table.record_ids.tolist() if (side := sides.get(i)) is not None]
+    return int(np.median(known)) if known else 0
+
+
+def _probe_auroc(project: Project) -> float | None:
+    """Return what the newest linear probe on the present data reached on validation images."""
+    for run in project.runs():
+        if run.method == HEAD_ONLY and run.state == COMPLETED and not run.is_stale:
+            return run.val_auroc
+    return None

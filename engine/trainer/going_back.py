@@ -1,0 +1,80 @@
+"""Going back to a saved state: why, to which one, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from engine.contract.errors import RunError
+from engine.trainer.checkpoint import TrainingState
+from engine.trainer.health import MOST_ROLLBACKS, RATE_AFTER_ROLLBACK
+
+
+class GoBackError(Exception):
+    """Training can't go on from its present weights.
+
+    Attributes:
+        is_numeric: Whether numbers went wrong; otherwise memory ran out within an update.
+    """
+
+    def __init__(self, *, is_numeric: bool) -> None:
+        super().__init__()
+        self.is_numeric = is_numeric
+
+
+def state_before_wrong(
+    states: Iterable[tuple[TrainingState, dict[str, Tensor]]], *, stuck_at: int | None
+) -> tuple[TrainingState, dict[str, Tensor]] | None:
+    """Return the newest state from which numbers may go right; any if there is none.
+
+    Args:
+        states: Newest first.
+        stuck_at: Update at which a state was saved that led to nothing; None for none.
+    """
+    newest = None
+    for found in states:
+        state = found[0]
+        if newest is None:
+            newest = found
+        if state.health.n_wrong == 0 and state.step != stuck_at:
+            return found
+    return newest
+
+
+def is_sound(network: nn.Module) -> bool:
+    """Return whether all weights and statistics of a network are finite numbers."""
+    return all(
+        bool(torch.isfinite(tensor).all())
+        for tensor in network.state_dict().values()
+        if tensor.is_floating_point()
+    )
+
+
+def went_back_sentence(state: TrainingState, *, is_numeric: bool) -> str:
+    """Return what to say when training goes on from a state again."""
+    where = f"the state saved in pass {state.epoch} after {state.batch} batches"
+    if state.step == 0:
+        where = "the beginning"
+    if is_numeric:
+        return (
+            "The loss or its gradients were no longer finite numbers. Training went back to "
+            f"{where} and goes on with {RATE_AFTER_ROLLBACK:.0%} of the learning rate."
+        )
+    return (
+        f"Memory ran out while the weights were being changed. Training went back to {where} and "
+        "computes smaller parts of a batch at a time from there; the result stays the same."
+    )
+
+
+def gave_up(precision: str) -> RunError:
+    """Return the error that ends a run whose numbers go wrong again and again."""
+    safer = "" if precision == "fp32" else ", or with the precision fp32"
+    return RunError(
+        "Training broke down: the loss or its gradients were no longer finite numbers, also after "
+        f"going back {MOST_ROLLBACKS} times and lowering the learning rate to "
+        f"{RATE_AFTER_ROLLBACK**MOST_ROLLBACKS:.1%} of the one that was set.",
+        remedy=f"Start a new run with a lower learning rate{safer}; if that breaks down too, try "
+        "another backbone.",
+    )

@@ -1,0 +1,125 @@
+"""How long a training still takes: arithmetic on what its parts took so far.
+
+Durations are fed in, so there is no clock here and pauses don't exist. Three things are measured:
+
+- an image that is learned from, as a median over pieces of about a second in which recent ones
+  weigh more: the first batch, a stall, or a minute's garbage doesn't move it, another program that
+  takes half of the processor does so within half a minute;
+- an image that is only looked at, once, so that the end of an epoch isn't guessed;
+- the end of an epoch (fitting, validating, saving), from when there has been one, in proportion to
+  the speed of training then and now.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import deque
+from typing import Final, NamedTuple
+
+_PIECE_S: Final = 1.0
+"""Batches are put together until they took so long: single ones vary too much."""
+_HALF_LIFE: Final = 10.0
+"""In pieces: the newest ten weigh as much as all before them."""
+_MOST_PIECES: Final = 64
+_LOOK_SHARE: Final = 0.35
+"""What looking at an image costs of learning from it, until it has been measured."""
+_ENDS_KEPT: Final = 3
+
+
+class _Piece(NamedTuple):
+    per_image_s: float
+    n_images: int
+
+
+class TimeLeft:
+    """Estimates the time to the last epoch of a training, if nothing ends it before.
+
+    Args:
+        n_images: Images learned from in an epoch.
+        n_looked_at: Images looked at when an epoch ends: validation, and training images too where
+            the decision layer is fitted anew.
+    """
+
+    def __init__(self, *, n_images: int, n_looked_at: int) -> None:
+        self._n_images = n_images
+        self._n_looked_at = n_looked_at
+        self._pieces: deque[_Piece] = deque(maxlen=_MOST_PIECES)
+        self._open_s = 0.0
+        self._open_images = 0
+        self._first: _Piece | None = None
+        self._look: float | None = None
+        self._ends: deque[float] = deque(maxlen=_ENDS_KEPT)
+
+    @property
+    def wants_look(self) -> bool:
+        """Whether the speed of training is known, and what looking at an image costs is not."""
+        return bool(self._pieces) and self._look is None and not self._ends
+
+    def batch(self, seconds: float, n_images: int) -> None:
+        """Take in one update: from the end of the one before, without pauses."""
+        if n_images <= 0 or not seconds >= 0:
+            return
+        if self._first is None:  # loads and compiles what later ones find ready
+            self._first = _Piece(seconds / n_images, n_images)
+            return
+        self._open_s += seconds
+        self._open_images += n_images
+        if self._open_s >= _PIECE_S:
+            self._pieces.append(_Piece(self._open_s / self._open_images, self._open_images))
+            self._open_s, self._open_images = 0.0, 0
+
+    def looked(self, seconds: float, n_images: int) -> None:
+        """Take in what looking at some images took."""
+        speed = self.per_image_s
+        if n_images > 0 and seconds > 0 and speed is not None and speed > 0:
+            self._look = seconds / n_images / speed
+
+    def epoch_end(self, seconds: float) -> None:
+        """Take in what followed the last batch of an epoch, saving included."""
+        speed = self.per_image_s
+        if seconds > 0 and speed is not None and speed > 0:
+            self._ends.append(seconds / speed)
+
+    @property
+    def per_image_s(self) -> float | None:
+        """Seconds that an image takes which is learned from, at present; None at first."""
+        pieces = list(self._pieces)
+        if not pieces and self._open_images:
+            pieces = [_Piece(self._open_s / self._open_images, self._open_images)]
+        if not pieces and self._first is not None:
+            pieces = [self._first]
+        return _recent_median(pieces) if pieces else None
+
+    def seconds_left(self, *, images_left: int, epochs_after: int) -> float | None:
+        """Return the time to the end of the last epoch; None before the first batch.
+
+        Args:
+            images_left: Images of the present epoch that are still to be learned from.
+            epochs_after: Epochs after the present one.
+        """
+        speed = self.per_image_s
+        if speed is None:
+            return None
+        # Everything in images learned from, so that it follows the speed of the computer.
+        end = statistics.median(self._ends) if self._ends else self._expected_end()
+        images = images_left + epochs_after * self._n_images + (epochs_after + 1) * end
+        return max(0.0, images * speed)
+
+    def _expected_end(self) -> float:
+        return self._n_looked_at * (_LOOK_SHARE if self._look is None else self._look)
+
+
+def _recent_median(pieces: list[_Piece]) -> float:
+    """Return the median of seconds per image, the newest pieces weighing most."""
+    n = len(pieces)
+    weighted = sorted(
+        (piece.per_image_s, piece.n_images * math.exp2((i + 1 - n) / _HALF_LIFE))
+        for i, piece in enumerate(pieces)
+    )
+    half = sum(weight for _, weight in weighted) / 2
+    for value, weight in weighted:
+        half -= weight
+        if half <= 0:
+            return value
+    return weighted[-1][0]

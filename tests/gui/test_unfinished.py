@@ -1,0 +1,176 @@
+"""A run that was cut off is offered at the next start and in its project, for one click."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QSettings
+from PySide6.QtWidgets import QPushButton
+
+from engine.contract.commands import Resume, Train
+from engine.contract.config import preset_config
+from engine.contract.events import COMPLETED, RunFinished
+from engine.project import labels
+from engine.project.store import Project
+from gui.main_window import MainWindow
+from gui.preferences import Preferences
+from gui.run_state import RunState
+from tests.helpers.scripted_engine import endless_run, short_run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def preferences(tmp_path):
+    return Preferences(QSettings(str(tmp_path / "preferences.ini"), QSettings.Format.IniFormat))
+
+
+@pytest.fixture
+def open_window(qtbot, engine, preferences):
+    windows = []
+
+    def opened() -> MainWindow:
+        window = MainWindow(engine.client(), preferences)
+        windows.append(window)
+        window.resize(1366, 768)
+        window.show()
+        return window
+
+    yield opened
+    for window in windows:
+        window.session.runs.cancel()
+        qtbot.waitUntil(lambda window=window: not window.session.runs.state.is_busy)
+        window.close()
+        window.deleteLater()
+
+
+@pytest.fixture
+def cut_off(split_folder: Path) -> Path:
+    """Return a project with a run that a killed process left, with a saved state."""
+    with Project.open(split_folder) as project:
+        project.add_run("r1", preset_config("standard"))
+        (project.run_folder("r1") / "checkpoints" / "last").mkdir(parents=True)
+    return split_folder
+
+
+def said(window: MainWindow) -> list[str]:
+    return [line.what for line in window.messages._lines.values()]
+
+
+def press(window: MainWindow, text: str) -> None:
+    (button,) = (b for b in window.messages.findChildren(QPushButton) if b.text() == text)
+    button.click()
+
+
+def wait_until_read(qtbot, window: MainWindow) -> None:
+    qtbot.waitUntil(lambda: not window.session._tasks)
+
+
+def test_the_next_start_offers_the_run_and_one_click_goes_on(
+    qtbot, engine, open_window, preferences, cut_off
+):
+    preferences.unfinished_run = (cut_off, "r1")
+    window = open_window()
+    window.unfinished.offer_last()
+    qtbot.waitUntil(lambda: bool(said(window)))
+    assert said(window) == ["The training in “split” was interrupted."]
+
+    engine.runs("resume", short_run)
+    ends: list[RunFinished] = []
+    window.session.runs.finished.connect(ends.append)
+    press(window, "Continue training")
+    qtbot.waitUntil(lambda: bool(ends))
+    assert engine.asked("resume") == [Resume(project=str(cut_off), run="r1")]
+    assert ends[0].outcome == COMPLETED
+    assert window.rail.current == "train"
+    wait_until_read(qtbot, window)
+    assert said(window) == []
+    assert preferences.unfinished_run is None
+
+
+def test_its_project_offers_it_when_it_is_opened(qtbot, engine, open_window, cut_off):
+    window = open_window()
+    window.open_project(cut_off)
+    qtbot.waitUntil(lambda: bool(said(window)))
+    assert said(window) == ["The last training run was interrupted."]
+    assert window.session.snapshot.runs[0].state == "interrupted"
+    engine.runs("resume", endless_run)
+    press(window, "Continue training")
+    qtbot.waitUntil(lambda: window.session.runs.state is RunState.RUNNING)
+    assert engine.asked("resume") == [Resume(project=str(cut_off), run="r1")]
+
+
+def _finish(project: Project) -> None:
+    project.update_run("r1", state="completed")
+
+
+def _change_labels(project: Project) -> None:
+    labels.exclude(project, [1], "blurred")
+
+
+def _remove_state(project: Project) -> None:
+    (project.run_folder("r1") / "checkpoints" / "last").rmdir()
+
+
+@pytest.mark.parametrize("change", [_finish, _change_labels, _remove_state])
+def test_what_can_not_go_on_is_not_offered(qtbot, open_window, preferences, cut_off, change):
+    with Project.open(cut_off) as project:
+        change(project)
+    preferences.unfinished_run = (cut_off, "r1")
+    window = open_window()
+    window.unfinished.offer_last()
+    wait_until_read(qtbot, window)
+    window.open_project(cut_off)
+    wait_until_read(qtbot, window)
+    assert said(window) == []
+    assert preferences.unfinished_run is None
+
+
+def test_a_run_that_another_process_is_at_is_not_offered(qtbot, open_window, preferences, cut_off):
+    hold = (
+        "import sys; from pathlib import Path; from engine.project.lock import ProjectLock;"
+        "lock = ProjectLock(Path(sys.argv[1]), 'a training'); lock.acquire();"
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", hold, str(cut_off)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert other.stdout is not None
+        other.stdout.readline()
+        preferences.unfinished_run = (cut_off, "r1")
+        window = open_window()
+        window.unfinished.offer_last()
+        wait_until_read(qtbot, window)
+        assert said(window) == []
+    finally:
+        other.communicate()
+    # What ended without giving the lock back doesn't keep it.
+    again = open_window()
+    again.unfinished.offer_last()
+    qtbot.waitUntil(lambda: bool(said(again)))
+
+
+def test_a_run_is_remembered_while_it_is_under_way_and_no_longer(
+    qtbot, engine, open_window, preferences, split_folder
+):
+    window = open_window()
+    with qtbot.waitSignal(window.session.snapshot_changed):
+        window.open_project(split_folder)
+    engine.runs("train", endless_run)
+    command = Train(project=str(split_folder), config=preset_config("standard"))
+    window.session.runs.start(command)
+    qtbot.waitUntil(lambda: window.session.runs.state is RunState.RUNNING)
+    # Read by another object, as the next start would, since this one may be killed any moment.
+    path = preferences._settings.fileName()
+    read = Preferences(QSettings(path, QSettings.Format.IniFormat))
+    assert read.unfinished_run == (split_folder, "r1")
+    window.session.runs.cancel()
+    qtbot.waitUntil(lambda: not window.session.runs.state.is_busy)
+    assert preferences.unfinished_run is None
