@@ -396,10 +396,10 @@ class Session(QObject):
         self.reload()
 
     def close_project(self) -> None:
-        """Let go of the open project."""
+        """Let go of the open project, and wait for whatever is done off the window's thread."""
+        self._pool.waitForDone()
         if self._project is None:
             return
-        self._pool.waitForDone()
         if self._thumbnails is not None:
             self._thumbnails.close()
         if self._pixels is not None:

@@ -85,7 +85,7 @@ class ThumbnailDelegate(QStyledItemDelegate):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._reader = ThumbnailReader(self)
+        self._reader = ThumbnailReader()
         self._reader.arrived.connect(self.pictures_arrived)
         self._look = _make_look()
         self._elided: dict[tuple[str | tuple[str, ...], int], str] = {}

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from PySide6.QtCore import QObject, QRunnable, QThreadPool, Signal
+from PySide6.QtCore import QObject, Signal
 
 from engine.contract.errors import EngineError
 
@@ -42,8 +42,8 @@ class ThumbnailReader(QObject):
 
     arrived = Signal()
 
-    def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()  # no parent: a thread that still reads must find it alive
         self._thumbnails: Thumbnails | None = None
         self._changed = threading.Condition()  # guards all below
         self._wanted: list[int] = []
@@ -52,8 +52,6 @@ class ThumbnailReader(QObject):
         self._missed: set[int] = set()
         self._n_busy = 0
         self._frame_began = 0.0
-        self._pool = QThreadPool()  # no child: it waits for its threads while Python still lives
-        self._pool.setMaxThreadCount(_N_THREADS)
 
     def set_thumbnails(self, thumbnails: Thumbnails | None) -> None:
         """Read from another project, and wait for no more of this one's."""
@@ -110,10 +108,10 @@ class ThumbnailReader(QObject):
             self._wanted = []
         while self._n_busy < min(_N_THREADS, -(-len(self._wanted) // _N_AT_ONCE)):
             self._n_busy += 1
-            self._pool.start(_Reading(self))
+            threading.Thread(target=self._work, name="thumbnails", daemon=True).start()
 
-    def work(self) -> None:
-        """Read until nothing is wanted; for a thread of the pool."""
+    def _work(self) -> None:
+        """Read until nothing is wanted."""
         while True:
             with self._changed:
                 rows = self._wanted[:_N_AT_ONCE]
@@ -137,17 +135,4 @@ class ThumbnailReader(QObject):
                 self._missed -= set(rows)
                 self._changed.notify_all()
             if is_awaited:
-                with contextlib.suppress(RuntimeError):  # the window has gone meanwhile
-                    self.arrived.emit()
-
-
-class _Reading(QRunnable):
-    """Lets a reader work in a thread of its pool."""
-
-    def __init__(self, reader: ThumbnailReader) -> None:
-        super().__init__()
-        self._reader = reader
-
-    def run(self) -> None:
-        """Read."""
-        self._reader.work()
+                self.arrived.emit()
