@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Final
 
-# What torch's allocators, cuDNN, cuBLAS, Metal and the C++ library say, in lower case. oneDNN, which
-# torch computes convolutions with on processors, doesn't say why it can't make a primitive: with
-# little address space that was what most steps in bfloat16 ended in.
+# What torch's allocators, cuDNN, cuBLAS, Metal and the C++ library say, in lower case. oneDNN, for
+# convolutions on processors, doesn't say why it can't make a primitive: with little address space
+# that was what most steps in bfloat16 ended in.
 _MARKS: Final = (
     "out of memory",
     "defaultcpuallocator",
@@ -84,18 +84,19 @@ def in_parts(
     Raises:
         Exception: What ``work`` raises, also when there isn't memory enough for a single item.
     """
-    start = 0
+    start, told = 0, size
     while start < n:
         stop = min(start + size, n)
         if _fits(work, start, stop):
             start = stop
+            if size < told and (listener := _listener.get()) is not None:
+                listener(size)
+            told = size
             if on_part is not None:
                 on_part(stop)
             continue
         release_memory()
         size = (stop - start) // 2
-        if (listener := _listener.get()) is not None:
-            listener(size)
 
 
 def _fits(work: Callable[[int, int], None], start: int, stop: int) -> bool:
@@ -110,7 +111,7 @@ def _fits(work: Callable[[int, int], None], start: int, stop: int) -> bool:
 
 @contextlib.contextmanager
 def telling_smaller_parts(tell: Callable[[int], None]) -> Iterator[None]:
-    """Let :func:`in_parts` tell how many items it takes at a time from now on, wherever it runs."""
+    """Let :func:`in_parts`, wherever it runs, tell how many items it takes once fewer fit."""
     token = _listener.set(tell)
     try:
         yield

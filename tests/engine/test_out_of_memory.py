@@ -93,7 +93,7 @@ def test_work_goes_on_in_smaller_parts_from_the_item_where_it_failed() -> None:
         in_parts(20, 8, work)
     assert done[0] == (0, 8)
     assert [i for start, stop in done for i in range(start, stop)] == list(range(20))
-    assert told == [4, 2]
+    assert told == [2]
 
 
 def test_a_single_item_that_does_not_fit_is_an_error() -> None:

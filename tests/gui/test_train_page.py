@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -230,6 +231,28 @@ def test_the_history_reads_newest_first(page):
 
     assert texts == ["interrupted", "completed"]
     assert table.model().index(1, 5).data() == "0.875"
+
+
+def test_a_run_since_which_something_changed_goes_on_only_when_asked_again(qtbot, page):
+    session = page.session
+    runs = session.snapshot.runs
+    changed = replace(runs[0], changes=("4 images were added that are in no part of the split.",))
+    session.snapshot = replace(session.snapshot, runs=(changed, *runs[1:]))
+    started: list[Any] = []
+    told: list[Any] = []
+    page.session.runs.start = started.append
+    page.message_requested.connect(lambda *message: told.append(message))
+
+    page.resume(changed.id)
+
+    assert started == []
+    [(_, question, detail, [action])] = told
+    assert question.endswith("?")
+    assert detail == changed.changes[0]
+
+    action.run()
+
+    assert [(command.run, command.anyway) for command in started] == [(changed.id, True)]
 
 
 def test_a_preset_is_chosen_by_its_card_and_says_about_how_long(qtbot, page):
