@@ -476,13 +476,13 @@ def test_a_finished_run_or_an_unknown_one_is_not_resumed(trained: tuple[Path, st
         refused(Evaluate(project=str(project), run=unknown))
 
 
-def test_a_canceled_run_is_neither_resumed_nor_evaluated(trained: tuple[Path, str]) -> None:
-    project, run = trained
-    with Project.open(project) as opened:
-        opened.update_run(run, state="canceled")
-    error = refused(Resume(project=str(project), run=run)).error
+def test_a_canceled_run_is_neither_resumed_nor_evaluated(study: Path) -> None:
+    control = Control()
+    control.cancel()
+    canceled, _ = train(study, small_config(), control)
+    error = refused(Resume(project=str(study), run=canceled.run)).error
     assert error is not None and "canceled" in error
-    error = refused(Evaluate(project=str(project), run=run)).error
+    error = refused(Evaluate(project=str(study), run=canceled.run)).error
     assert error is not None and "not finished" in error
 
 
