@@ -152,7 +152,10 @@ class ImageGrid(QListView):
         return QSize(4 * _CELL_PX, 3 * _CELL_PX)
 
     def _read_ahead(self) -> None:
-        """Read what is visible, then two pages the way it scrolls, then one the other way."""
+        """Read what is visible, then two pages the way it scrolls, then one the other way.
+
+        After a jump what is visible is enough to do; the next move tells which way it goes.
+        """
         cell, records = self.gridSize(), self._list.records
         if not records or cell.isEmpty():
             return
@@ -164,8 +167,9 @@ class ImageGrid(QListView):
         below = range(last, last + 2 * page), range(first - 1, first - page, -1)
         above = range(first - 1, first - 2 * page, -1), range(last, last + page)
         near, far = below if top >= self._top else above
+        is_jump = abs(top - self._top) > 2 * height
         self._top = top
-        places = (*range(first, last), *near, *far)
+        places = range(first, last) if is_jump else (*range(first, last), *near, *far)
         self._delegate.read_ahead([records[k].row for k in places if 0 <= k < len(records)])
 
     def _fit_columns(self) -> None:

@@ -27,6 +27,7 @@ _FRAME_S: Final = 1 / 60
 _PATIENCE_S: Final = 0.004
 _N_KEPT: Final = 512
 _N_AT_ONCE: Final = 16
+_IDLE_S: Final = 2.0
 _N_THREADS: Final = 2  # one reads for the eye while another is still busy with what lies ahead
 
 
@@ -50,7 +51,7 @@ class ThumbnailReader(QObject):
         self._read: OrderedDict[int, _Pixels] = OrderedDict()
         self._being_read: set[int] = set()
         self._missed: set[int] = set()
-        self._n_busy = 0
+        self._n_threads = 0
         self._frame_began = 0.0
 
     def set_thumbnails(self, thumbnails: Thumbnails | None) -> None:
@@ -106,18 +107,22 @@ class ThumbnailReader(QObject):
         """Let threads read while there is something to read."""
         if self._thumbnails is None:
             self._wanted = []
-        while self._n_busy < min(_N_THREADS, -(-len(self._wanted) // _N_AT_ONCE)):
-            self._n_busy += 1
+        if not self._wanted:
+            return
+        self._changed.notify_all()
+        while self._n_threads < _N_THREADS:
+            self._n_threads += 1
             threading.Thread(target=self._work, name="thumbnails", daemon=True).start()
 
     def _work(self) -> None:
-        """Read until nothing is wanted."""
+        """Read what is wanted, until nothing has been for a while."""
         while True:
             with self._changed:
+                self._changed.wait_for(lambda: bool(self._wanted), _IDLE_S)
                 rows = self._wanted[:_N_AT_ONCE]
                 thumbnails = self._thumbnails
                 if not rows or thumbnails is None:
-                    self._n_busy -= 1
+                    self._n_threads -= 1
                     return
                 del self._wanted[:_N_AT_ONCE]
                 self._being_read |= set(rows)
