@@ -213,10 +213,7 @@ def update_help(text: str, rows: list[Row]) -> str:
 
 
 def _help_table(rows: list[Row], amount: str) -> list[str]:
-    usual = ImageContract().size_px
-    cells = {
-        data: [e for e in entries_of(rows, data, amount) if e.size_px == usual] for data in SETS
-    }
+    cells = {data: _at_recommended_size(rows, data, amount) for data in SETS}
     lines = [f"| method | {' | '.join(SETS)} | seconds |", "|---" * (len(SETS) + 2) + "|"]
     for card in METHODS:
         found = {data: _entry(cells[data], card.key) for data in SETS}
@@ -225,6 +222,12 @@ def _help_table(rows: list[Row], amount: str) -> list[str]:
         seconds = f"{statistics.mean(measured):.0f}" if len(measured) == len(SETS) else "–"
         lines.append(f"| {card.title} | {' | '.join(texts)} | {seconds} |")
     return lines
+
+
+def _at_recommended_size(rows: list[Row], data: str, amount: str) -> list[Entry]:
+    entries = entries_of(rows, data, amount)
+    _, size_px = recommended_for(data, amount, entries)
+    return [entry for entry in entries if entry.size_px == size_px]
 
 
 def _entry(entries: list[Entry], method: str) -> Entry | None:
