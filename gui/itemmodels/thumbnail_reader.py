@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from engine.contract.errors import EngineError
 
@@ -28,6 +28,7 @@ _PATIENCE_S: Final = 0.004
 _N_KEPT: Final = 512
 _N_AT_ONCE: Final = 16
 _IDLE_S: Final = 2.0
+_LOOK_MS: Final = 15
 _N_THREADS: Final = 2  # one reads for the eye while another is still busy with what lies ahead
 
 
@@ -45,6 +46,12 @@ class ThumbnailReader(QObject):
 
     def __init__(self) -> None:
         super().__init__()  # no parent: a thread that still reads must find it alive
+        # A timer here and no signal from the threads: the first one that crosses threads makes Qt
+        # ask for this object's class without Python's lock, while the window makes other objects.
+        self._look = QTimer(self)
+        self._look.setInterval(_LOOK_MS)
+        self._look.timeout.connect(self._tell)
+        self._has_arrived = False
         self._thumbnails: Thumbnails | None = None
         self._changed = threading.Condition()  # guards all below
         self._wanted: list[int] = []
@@ -88,6 +95,7 @@ class ThumbnailReader(QObject):
                 self._changed.wait_for(lambda: not self._is_coming(row), self._patience())
             if self._is_coming(row):
                 self._missed.add(row)
+                self._look.start()
             return self._read.pop(row, None)  # whoever paints it keeps it as painted
 
     def _patience(self) -> float:
@@ -136,8 +144,14 @@ class ThumbnailReader(QObject):
                 self._read |= found
                 while len(self._read) > _N_KEPT:
                     self._read.popitem(last=False)
-                is_awaited = not self._missed.isdisjoint(found)
+                self._has_arrived |= not self._missed.isdisjoint(found)
                 self._missed -= set(rows)
                 self._changed.notify_all()
-            if is_awaited:
-                self.arrived.emit()
+
+    def _tell(self) -> None:
+        with self._changed:
+            has_arrived, self._has_arrived = self._has_arrived, False
+            if not self._missed:
+                self._look.stop()
+        if has_arrived:
+            self.arrived.emit()
