@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QApplication
 
 from gui.closing import leave
 from gui.failures import FailureReporter
+from gui.garbage import GarbageCollector
 from gui.icons import app_icon
 from gui.main_window import MainWindow
 from gui.preferences import Preferences
@@ -68,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def make_application() -> QApplication:
-    """Return the application object, with name and icon."""
+    """Return the application object, with name and icon and its own collection of garbage."""
     sys.setswitchinterval(_SWITCH_S)
     QApplication.setApplicationName("RadTune")
     QApplication.setApplicationDisplayName("RadTune")
@@ -77,6 +78,8 @@ def make_application() -> QApplication:
     existing = QApplication.instance()
     app = existing if isinstance(existing, QApplication) else QApplication(["radtune"])
     app.setWindowIcon(app_icon())
+    if app.findChild(GarbageCollector) is None:
+        GarbageCollector(app)
     return app
 
 

@@ -112,7 +112,7 @@ class ImportFlow(QObject):
         elif finished.kind == "scan":
             # The list of files that were left out may be long.
             self._finished = finished
-            self._session.in_background(
+            self._session.background.do(
                 partial(from_plain, ScanResult, finished.result), self._on_scanned
             )
         else:

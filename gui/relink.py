@@ -49,7 +49,7 @@ class RelinkGuide(QObject):
         """Look, off the window's thread."""
         folder = self._session.folder
         if folder is not None:
-            self._session.in_background(partial(_find_moved, folder), self._tell)
+            self._session.background.do(partial(_find_moved, folder), self._tell)
 
     def _tell(self, moved: list[_Moved]) -> None:
         for source in moved:
@@ -70,7 +70,7 @@ class RelinkGuide(QObject):
         )
         folder = self._session.folder
         if chosen and folder is not None:
-            self._session.in_background(
+            self._session.background.do(
                 partial(_relink, folder, source.source_id, Path(chosen)), self._report
             )
 

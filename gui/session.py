@@ -12,7 +12,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from PySide6.QtCore import QObject, QRunnable, QThreadPool, Signal
+from PySide6.QtCore import QObject, Signal
 
 from engine.contract.commands import Doctor, Train
 from engine.contract.config import ExperimentConfig, preset_config
@@ -28,6 +28,7 @@ from engine.contract.records import (
     SkippedFile,
     SplitSummary,
 )
+from gui.background import Background
 from gui.itemmodels.image_query import SearchTexts
 from gui.itemmodels.label_states import MarkCounts, count_marks, left_out_findings
 from gui.next_run import with_recommended
@@ -272,6 +273,7 @@ class Session(QObject):
     """The open project, read off the window's thread, and the choices for the next run.
 
     Attributes:
+        background: Where work is done that would stop the window.
         config: Choices for the next run.
         advice: What is recommended for them.
         shown_images: Images that the Data page was asked to show, or None.
@@ -313,9 +315,8 @@ class Session(QObject):
         self._pixels: SegmentReader | None = None
         self._lock: ProjectLock | None = None
         self._last_read: Snapshot | None = None
-        self._pool = QThreadPool(self)  # one thread: changes happen in the order they were asked
-        self._pool.setMaxThreadCount(1)
-        self._tasks: set[_Task] = set()
+        self.background = Background(self)  # changes happen in the order they were asked for
+        self.background.failed.connect(self.failed)
         self.advice = SetupAdvice(self)
         self.advice.changed.connect(self._follow_advice)
         self.runs.finished.connect(self._on_run_finished)
@@ -397,7 +398,7 @@ class Session(QObject):
 
     def close_project(self) -> None:
         """Let go of the open project, and wait for whatever is done off the window's thread."""
-        self._pool.waitForDone()
+        self.background.wait()
         if self._project is None:
             return
         if self._thumbnails is not None:
@@ -418,7 +419,7 @@ class Session(QObject):
         """Read the project anew off the window's thread; ends in ``snapshot_changed``."""
         if self._folder is not None:
             folder = self._folder
-            self.in_background(lambda: self._read(folder), self._take_snapshot)
+            self.background.do(lambda: self._read(folder), self._take_snapshot)
 
     def change(self, edit: Callable[..., Any], *arguments: Any) -> None:
         """Apply an edit such as ``engine.project.labels``'s off the window's thread, then reload.
@@ -443,21 +444,7 @@ class Session(QObject):
                 edit(project, *arguments)
             return self._read(folder, changed)
 
-        self.in_background(apply, self._take_snapshot)
-
-    def in_background(self, work: Callable[[], Any], take: Callable[[Any], None]) -> None:
-        """Do something slow off the window's thread; one after the other, in order.
-
-        Args:
-            work: May raise :class:`EngineError`, which ends in ``failed``.
-            take: Gets the result in the window's thread; a bound method of a QObject.
-        """
-        task = _Task(work)
-        task.signals.done.connect(take)
-        task.signals.failed.connect(self.failed)
-        task.signals.ended.connect(self._forget)
-        self._tasks.add(task)  # its signals must live until they have been delivered
-        self._pool.start(task)
+        self.background.do(apply, self._take_snapshot)
 
     def choose(self, config: ExperimentConfig) -> None:
         """Set the choices for the next run."""
@@ -563,9 +550,6 @@ class Session(QObject):
             self._last_read = read_changes(before, folder, changed)
         return self._last_read
 
-    def _forget(self, task: _Task) -> None:
-        self._tasks.discard(task)
-
     def _take_snapshot(self, snapshot: Snapshot) -> None:
         if snapshot.folder != self._folder:
             return  # of a project that was closed meanwhile
@@ -576,7 +560,7 @@ class Session(QObject):
             self._thumbnails.refresh()
         self.snapshot_changed.emit()
         if not snapshot.texts.is_ready:
-            self.in_background(snapshot.texts.of_all, self._on_texts_ready)
+            self.background.do(snapshot.texts.of_all, self._on_texts_ready)
 
     def _on_texts_ready(self, _texts: Sequence[str]) -> None:
         """Nothing waits for them: who needs them earlier puts them together."""
@@ -594,28 +578,3 @@ class Session(QObject):
     def _on_job_ended(self, finished: JobFinished) -> None:
         if finished.kind in _CHANGING_JOBS:
             self.reload()
-
-
-class _TaskSignals(QObject):
-    done = Signal(object)
-    failed = Signal(object)
-    ended = Signal(object)
-
-
-class _Task(QRunnable):
-    """A piece of work for the pool whose result comes back as a signal."""
-
-    def __init__(self, work: Callable[[], Any]) -> None:
-        super().__init__()
-        self.setAutoDelete(False)
-        self._work = work
-        self.signals = _TaskSignals()
-
-    def run(self) -> None:
-        """Do the work."""
-        try:
-            self.signals.done.emit(self._work())
-        except EngineError as error:
-            self.signals.failed.emit(error)
-        finally:
-            self.signals.ended.emit(self)

@@ -74,7 +74,7 @@ class SetupAdvice(QObject):
     def _read(self) -> None:
         folder = self._session.folder
         if folder is not None:
-            self._session.in_background(lambda: (folder, read_facts(folder)), self._take)
+            self._session.background.do(lambda: (folder, read_facts(folder)), self._take)
 
     def _take(self, read: tuple[Path, SetupFacts]) -> None:
         folder, data = read

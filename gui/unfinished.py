@@ -68,7 +68,7 @@ class UnfinishedRuns(QObject):
     def offer_last(self) -> None:
         """At the start of the program: offer the run that was cut off when it last ended."""
         if (unfinished := self._preferences.unfinished_run) is not None:
-            self._session.in_background(partial(_find, *unfinished), self._on_found)
+            self._session.background.do(partial(_find, *unfinished), self._on_found)
 
     def _on_found(self, found: _Unfinished) -> None:
         if found.is_over:

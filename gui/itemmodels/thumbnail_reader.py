@@ -46,8 +46,7 @@ class ThumbnailReader(QObject):
 
     def __init__(self) -> None:
         super().__init__()  # no parent: a thread that still reads must find it alive
-        # A timer here and no signal from the threads: the first one that crosses threads makes Qt
-        # ask for this object's class without Python's lock, while the window makes other objects.
+        # The threads touch nothing of Qt's: the window looks for what they have read.
         self._look = QTimer(self)
         self._look.setInterval(_LOOK_MS)
         self._look.timeout.connect(self._tell)

@@ -82,7 +82,7 @@ class ImageHistory(QWidget):
     def _ask(self) -> None:
         folder = self._session.folder
         if self._record is not None and folder is not None and self.fold.isChecked():
-            self._session.in_background(partial(_read, folder, self._record.id), self._take)
+            self._session.background.do(partial(_read, folder, self._record.id), self._take)
 
     def _take(self, found: _History) -> None:
         if self._record is not None and found.record == self._record.id:

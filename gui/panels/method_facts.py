@@ -114,7 +114,7 @@ class RunFactsCard(MethodFactsCard):
         self.hide()
         if run is not None and wanted:
             self.set_secondary(run_title(run))
-            self._session.in_background(partial(self._read, wanted), self._take)
+            self._session.background.do(partial(self._read, wanted), self._take)
 
     def _read(self, run: str) -> tuple[str, dict[str, Any]]:
         return run, self._session.method_facts(run)

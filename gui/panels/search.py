@@ -354,7 +354,7 @@ class SearchPanel(Panel):
         """Read what the project keeps of its present images, labels and split."""
         folder = self.session.folder
         if folder is not None:
-            self.session.in_background(lambda: (folder, read_kept(folder)), self._take_kept)
+            self.session.background.do(lambda: (folder, read_kept(folder)), self._take_kept)
 
     def _take_kept(self, read: tuple[Path, KeptResults]) -> None:
         folder, kept = read

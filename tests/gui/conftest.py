@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QCoreApplication
 from PySide6.QtWidgets import QApplication
+from shiboken6 import delete
 
+from gui.garbage import GarbageCollector
 from gui.session import Session
 from gui.theme import ThemeChoice, theme
 from tests.helpers.made_project import make_project
@@ -68,3 +71,12 @@ def _plain_theme(qapp: QApplication) -> Iterator[None]:
     yield
     theme().set_choice(ThemeChoice.SYSTEM)
     theme().set_text_scale(1.0)
+
+
+@pytest.fixture(autouse=True)
+def _garbage_of_one_thread(qapp: QApplication) -> Iterator[None]:
+    """Collect as the window does; other tests get Python's own collection back."""
+    collector = GarbageCollector(qapp)
+    yield
+    delete(collector)
+    gc.enable()

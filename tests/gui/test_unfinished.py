@@ -66,7 +66,7 @@ def press(window: MainWindow, text: str) -> None:
 
 
 def wait_until_read(qtbot, window: MainWindow) -> None:
-    qtbot.waitUntil(lambda: not window.session._tasks)
+    qtbot.waitUntil(lambda: not window.session.background.is_busy)
 
 
 def test_the_next_start_offers_the_run_and_one_click_goes_on(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QSettings, Qt
 from PySide6.QtWidgets import QAbstractButton, QApplication, QFileDialog
+from shiboken6 import delete
 
+from gui.garbage import GarbageCollector
 from gui.main_window import MainWindow
 from gui.preferences import Preferences
 from gui.theme import ThemeChoice, theme
@@ -106,3 +109,12 @@ def _plain_theme(qapp) -> Iterator[None]:
     yield
     theme().set_choice(ThemeChoice.SYSTEM)
     theme().set_text_scale(1.0)
+
+
+@pytest.fixture(autouse=True)
+def _garbage_of_one_thread(qapp) -> Iterator[None]:
+    """Collect as the window does; other tests get Python's own collection back."""
+    collector = GarbageCollector(qapp)
+    yield
+    delete(collector)
+    gc.enable()
