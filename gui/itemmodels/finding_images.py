@@ -15,7 +15,7 @@ from PySide6.QtCore import (
     QSize,
     Qt,
 )
-from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPen, QResizeEvent
+from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
@@ -98,6 +98,11 @@ class FindingImages(QListView):
             if groups:
                 self.setCurrentIndex(self._model.index(0))
         self._fit_columns()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Paint the cards."""
+        with self._delegate.painting():
+            super().paintEvent(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Let the columns fill the width."""

@@ -139,8 +139,9 @@ class ImageGrid(QListView):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Have pictures read in the order in which they will be seen, and paint."""
-        self._read_ahead()
-        super().paintEvent(event)
+        with self._delegate.painting():
+            self._read_ahead()
+            super().paintEvent(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Let the columns fill the width."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -108,6 +109,10 @@ class ThumbnailDelegate(QStyledItemDelegate):
     def read_ahead(self, rows: Sequence[int]) -> None:
         """Read the pictures of these rows, in their order, before they are painted."""
         self._reader.want([row for row in rows if not _is_cached(_key(row, self._picture_px))])
+
+    def painting(self) -> AbstractContextManager[None]:
+        """Within it cards are painted; pictures are read ahead outside of it."""
+        return self._reader.painting()
 
     def set_two_lines(self, *, has_two_lines: bool) -> None:
         """Give the findings of an image a line of their own; takes effect with the cell width."""

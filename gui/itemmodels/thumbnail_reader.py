@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ThumbnailReader"]
 
-_FRAME_S: Final = 1 / 60
 _PATIENCE_S: Final = 0.004
 _N_KEPT: Final = 512
 _N_AT_ONCE: Final = 16
@@ -58,7 +57,9 @@ class ThumbnailReader(QObject):
         self._being_read: set[int] = set()
         self._missed: set[int] = set()
         self._n_threads = 0
-        self._frame_began = 0.0
+        self._is_painting = False
+        self._awaited: int | None = None
+        self._is_patient_until = 0.0
 
     def set_thumbnails(self, thumbnails: Thumbnails | None) -> None:
         """Read from another project, and wait for no more of this one's."""
@@ -80,29 +81,39 @@ class ThumbnailReader(QObject):
             self._missed.intersection_update(rows)
             self._begin()
 
+    @contextlib.contextmanager
+    def painting(self) -> Iterator[None]:
+        """Leave Python to the window while it paints, but for pictures that it needs now."""
+        with self._changed:
+            self._is_painting = True
+            self._is_patient_until = time.monotonic() + _PATIENCE_S
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._is_painting = False
+                self._begin()
+
     def picture(self, row: int) -> _Pixels | None:
         """Return a thumbnail, if it is there or comes within a small part of a frame.
 
         uint8, (128, 128) or for colour (128, 128, 3). None if the project has none or it isn't read
-        yet; then :attr:`arrived` tells when it is.
+        yet; then :attr:`arrived` tells when it is. Only within :meth:`painting` it waits.
         """
         with self._changed:
             if self._is_news(row):
                 self._wanted = [row, *(other for other in self._wanted if other != row)]
                 self._begin()
-            if self._is_coming(row):
-                self._changed.wait_for(lambda: not self._is_coming(row), self._patience())
+            patience_s = self._is_patient_until - time.monotonic()
+            if self._is_coming(row) and patience_s > 0:
+                self._awaited = row
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: not self._is_coming(row), patience_s)
+                self._awaited = None
             if self._is_coming(row):
                 self._missed.add(row)
                 self._look.start()
             return self._read.pop(row, None)  # whoever paints it keeps it as painted
-
-    def _patience(self) -> float:
-        """Return how long may be waited: a part of each frame's time, in seconds."""
-        now = time.monotonic()
-        if now - self._frame_began > _FRAME_S:
-            self._frame_began = now
-        return max(0.0, self._frame_began + _PATIENCE_S - now)
 
     def _is_news(self, row: int) -> bool:
         return row not in self._read and row not in self._being_read
@@ -121,14 +132,17 @@ class ThumbnailReader(QObject):
             self._n_threads += 1
             threading.Thread(target=self._work, name="thumbnails", daemon=True).start()
 
+    def _may_read(self) -> bool:
+        return self._awaited in self._wanted if self._is_painting else bool(self._wanted)
+
     def _work(self) -> None:
         """Read what is wanted, until nothing has been for a while."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: bool(self._wanted), _IDLE_S)
+                is_called = self._changed.wait_for(self._may_read, _IDLE_S)
                 rows = self._wanted[:_N_AT_ONCE]
                 thumbnails = self._thumbnails
-                if not rows or thumbnails is None:
+                if not is_called or thumbnails is None:
                     self._n_threads -= 1
                     return
                 del self._wanted[:_N_AT_ONCE]

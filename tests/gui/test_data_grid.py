@@ -225,6 +225,30 @@ def test_the_next_page_is_read_before_it_is_seen(qtbot, grid, many):
     qtbot.waitUntil(lambda: next_page <= set(thumbnails.read))
 
 
+def test_nothing_is_read_ahead_while_the_window_paints(qtbot, monkeypatch):
+    monkeypatch.setattr("gui.itemmodels.thumbnail_reader._PATIENCE_S", 5.0)
+
+    class Noting(PlainThumbnails):
+        def copies(self, rows):
+            read.append((list(rows), is_painting.is_set()))
+            return super().copies(rows)
+
+    read: list[tuple[list[int], bool]] = []
+    is_painting = threading.Event()
+    reader = ThumbnailReader()
+    reader.set_thumbnails(Noting())  # type: ignore[arg-type]
+    with reader.painting():
+        is_painting.set()
+        reader.want(range(20_000))
+        time.sleep(0.05)
+        assert not read
+        assert reader.picture(19_999) is not None
+        is_painting.clear()
+    qtbot.waitUntil(lambda: sum(len(rows) for rows, _ in read) == 20_000)
+    assert [was for rows, was in read if 19_999 in rows] == [True]
+    assert [was for rows, was in read if 19_998 in rows] == [False]
+
+
 def test_a_disk_that_does_not_answer_stops_no_painting_and_its_pictures_follow(qtbot, grid, many):
     answers = threading.Event()
 
@@ -256,13 +280,15 @@ def test_thumbnails_of_a_project_that_was_left_are_not_shown(qtbot):
 
     reader = ThumbnailReader()
     reader.set_thumbnails(Left())  # type: ignore[arg-type]
-    assert reader.picture(3) is None
+    with reader.painting():
+        assert reader.picture(3) is None
     reader.set_thumbnails(PlainThumbnails())  # type: ignore[arg-type]
     answers.set()
     shades = []
 
     def has_come():
-        pixels = reader.picture(3)
+        with reader.painting():
+            pixels = reader.picture(3)
         shades.extend([] if pixels is None else [int(pixels[0, 0])])
         return bool(shades)
 
