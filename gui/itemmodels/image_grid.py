@@ -170,8 +170,12 @@ class ImageGrid(QListView):
         near, far = below if top >= self._top else above
         is_jump = abs(top - self._top) > 2 * height
         self._top = top
-        places = range(first, last) if is_jump else (*range(first, last), *near, *far)
-        self._delegate.read_ahead([records[k].row for k in places if 0 <= k < len(records)])
+        ahead = () if is_jump else (*near, *far)
+        seen, soon = (
+            [records[k].row for k in places if 0 <= k < len(records)]
+            for places in (range(first, last), ahead)
+        )
+        self._delegate.want(seen, soon)
 
     def _fit_columns(self) -> None:
         width = self.viewport().width()

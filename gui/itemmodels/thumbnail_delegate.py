@@ -15,6 +15,7 @@ from PySide6.QtCore import (
     QRectF,
     QSize,
     Qt,
+    QTimer,
     Signal,
 )
 from PySide6.QtGui import (
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["GAP_PX", "ThumbnailDelegate", "short_list", "thumbnail_pixmap"]
 
 GAP_PX: Final = 8
+_LOOK_MS: Final = 15
 _CACHE_KB: Final = 96 * 1024
 _DIMMED: Final = 0.35
 _RADIUS_PX: Final = 6
@@ -87,7 +89,9 @@ class ThumbnailDelegate(QStyledItemDelegate):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._reader = ThumbnailReader()
-        self._reader.arrived.connect(self.pictures_arrived)
+        self._look_for_more = QTimer(self)
+        self._look_for_more.setInterval(_LOOK_MS)
+        self._look_for_more.timeout.connect(self._tell)
         self._look = _make_look()
         self._elided: dict[tuple[str | tuple[str, ...], int], str] = {}
         self._cell = QSize(138, 166)
@@ -106,9 +110,13 @@ class ThumbnailDelegate(QStyledItemDelegate):
         """How many pictures were missing when they were painted and are still being read."""
         return self._reader.n_awaited
 
-    def read_ahead(self, rows: Sequence[int]) -> None:
-        """Read the pictures of these rows, in their order, before they are painted."""
-        self._reader.want([row for row in rows if not _is_cached(_key(row, self._picture_px))])
+    def want(self, rows: Sequence[int], ahead: Sequence[int]) -> None:
+        """Read the pictures of these rows, in their order, and then those that may follow."""
+        rows, ahead = (
+            [row for row in some if not _is_cached(_key(row, self._picture_px))]
+            for some in (rows, ahead)
+        )
+        self._reader.want(rows, ahead)
 
     def painting(self) -> AbstractContextManager[None]:
         """Within it cards are painted; pictures are read ahead outside of it."""
@@ -195,6 +203,8 @@ class ThumbnailDelegate(QStyledItemDelegate):
         if QPixmapCache.find(key, picture):
             return picture
         if (pixels := self._reader.picture(row)) is None:
+            if self._reader.n_awaited:
+                self._look_for_more.start()
             return None
         picture = _rounded(_pixmap(pixels), self._picture_px, radius)
         QPixmapCache.insert(key, picture)
@@ -290,6 +300,12 @@ class ThumbnailDelegate(QStyledItemDelegate):
         if key not in self._elided:
             self._elided[key] = short_list(names, room, self._look.metrics)
         return self._elided[key]
+
+    def _tell(self) -> None:
+        if not self._reader.n_awaited:
+            self._look_for_more.stop()
+        if self._reader.has_more():
+            self.pictures_arrived.emit()
 
     def _on_theme_changed(self) -> None:
         self._look = _make_look()
