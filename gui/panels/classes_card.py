@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QLabel, QMenu, QWidget
 from engine.contract.records import ClassSummary
 from gui.itemmodels.label_states import MarkCounts
 from gui.panels.learn_choice import ALL_FINDINGS, LearnChoice
-from gui.session import Snapshot
+from gui.snapshot import Snapshot
 from gui.widgets.buttons import make_link
 from gui.widgets.card import Card
 from gui.widgets.class_bars import ClassBars, ClassCount

@@ -22,7 +22,8 @@ from gui.panels.learn_choice import LearnMenu
 from gui.panels.live_head import LiveHead
 from gui.panels.panel import Panel
 from gui.relink import RelinkGuide
-from gui.session import Session, Snapshot
+from gui.session import Session
+from gui.snapshot import Snapshot
 from gui.stages import Stage
 from gui.widgets.counts import images_text, patients_text
 from gui.widgets.empty_state import EmptyState

@@ -26,7 +26,7 @@ from gui.itemmodels.image_query import (
 from gui.itemmodels.label_states import SIGNS, Mark, mark_text
 from gui.messages import split_name
 from gui.panels.choice_chip import Choice, ChoiceChip
-from gui.session import Snapshot
+from gui.snapshot import Snapshot
 from gui.theme import theme
 from gui.widgets.chip import ChipButton
 from gui.widgets.flow_layout import FlowLayout

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QWidget
 from engine.contract.records import ImageRecord
 from gui.itemmodels.image_query import study_name
 from gui.messages import split_name
-from gui.session import Snapshot
+from gui.snapshot import Snapshot
 from gui.theme import theme
 from gui.widgets.card import Card
 from gui.widgets.counts import images_text

@@ -10,7 +10,7 @@ from PySide6.QtGui import QAction, QActionGroup
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QVBoxLayout, QWidget
 
 from gui.itemmodels.label_states import MarkCounts
-from gui.session import Snapshot
+from gui.snapshot import Snapshot
 from gui.theme import theme
 from gui.widgets.buttons import make_button
 from gui.widgets.painting import repolish, set_role

@@ -27,7 +27,7 @@ from gui.panels.evaluate_result import EvaluateResult
 from gui.panels.learn_choice import LearnMenu
 from gui.panels.sample_findings import findings_cell
 from gui.panels.train import TrainPanel
-from gui.session import read_snapshot
+from gui.snapshot import read_snapshot
 from tests.helpers.findings_project import make_findings_project
 
 NAMES = ("Pneumonia", "Effusion")

@@ -38,7 +38,7 @@ from engine.data.rendering import to_pixels
 from engine.data.voi import display_levels
 from engine.project.segments import SegmentReader
 from engine.project.store import Project
-from gui.session import read_snapshot
+from gui.snapshot import read_snapshot
 from tests.speed.machine import ROOT, describe_machine
 
 _FILES_PER_FOLDER = 1000
