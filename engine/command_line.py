@@ -125,6 +125,9 @@ def _add_data_jobs(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     scan.add_argument("--positive", metavar="CLASS", help="positive class of two")
     scan.add_argument(
+        "--size-px", type=int, metavar="PX", help="side of the images for networks (default: 224)"
+    )
+    scan.add_argument(
         "--patient-pattern", metavar="REGEX", help="patient id searched in the file name"
     )
     scan.add_argument(
@@ -548,6 +551,7 @@ def _scan(a: argparse.Namespace) -> Scan:
         frames=_frames(a.frames, a.axis),
         patient_rule=rule,
         positive=a.positive,
+        size_px=a.size_px,
     )
 
 

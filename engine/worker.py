@@ -89,6 +89,7 @@ def main(role: str) -> int:
     if role == "run":
         _warm_up()
 
+    from engine.hardware.out_of_memory import release_memory
     from engine.run import execute
 
     while True:
@@ -96,6 +97,7 @@ def main(role: str) -> int:
         pulse.begin(control)
         execute(command, pulse.emit, control)
         pulse.end()
+        release_memory()  # other programs may want it; the worker lives as long as the window
 
 
 def _decode(stream: TextIO) -> NoReturn:

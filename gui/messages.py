@@ -11,6 +11,7 @@ from engine.contract.events import BatchFinished, EpochFinished, JobProgressed, 
 __all__ = [
     "device_text",
     "device_tool_tip",
+    "interrupted_text",
     "job_text",
     "left_text",
     "most_left_text",
@@ -45,6 +46,11 @@ def device_tool_tip(device: dict[str, Any]) -> str:
     return "\n".join(line for line in lines if line)
 
 
+def interrupted_text() -> str:
+    """Return what is said of an open project whose newest run was cut off."""
+    return _tr("The last training run was interrupted.")
+
+
 def time_text(seconds: float) -> str:
     """Return a length of time as people say it: "40 s", "4 min 10 s", "1 h 5 min"."""
     whole = max(0, round(seconds))
@@ -56,7 +62,8 @@ def time_text(seconds: float) -> str:
         return _tr("%d min %d s") % (minutes, tens) if tens else _tr("%d min") % minutes
     if whole < 3600:
         return _tr("%d min") % (whole // 60)
-    return _tr("%d h %d min") % (whole // 3600, whole % 3600 // 60)
+    hours, minutes = whole // 3600, whole % 3600 // 60
+    return _tr("%d h %d min") % (hours, minutes) if minutes else _tr("%d h") % hours
 
 
 def left_text(seconds_left: float | None) -> str:

@@ -54,6 +54,11 @@ class SetupAdvice(QObject):
         return self._facts
 
     @property
+    def machine(self) -> SetupFacts:
+        """What is known of the machine alone, without any images."""
+        return self._on_machine(SetupFacts(n_train=()))
+
+    @property
     def minutes(self) -> float | None:
         """Most time that training may take; None if that doesn't matter."""
         return self._minutes

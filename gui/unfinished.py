@@ -11,6 +11,7 @@ from PySide6.QtCore import QObject, Signal
 from engine.contract.errors import EngineError
 from engine.contract.events import COMPLETED, STOPPED, Event, RunFinished, RunStarted
 from engine.contract.run_states import INTERRUPTED, UNDER_WAY
+from gui.messages import interrupted_text
 from gui.preferences import Preferences
 from gui.run_state import RunState
 from gui.session import Session
@@ -87,7 +88,7 @@ class UnfinishedRuns(QObject):
             return
         self._is_new_project = False
         if runs and runs[0].state == INTERRUPTED and runs[0].is_resumable:
-            self._offer(self.tr("The last training run was interrupted."), folder, runs[0].id)
+            self._offer(interrupted_text(), folder, runs[0].id)
 
     def _offer(self, what: str, project: Path, run: str) -> None:
         if self._session.runs.state.is_busy:

@@ -35,15 +35,19 @@ def describe_images(study: Study) -> NDArray[np.float32]:
         WeightsError: If the backbone's weights are missing or damaged.
         DatasetError: If originals are needed and can't be read.
     """
-    from engine.hardware import apply_runtime, resolve_runtime
+    from engine.hardware import apply_runtime, place_run
+    from engine.models.fallback import looking_warning
     from engine.models.features import cached_features
     from engine.models.registry import build_network
 
     study.pixels.close()  # they must be there
-    runtime = resolve_runtime(RuntimeConfig())
+    runtime, fallback = place_run(RuntimeConfig())
     apply_runtime(runtime)
     network = build_network(BackboneConfig().key, 2).to(runtime.device)
     n = len(study)
+    if fallback is not None:
+        size_px = study.project.image_contract.size_px
+        study.warn(looking_warning(fallback, network, size_px, n, deed="describes images"))
 
     def features_of(chosen: NDArray[np.int64], n_before: int) -> NDArray[np.float32]:
         return cached_features(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from engine.contract.control import Control
 from engine.contract.errors import DatasetError
+from engine.contract.events import Warned
 from engine.data.pixels import open_pixels, pixel_kind
 from engine.project.classes import MULTI
 from engine.project.facts import ImageFacts, image_facts
@@ -60,6 +61,7 @@ class Study:
         targets: What is to be told apart: one for two classes, else one for each class or finding.
         unit: What most groups really are: ``patient``, ``study`` or ``file``.
         tick: Called by long checks; set by whoever runs them.
+        warn: Takes what the user has to be told meanwhile; likewise.
         control: Asked by what takes one.
     """
 
@@ -68,6 +70,7 @@ class Study:
     ) -> None:
         self.project = project
         self.tick: Progress = tick or (lambda done, total: None)
+        self.warn: Callable[[Warned], None] = lambda warned: None
         self.control = control or Control()
         self.has_one_class = project.task != MULTI
         table: TrainingTable | FindingsTable

@@ -9,7 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Final
 
-from engine.contract.config import BackboneConfig, ExperimentConfig, RuntimeConfig
+from engine.contract.config import (
+    BackboneConfig,
+    ExperimentConfig,
+    ImageContract,
+    RuntimeConfig,
+)
 from engine.contract.errors import ConfigError
 from engine.contract.limits import Between, OneOf, check_limits
 from engine.contract.records import (
@@ -80,6 +85,8 @@ class Scan:
         label_rule: What the label columns mean.
         frames: Which frames of files with several are imported.
         positive: Positive class of two; None chooses by name.
+        size_px: Side of the square image given to networks; None leaves the project's. Images that
+            a project has already keep theirs, and give it to those that are added.
     """
 
     source: str
@@ -92,6 +99,16 @@ class Scan:
     frames: FramePolicy = field(default_factory=FramePolicy)
     patient_rule: PatientRule = field(default_factory=PatientRule)
     positive: str | None = None
+    size_px: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the limits.
+
+        Raises:
+            ConfigError: If the size is outside.
+        """
+        if self.size_px is not None:
+            check_limits(ImageContract(size_px=self.size_px))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,7 +45,8 @@ METHODS: Final[tuple[MethodCard, ...]] = (
         advice="No training at all. For a classifier you already have and new images of the same "
         "kind, or as the baseline that every training has to beat.",
         how="A classifier of another task answers as it is, its classes matched to yours. Without "
-        "one, an image gets the class whose average description by the network it is nearest to.",
+        "one, an image gets the class whose average description by the network it is nearest to; a "
+        "finding is there if images that show it are nearer on average than those without it.",
         reference="Mensink et al., Distance-Based Image Classification, TPAMI 2013; Snell et al., "
         "Prototypical Networks, NeurIPS 2017",
         settings=_ALWAYS,

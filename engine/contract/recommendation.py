@@ -13,6 +13,7 @@ from typing import Final
 from engine.contract.backbones import backbone_card, nearest_sizes
 from engine.contract.config import ExperimentConfig, ImageContract, preset_config
 from engine.contract.imbalance import imbalance_advice
+from engine.contract.training_time import Pace, expected_pace, rough_time, training_seconds
 
 DEFAULT_BACKBONE: Final = "efficientnet_lite0"
 HEAD_ONLY: Final = "linear_probe"
@@ -30,11 +31,22 @@ GOOD_AUROC: Final = 0.99
 _MOST_UNEQUAL: Final = 3.0
 """The largest class of the measured sets has so many times the images of the smallest."""
 
-# Seconds of one processor core for one image of 224 px through EfficientNet-Lite0, measured.
-_FORWARD_S: Final = 0.012
-_TRAIN_S: Final = 0.032
-_GPU_SPEED: Final = 10.0  # cautious; not measured
-_STANDARD_EPOCHS: Final = 6.0  # patience ends most runs before the eighth
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastTraining:
+    """How long a training of this project took, against what was expected of it.
+
+    Attributes:
+        backbone: Its key.
+        method: Its key.
+        device: Where it computed.
+        slowness: So many times as long as expected.
+    """
+
+    backbone: str
+    method: str
+    device: str
+    slowness: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +66,7 @@ class SetupFacts:
         minutes: Most time that training may take; None if that doesn't matter.
         probe_auroc: Validation AUROC of a linear probe that was tried here; None without one.
         weights: By backbone key, where its weights are: ``embedded``, ``added`` or ``missing``.
+        past: Trainings of this project, the newest first.
     """
 
     n_train: tuple[int, ...]
@@ -67,6 +80,7 @@ class SetupFacts:
     minutes: float | None = None
     probe_auroc: float | None = None
     weights: Mapping[str, str] = field(default_factory=dict)
+    past: tuple[PastTraining, ...] = ()
 
     @property
     def smallest(self) -> int:
@@ -107,7 +121,7 @@ class Recommendation:
         size_px: Side of the images that the network sees.
         preset: How long to train.
         imbalance: What is done about classes of unequal size; as ``LossConfig.imbalance``.
-        minutes: About how long training will take.
+        minutes: At most about how long training will take.
         notes: What the measurements behind these rules don't tell about this project.
     """
 
@@ -136,36 +150,41 @@ def recommend_setup(facts: SetupFacts) -> Recommendation:
     backbone = _backbone(facts)
     size = _size(facts, str(backbone.value))
     facts = replace(facts, size_px=int(size.value))
-    method = _method(facts)
-    preset = _preset(facts, str(method.value))
+    method = _method(facts, str(backbone.value))
+    preset = _preset(facts, str(method.value), str(backbone.value))
     return Recommendation(
         backbone=backbone,
         method=method,
         size_px=size,
         preset=preset,
         imbalance=_imbalance(facts),
-        minutes=estimated_minutes(facts, str(method.value), str(preset.value)),
+        minutes=estimated_minutes(facts, str(method.value), str(preset.value), str(backbone.value)),
         notes=_notes(facts, str(method.value)),
     )
 
 
-def estimated_minutes(facts: SetupFacts, method: str, preset: str) -> float:
-    """Return about how long a training takes, features not yet kept.
+def estimated_minutes(
+    facts: SetupFacts, method: str, preset: str, backbone: str = DEFAULT_BACKBONE
+) -> float:
+    """Return at most about how long a training with a preset takes."""
+    return estimated_seconds(facts, preset_config(preset, method=method, backbone=backbone)) / 60
 
-    From the measured speed of EfficientNet-Lite0 on a processor; a graphics card is taken as ten
-    times as fast as one core, which is cautious.
-    """
-    speed = _GPU_SPEED if facts.device != "cpu" else float(max(1, facts.threads))
-    share = (facts.size_px / ImageContract().size_px) ** 2
-    n_described = facts.total + facts.n_val
-    seconds = n_described * _FORWARD_S
-    if method not in (HEAD_ONLY, "direct_transfer"):
-        epochs = _STANDARD_EPOCHS
-        if preset == "thorough":
-            epochs *= preset_config("thorough").method.max_epochs / 2 / _STANDARD_EPOCHS
-        # After each epoch the decision layer is fitted anew, which describes every image once.
-        seconds += epochs * (facts.total * _TRAIN_S + n_described * _FORWARD_S)
-    return seconds * share / speed / 60
+
+def estimated_seconds(facts: SetupFacts, config: ExperimentConfig) -> float:
+    """Return at most about how long a training of a project takes with certain settings."""
+    return training_seconds(config, facts.total, facts.n_val, training_pace(facts, config))
+
+
+def training_pace(facts: SetupFacts, config: ExperimentConfig) -> Pace:
+    """Return how long an image takes with certain settings: as earlier trainings here showed."""
+    pace = expected_pace(facts.device, facts.threads, facts.size_px)
+    alike = [
+        past
+        for past in facts.past
+        if (past.backbone, past.device) == (config.backbone.key, facts.device)
+    ]
+    same = [past for past in alike if past.method == config.method.key] or alike
+    return pace.times(same[0].slowness) if same else pace
 
 
 def _backbone(facts: SetupFacts) -> Choice:
@@ -183,15 +202,15 @@ def _backbone(facts: SetupFacts) -> Choice:
     return Choice(value=DEFAULT_BACKBONE, why=why)
 
 
-def _method(facts: SetupFacts) -> Choice:
+def _method(facts: SetupFacts, backbone: str) -> Choice:
     if (why := _why_head_only(facts)) is not None:
         return Choice(value=HEAD_ONLY, why=why)
     if facts.minutes is not None:
-        needed = estimated_minutes(facts, WHOLE, "standard")
+        needed = estimated_minutes(facts, WHOLE, "standard", backbone)
         if needed > facts.minutes:
             why = (
-                f"Adapting the whole network would take about {_words(needed)}, more than the "
-                f"{_words(facts.minutes)} there are."
+                f"Adapting the whole network would take about {rough_time(60 * needed)} at most, "
+                f"more than the {rough_time(60 * facts.minutes)} there are."
             )
             return Choice(value=HEAD_ONLY, why=why)
     if facts.total >= MANY_IMAGES:
@@ -223,12 +242,14 @@ def _why_head_only(facts: SetupFacts) -> str | None:
     )
 
 
-def _preset(facts: SetupFacts, method: str) -> Choice:
+def _preset(facts: SetupFacts, method: str, backbone: str) -> Choice:
     if method == HEAD_ONLY:
         return Choice(value="quick", why="A decision layer alone is fitted in seconds.")
-    if facts.minutes is not None and estimated_minutes(facts, method, "thorough") <= facts.minutes:
-        why = "The time allows for it: more passes, and predictions averaged over moved copies."
-        return Choice(value="thorough", why=why)
+    if facts.minutes is not None:
+        needed = estimated_minutes(facts, method, "thorough", backbone)
+        if needed <= facts.minutes:
+            why = "The time allows for it: more passes, and predictions averaged over moved copies."
+            return Choice(value="thorough", why=why)
     return Choice(value="standard", why="Training stops by itself when it no longer gets better.")
 
 
@@ -273,9 +294,3 @@ def _notes(facts: SetupFacts, method: str) -> tuple[str, ...]:
     if max(facts.n_train, default=1) > _MOST_UNEQUAL * max(1, facts.smallest):
         notes.append("The rules were measured with classes up to three times as large as others.")
     return tuple(notes)
-
-
-def _words(minutes: float) -> str:
-    if minutes < 1:
-        return "1 minute"
-    return f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.0f} hours"

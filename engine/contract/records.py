@@ -227,6 +227,7 @@ class SourcePreview:
         withheld: Numeric columns that look like an identifier, a date or a phone number.
         notes: Sentences on the sheet that the user should read.
         patients: File names (not paths) and the patient id that the pattern gives, first few.
+        image_px: Median shorter side of a few of its pictures; 0 where that isn't known.
     """
 
     source: str
@@ -247,6 +248,7 @@ class SourcePreview:
     withheld: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     patients: tuple[tuple[str, str], ...] = ()
+    image_px: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -446,6 +448,8 @@ class RunSummary:
         is_resumable: Whether it can be continued; if something has changed, only when asked for.
         changes: What has changed since it was cut off, in sentences; only of one that was.
         looks: How often the test set has been looked at with this run.
+        findings: What it learned, in a project with several findings an image: one of them or, at
+            once, several; empty elsewhere, and while that isn't known.
     """
 
     id: str
@@ -462,6 +466,7 @@ class RunSummary:
     is_resumable: bool
     looks: int
     changes: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -654,8 +659,33 @@ class MaskingCheck:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FindingRobustness:
+    """One of several findings under the changes of a :class:`RobustnessResult`.
+
+    A worst case is one change that is sought for all known findings of an image together; one that
+    is sought for a single finding can do more to it.
+
+    Attributes:
+        threshold: From which probability it counts as present; locked on validation.
+        n_present: Measured images that show it.
+        n_absent: Measured images that are without it.
+        attacks: By strength, from 0, on the images of which it is known.
+        corruptions: By kind, then severity, likewise.
+    """
+
+    name: str
+    threshold: float
+    n_present: int
+    n_absent: int
+    attacks: tuple[AttackPoint, ...]
+    corruptions: tuple[CorruptionPoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RobustnessResult:
     """How a finished run bears changed images: worst cases, and what happens by accident.
+
+    Of several findings at once ``attacks`` and ``corruptions`` hold the means over the findings.
 
     Attributes:
         split: ``val`` or ``test``: where the images are from.
@@ -670,6 +700,7 @@ class RobustnessResult:
             without corruptions, or if there was no skill.
         looks: How often the test set has now been looked at with this run; 0 for validation.
         sentences: The results in plain words.
+        findings: Each finding's own, where several were learned at once.
     """
 
     run: str
@@ -688,6 +719,7 @@ class RobustnessResult:
     seconds: float
     looks: int = 0
     sentences: tuple[str, ...] = ()
+    findings: tuple[FindingRobustness, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

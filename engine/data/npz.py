@@ -176,6 +176,19 @@ def read_items(path: Path) -> list[NpzItem]:
     return items
 
 
+def shorter_side(path: Path) -> int:
+    """Return the shorter side of the images of a MedMNIST file in px; only headers are read.
+
+    Raises:
+        UnreadableImageError: If the file is damaged, or holds no such images.
+    """
+    try:
+        with zipfile.ZipFile(long_path(path)) as archive:
+            return min(min(stack.shape[1:3]) for stack in _stacks(archive))
+    except _ERRORS as error:
+        raise _damaged() from error
+
+
 def _stacks(archive: zipfile.ZipFile) -> list[_Stack]:
     """Return the arrays of images, from their headers.
 

@@ -49,7 +49,7 @@ _BITS_IN_MEMORY: Final = {"I": 32, "F": 32, "I;16": 16, "I;16B": 16, "I;16L": 16
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _ORIENTATION = 258, 262, 274
 _TIFF_SAMPLE_FORMAT, _UNSIGNED, _SIGNED = 339, 1, 2
 _WHITE_IS_ZERO: Final = 0
-_PILLOW_ERRORS: Final = (
+PILLOW_ERRORS: Final = (
     OSError,
     SyntaxError,  # Pillow's word for a broken PNG or TIFF
     ValueError,
@@ -87,7 +87,7 @@ class PictureFile(ImageFile):
                 self.n_frames = int(getattr(self._picture, "n_frames", 1))
         except MemoryError as error:
             raise _too_large(kind) from error
-        except _PILLOW_ERRORS as error:
+        except PILLOW_ERRORS as error:
             raise _broken(kind, error) from error
         name = self._picture.format or ""
         self.format = _SHOWN_FORMAT.get(name, name)
@@ -121,7 +121,7 @@ class PictureFile(ImageFile):
             return decode()
         except MemoryError as error:
             raise _too_large(self._kind) from error
-        except _PILLOW_ERRORS as error:
+        except PILLOW_ERRORS as error:
             raise _broken(self._kind, error) from error
 
     def _check_size(self) -> None:

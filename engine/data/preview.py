@@ -18,6 +18,7 @@ from engine.data.joins import PATH, FolderImages, Join, join_rows
 from engine.data.label_values import SheetLabels, read_labels
 from engine.data.mapping import complete_mapping, used_columns
 from engine.data.numeric_columns import numeric_columns
+from engine.data.original_size import median_side
 from engine.data.patients import compile_pattern, match_pattern
 from engine.data.plan import draft_of, open_source
 from engine.data.progress import Emit, Progress
@@ -66,6 +67,7 @@ def preview(command: Preview, emit: Emit, control: Control) -> SourcePreview:
         tables=tuple(listing.tables()),
         patients=tuple(patients),
         notes=tuple(draft.notes),
+        image_px=median_side(listing.root, draft.images, tick),
     )
     sheet, table = _sheet(draft, named, command)
     if sheet is None or table is None:

@@ -226,6 +226,8 @@ class _Import:
         contract = self._project.image_contract
         if self._project.counts().n_images:
             return contract
+        if self._command.size_px is not None:
+            contract = replace(contract, size_px=self._command.size_px)
         begun = unfinished_contract(self._project, self._plan.root)
         if begun is not None and replace(begun, channels=contract.channels) == contract:
             return begun

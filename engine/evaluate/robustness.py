@@ -8,34 +8,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.contract.records import (
     AttackPoint,
     CorruptionPoint,
-    Estimate,
+    FindingRobustness,
     MaskingCheck,
     RobustnessResult,
 )
-from engine.data.transforms import pixels_to_batch, test_time_views
+from engine.data.transforms import test_time_views
 from engine.evaluate.corruptions import CORRUPTIONS, N_SEVERITIES, corrupt
+from engine.evaluate.decisions import Answering, Decision, FindingsDecision
 from engine.evaluate.masking import check_masking
-from engine.evaluate.report import decide
+from engine.evaluate.robust_measures import (
+    ClassMeasure,
+    FindingsMeasure,
+    Measure,
+    attack_points,
+    corruption_points,
+)
+from engine.evaluate.robust_sample import Sample
 from engine.evaluate.robustness_words import describe
 from engine.evaluate.score import FinishedRun
-from engine.evaluate.worst_case import MIN_STEPS, Answers, Decision, Strength, WorstCaseSearch
-from engine.metrics.intervals import (
-    Interval,
-    bootstrap_auroc,
-    bootstrap_ovr_auroc,
-    bootstrap_rates,
-)
+from engine.evaluate.worst_case import MIN_STEPS, WorstCaseSearch
 
 STRENGTHS_255: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
 _FORWARD: Final = 0.35  # time of a prediction, of a gradient's
@@ -48,66 +49,12 @@ _FORWARD_BATCH: Final = 32
 Report = Callable[[str, int, int, float | None], None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sample:
-    """The images that are changed.
-
-    Attributes:
-        images: Values in [0, 1], float32, ``(N, C, H, W)``, where the network is.
-        labels: Class indices, ``(N,)``.
-        patients: What the intervals resample, ``(N,)``.
-    """
-
-    images: Tensor
-    labels: NDArray[np.int64]
-    patients: NDArray[np.int64]
-
-
-def choose_images(
-    labels: NDArray[np.int64], n_images: int, *, n_classes: int, seed: int
-) -> NDArray[np.int64]:
-    """Return indices of at most so many images, ascending, with the classes in their proportions.
-
-    Every class keeps at least one image, if there is room.
-
-    Args:
-        labels: Class indices, shape ``(N,)``.
-        n_images: How many to choose; all, if there are no more.
-        n_classes: K.
-        seed: Of the choice.
-    """
-    if len(labels) <= n_images:
-        return np.arange(len(labels))
-    counts = np.bincount(labels, minlength=n_classes)
-    wanted = counts * n_images / len(labels)
-    quota = np.floor(wanted).astype(np.int64)
-    quota[(counts > 0) & (quota == 0)] = 1
-    for k in np.argsort(quota - wanted, kind="stable")[: max(0, n_images - int(quota.sum()))]:
-        quota[k] += 1
-    rng = np.random.default_rng(seed)
-    chosen = [rng.permutation(np.flatnonzero(labels == k))[: quota[k]] for k in range(n_classes)]
-    return np.sort(np.concatenate(chosen))
-
-
-def load_sample(
-    loaded: FinishedRun,
-    rows: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    patients: NDArray[np.int64],
-) -> Sample:
-    """Return the images of pixel rows with their labels and patients."""
-    pixels = loaded.pixels.read(rows)
-    return Sample(
-        images=pixels_to_batch(pixels, loaded.runtime.device), labels=labels, patients=patients
-    )
-
-
 def measure_robustness(
     loaded: FinishedRun,
     sample: Sample,
     *,
     split: str,
-    threshold: float | None,
+    thresholds: tuple[float, ...],
     looks: int = 0,
     with_corruptions: bool = True,
     strengths_255: Sequence[float] = STRENGTHS_255,
@@ -119,7 +66,8 @@ def measure_robustness(
         loaded: The run; its network's parameters need no gradients any more afterwards.
         sample: The images.
         split: Where they are from, ``val`` or ``test``.
-        threshold: The one that was locked on validation.
+        thresholds: Those that were locked on validation: one of two classes, none above two, or
+            one for each of several findings.
         looks: Looks at the test set so far.
         with_corruptions: Whether to degrade them too.
         strengths_255: Strengths of the attack in 8-bit grey steps, ascending.
@@ -128,44 +76,67 @@ def measure_robustness(
     """
     began = time.monotonic()
     network = _AsMeasured(loaded)
-    measure = _Measure(loaded, sample, threshold)
+    decision, measure = _answers_of(loaded, sample, thresholds)
     n_steps, n = _n_steps(loaded), len(sample.labels)
-    n_degraded = len(CORRUPTIONS) * N_SEVERITIES if with_corruptions else 0
-    an_image = 1 + len(strengths_255) * (n_steps + _LOOKS) + n_degraded * _FORWARD
-    work = _Work(report, n * an_image + _CHECKS)
+    work = _Work(report, _n_gradients(loaded, n, strengths_255, with_corruptions))
     work.begin("Looking at unchanged images", n)
     search = WorstCaseSearch(
         network,
         sample.images,
         torch.as_tensor(sample.labels, device=sample.images.device),
-        Decision(threshold=threshold, positive=1 if loaded.positive is None else loaded.positive),
+        decision,
         n_steps=n_steps,
         seed=loaded.config.seed,
         batch_size=_batch_size(loaded),
         on_images=work.add,
     )
-    attacks = [measure.attack(0.0, search.clean)]
+    attacks = [attack_points(measure, 0.0, search.clean)]
     strengths = []
     for steps in strengths_255:
         stage = f"Looking for the worst case, {steps:g} of 255 grey steps"
         work.begin(stage, n * (n_steps + _LOOKS))
         strengths.append(search.strengthen(steps / 255.0))
-        attacks.append(measure.attack(steps, strengths[-1].worst, strengths[-1]))
+        attacks.append(attack_points(measure, steps, strengths[-1].worst, strengths[-1]))
     work.begin("Checking the attack itself", _CHECKS)
-    checks = check_masking(search, strengths)
-    corruptions = _corrupt_all(network, loaded, sample, measure, work) if with_corruptions else ()
+    answers = "findings" if loaded.is_multi else ""
+    checks = check_masking(search, strengths, answers=answers)
+    corruptions = _corrupt_all(network, loaded, sample, measure, work) if with_corruptions else []
     return _result(
         loaded,
         sample,
         split=split,
-        threshold=threshold,
+        thresholds=thresholds,
         looks=looks,
-        n_steps=n_steps,
-        attacks=tuple(attacks),
+        attacks=tuple(zip(*attacks, strict=True)),
         checks=checks,
-        corruptions=corruptions,
+        corruptions=tuple(zip(*corruptions, strict=True)),
         seconds=time.monotonic() - began,
     )
+
+
+def n_looks(loaded: FinishedRun, n_images: int, *, with_corruptions: bool) -> float:
+    """Return how often an image goes through the network at most, in units of a prediction."""
+    return _n_gradients(loaded, n_images, STRENGTHS_255, with_corruptions) / _FORWARD
+
+
+def _n_gradients(
+    loaded: FinishedRun, n_images: int, strengths_255: Sequence[float], with_corruptions: bool
+) -> float:
+    n_degraded = len(CORRUPTIONS) * N_SEVERITIES if with_corruptions else 0
+    n_attacks = len(strengths_255) * (_n_steps(loaded) + _LOOKS)
+    return n_images * (1 + n_attacks + n_degraded * _FORWARD) + _CHECKS
+
+
+def _answers_of(
+    loaded: FinishedRun, sample: Sample, thresholds: tuple[float, ...]
+) -> tuple[Answering, Measure]:
+    """Return how logits become answers, and what measures them."""
+    if loaded.is_multi:
+        return FindingsDecision(thresholds=thresholds), FindingsMeasure(loaded, sample, thresholds)
+    threshold = thresholds[0] if thresholds else None
+    positive = 1 if loaded.positive is None else loaded.positive
+    decision = Decision(threshold=threshold, positive=positive)
+    return decision, ClassMeasure(loaded, sample, threshold)
 
 
 def _result(
@@ -173,32 +144,47 @@ def _result(
     sample: Sample,
     *,
     split: str,
-    threshold: float | None,
+    thresholds: tuple[float, ...],
     looks: int,
-    n_steps: int,
-    attacks: tuple[AttackPoint, ...],
+    attacks: tuple[tuple[AttackPoint, ...], ...],
     checks: tuple[MaskingCheck, ...],
-    corruptions: tuple[CorruptionPoint, ...],
+    corruptions: tuple[tuple[CorruptionPoint, ...], ...],
     seconds: float,
 ) -> RobustnessResult:
-    is_binary, names = len(loaded.class_names) == 2, loaded.class_names
+    """Return the result; the first of attacks and corruptions is over all, then each finding's."""
+    names = loaded.class_names
+    is_binary = len(names) == 2 and not loaded.is_multi
+    degraded = corruptions[0] if corruptions else ()
+    findings = tuple(
+        FindingRobustness(
+            name=name,
+            threshold=thresholds[k],
+            n_present=int((sample.labels[:, k] == 1).sum()),
+            n_absent=int((sample.labels[:, k] == 0).sum()),
+            attacks=attacks[1 + k],
+            corruptions=corruptions[1 + k] if corruptions else (),
+        )
+        for k, name in enumerate(names if loaded.is_multi else ())
+    )
+    n_images = len(sample.labels)
     return RobustnessResult(
         run=loaded.id,
         split=split,
-        n_images=len(sample.labels),
+        n_images=n_images,
         n_patients=len(np.unique(sample.patients)),
         classes=names,
         positive=names[1 if loaded.positive is None else loaded.positive] if is_binary else None,
-        threshold=threshold,
-        n_steps=n_steps,
-        attacks=attacks,
-        corruptions=corruptions,
+        threshold=thresholds[0] if is_binary and thresholds else None,
+        n_steps=_n_steps(loaded),
+        attacks=attacks[0],
+        corruptions=degraded,
         checks=checks,
         is_masking_suspected=not all(check.is_passed for check in checks),
-        skill_kept=skill_kept(attacks[0].auroc.value, [c.auroc.value for c in corruptions]),
+        skill_kept=skill_kept(attacks[0][0].auroc.value, [c.auroc.value for c in degraded]),
         seconds=seconds,
         looks=looks,
-        sentences=describe(attacks, corruptions, checks, n_images=len(sample.labels)),
+        sentences=describe(attacks[0], degraded, checks, n_images=n_images, findings=findings),
+        findings=findings,
     )
 
 
@@ -226,8 +212,8 @@ def _batch_size(loaded: FinishedRun) -> int:
 
 
 def _corrupt_all(
-    network: nn.Module, loaded: FinishedRun, sample: Sample, measure: _Measure, work: _Work
-) -> tuple[CorruptionPoint, ...]:
+    network: nn.Module, loaded: FinishedRun, sample: Sample, measure: Measure, work: _Work
+) -> list[tuple[CorruptionPoint, ...]]:
     points = []
     for index, (key, corruption) in enumerate(CORRUPTIONS.items()):
         for severity in range(1, N_SEVERITIES + 1):
@@ -244,26 +230,20 @@ def _corrupt_all(
                 with torch.no_grad():
                     logits.append(network(changed[start : start + _FORWARD_BATCH]))
                 work.add(len(logits[-1]) * _FORWARD)
-            points.append(
-                CorruptionPoint(
-                    kind=key,
-                    severity=severity,
-                    level=corruption.level_text(severity),
-                    auroc=measure.auroc(torch.cat(logits)),
-                    accuracy=measure.rates(torch.cat(logits))["accuracy"],
-                )
-            )
-    return tuple(points)
+            level = corruption.level_text(severity)
+            points.append(corruption_points(measure, key, severity, level, torch.cat(logits)))
+    return points
 
 
 class _AsMeasured(nn.Module):
-    """The network as evaluation uses it: logits, or log probabilities averaged over views."""
+    """The network as evaluation uses it: logits, or those of the mean probability of all views."""
 
     def __init__(self, loaded: FinishedRun) -> None:
         super().__init__()
         self._network = loaded.network.eval().requires_grad_(False)
         self._n_views = loaded.config.evaluation.test_time_views
         self._padding = loaded.config.image.padding
+        self._is_multi = loaded.is_multi
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
@@ -271,77 +251,11 @@ class _AsMeasured(nn.Module):
             logits: Tensor = self._network(images)
             return logits
         views = test_time_views(images, self._n_views, padding=self._padding)
-        each = torch.stack([self._network(view).log_softmax(dim=1) for view in views])
-        return each.logsumexp(dim=0)
-
-
-class _Measure:
-    """Turns logits of the sample into numbers with intervals."""
-
-    def __init__(self, loaded: FinishedRun, sample: Sample, threshold: float | None) -> None:
-        self._sample, self._threshold, self._positive = sample, threshold, loaded.positive
-        self._n_classes = len(loaded.class_names)
-        self._index = None
-        if self._n_classes == 2:
-            self._index = 1 if loaded.positive is None else loaded.positive
-        self._n_resamples = loaded.config.evaluation.bootstrap_resamples
-        self._seed = loaded.config.seed
-
-    def attack(
-        self, epsilon_255: float, worst: Answers, strength: Strength | None = None
-    ) -> AttackPoint:
-        rates = self.rates(worst.logits)
-        clean = rates["accuracy"].value
-        return AttackPoint(
-            epsilon_255=epsilon_255,
-            accuracy=rates["accuracy"],
-            sensitivity=rates["sensitivity"],
-            specificity=rates["specificity"],
-            auroc=self.auroc(worst.logits),
-            one_step=clean if strength is None else strength.one_step.share_right,
-            noise=clean if strength is None else strength.noise.share_right,
-        )
-
-    def rates(self, logits: Tensor) -> dict[str, Estimate]:
-        predictions = decide(_probabilities(logits), self._threshold, self._positive)
-        found = bootstrap_rates(
-            self._sample.labels,
-            predictions,
-            self._sample.patients,
-            self._n_classes,
-            positive=self._index,
-            n_resamples=self._n_resamples,
-            seed=self._seed,
-        )
-        return {name: _estimate(interval) for name, interval in found.headline.items()}
-
-    def auroc(self, logits: Tensor) -> Estimate:
-        probabilities, labels = _probabilities(logits), self._sample.labels
-        if self._index is None:
-            interval, _ = bootstrap_ovr_auroc(
-                probabilities,
-                labels,
-                self._sample.patients,
-                n_resamples=self._n_resamples,
-                seed=self._seed,
-            )
-        else:
-            interval = bootstrap_auroc(
-                probabilities[:, self._index],
-                labels == self._index,
-                self._sample.patients,
-                n_resamples=self._n_resamples,
-                seed=self._seed,
-            )
-        return _estimate(interval)
-
-
-def _probabilities(logits: Tensor) -> NDArray[np.float64]:
-    return logits.cpu().double().softmax(dim=1).numpy()
-
-
-def _estimate(interval: Interval) -> Estimate:
-    return Estimate(value=interval.estimate, low=interval.low, high=interval.high)
+        each = torch.stack([self._network(view) for view in views])
+        if self._is_multi:  # log-odds in logarithms: a mean that float32 rounds to 1 has no odds
+            present, absent = F.logsigmoid(each), F.logsigmoid(-each)
+            return present.logsumexp(dim=0) - absent.logsumexp(dim=0)
+        return each.log_softmax(dim=2).logsumexp(dim=0)
 
 
 class _Work:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
-from engine.contract.records import AttackPoint, CorruptionPoint, MaskingCheck
+from engine.contract.records import (
+    AttackPoint,
+    CorruptionPoint,
+    FindingRobustness,
+    MaskingCheck,
+)
 
 _SHOWN_255: Final = 2.0
 _SHOWN_SEVERITY: Final = 3
@@ -30,6 +36,7 @@ def describe(
     checks: Sequence[MaskingCheck],
     *,
     n_images: int,
+    findings: Sequence[FindingRobustness] = (),
 ) -> tuple[str, ...]:
     """Return the results in a few sentences, the most important first.
 
@@ -38,17 +45,23 @@ def describe(
         corruptions: May be empty.
         checks: Signs of masked gradients; empty for a network that says the same about every image.
         n_images: Measured images.
+        findings: Each finding's own, where several were learned at once; the others are means.
     """
     if not checks:
         return ("This classifier says the same about every image, so no change can turn anything.",)
     shown = min(attacks[1:], key=lambda point: abs(point.epsilon_255 - _SHOWN_255))
     clean = attacks[0].accuracy.value
+    what = f"Of {n_images} unchanged images"
+    if findings:
+        what = f"On average over the findings of {n_images} unchanged images"
     sentences = [
-        f"Of {n_images} unchanged images {_percent(clean)} are called right. If someone chose the "
+        f"{what} {_percent(clean)} are called right. If someone chose the "
         f"worst change of at most {_steps(shown.epsilon_255)} in 255, which nobody sees, "
         f"{_percent(shown.accuracy.value)} would be.",
         _by_accident(clean, shown),
     ]
+    if len(findings) > 1:
+        sentences.insert(1, _frailest(findings, attacks.index(shown)))
     if failed := [check for check in checks if not check.is_passed]:
         sentences.insert(
             0,
@@ -58,6 +71,19 @@ def describe(
     if corruptions:
         sentences.append(_degraded(attacks[0], corruptions))
     return tuple(sentences)
+
+
+def _frailest(findings: Sequence[FindingRobustness], at: int) -> str:
+    def loss(finding: FindingRobustness) -> float:
+        lost = finding.attacks[0].auroc.value - finding.attacks[at].auroc.value
+        return lost if math.isfinite(lost) else -math.inf
+
+    worst = max(findings, key=loss)
+    return (
+        f"Of the findings {worst.name} loses most then: its AUROC goes from "
+        f"{worst.attacks[0].auroc.value:.3f} to {worst.attacks[at].auroc.value:.3f}. The change is "
+        "sought for all findings of an image together; one aimed at a single finding can do more."
+    )
 
 
 def _by_accident(clean: float, shown: AttackPoint) -> str:

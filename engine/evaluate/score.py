@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 from engine.contract.config import ExperimentConfig
 from engine.contract.config_io import from_plain
 from engine.contract.errors import ConfigError, RunError, StorageError
-from engine.contract.events import COMPLETED, STOPPED
+from engine.contract.events import COMPLETED, STOPPED, Warned
 from engine.contract.searching import ENSEMBLE
 from engine.contract.targets import SIGMOID
 from engine.data.pixels import open_pixels
 from engine.data.transforms import test_time_views
 from engine.evaluate.report import Scored
 from engine.files import read_json
-from engine.hardware import Runtime, apply_runtime, place_run
+from engine.hardware import Fallback, Runtime, apply_runtime, place_run
 from engine.models.ensemble import EnsembleNetwork
+from engine.models.fallback import looking_warning
 from engine.models.merged_head import fit_head_to
 from engine.models.network import Network
 from engine.models.registry import build_network
@@ -73,6 +74,7 @@ class FinishedRun:
         members: Of a run that combines others, what each network was trained with.
         held_out: Where the networks learned from validation images, the predictions to choose a
             threshold by.
+        fallback: Why the processor applies it though a graphics card is there, or was.
     """
 
     id: str
@@ -83,6 +85,7 @@ class FinishedRun:
     pixels: SegmentReader
     members: tuple[FinishedMember, ...] = ()
     held_out: HeldOut | None = None
+    fallback: Fallback | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -99,6 +102,18 @@ class FinishedRun:
         """Index of the positive class of two."""
         index: int | None = self.recipe["positive"]
         return index
+
+    def fallback_warning(self, n_looks: float, *, deed: str) -> Warned | None:
+        """Return what a job must say where the processor steps in for a graphics card.
+
+        Args:
+            n_looks: How often an image goes through the network, in units of a prediction.
+            deed: What the processor does instead, such as ``measures``.
+        """
+        if self.fallback is None:
+            return None
+        size_px, n_views = self.config.image.size_px, self.config.evaluation.test_time_views
+        return looking_warning(self.fallback, self.network, size_px, n_looks * n_views, deed=deed)
 
     def probabilities(
         self, rows: NDArray[np.int64], on_batch: Callable[[int, int], None] | None = None
@@ -161,7 +176,7 @@ def load_run(project: Project, run: str) -> FinishedRun:
         )
     recipe, runtime = _read_recipe(project.run_folder(run) / "recipe.json")
     config = project.run_config(run)
-    runtime, _ = place_run(config.runtime, earlier=runtime)  # the run's graphics card may be gone
+    runtime, fallback = place_run(config.runtime, earlier=runtime)  # the card may be gone
     apply_runtime(runtime)
     network: Network | EnsembleNetwork
     if config.method.key == ENSEMBLE:
@@ -179,6 +194,7 @@ def load_run(project: Project, run: str) -> FinishedRun:
         pixels=open_pixels(project, config.image),
         members=members,
         held_out=_held_out(project.run_folder(run) / HELD_OUT_FILE),
+        fallback=fallback,
     )
 
 

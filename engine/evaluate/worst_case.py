@@ -7,6 +7,9 @@ too; with two that would be the same direction. Each strength goes on from where
 arrived, and keeps an image's worst case over all attempts, so that more strength never looks like
 less.
 
+Of several findings at once one change is sought for all of them together, see
+:class:`~engine.evaluate.decisions.FindingsDecision`.
+
 An image that is wrong by a wide margin rests: more steps would change neither the share that is
 called right nor, as both classes end beyond the threshold's other side, the ranking.
 
@@ -20,84 +23,75 @@ References:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.evaluate.decisions import REST, Answering
 from engine.models.attacks import Ball, Criterion, gradient
 
 MIN_STEPS: Final = 20
-_REST: Final = math.log(99.0)  # of two classes at 0.5: the right one's probability is below 1 %
 _SAME: Final = 1e-4  # difference of logits that is none
 _FIRST_STEP: Final = 0.3  # in units of epsilon; a longer one may end where all units are off
 _LAST_STEP: Final = 0.03
 _FIRST_SQUARE: Final = 0.5  # side of the first squares of the blind search, of the image's side
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """How logits become an answer.
-
-    Attributes:
-        threshold: Probability of the positive class from which an image counts as positive; None
-            takes the largest logit.
-        positive: Index of the positive class of two.
-    """
-
-    threshold: float | None
-    positive: int = 1
-
-    def margin(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return by how much the right answer leads, ``(N,)``; below 0 it is the wrong one."""
-        if self.threshold is None:
-            own = logits.gather(1, labels[:, None])[:, 0]
-            others = logits.scatter(1, labels[:, None], -torch.inf).amax(dim=1)
-            return own - others
-        share = min(max(self.threshold, 1e-6), 1.0 - 1e-6)
-        lead = logits[:, self.positive] - logits[:, 1 - self.positive]
-        lead = lead - math.log(share / (1.0 - share))
-        return torch.where(labels == self.positive, lead, -lead)
-
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return what an attack raises: how far the right answer is behind."""
-        return -self.margin(logits, labels)
-
-
 @dataclass(slots=True)
 class Answers:
-    """What the network says about some images: logits ``(N, K)`` and margins ``(N,)``."""
+    """What the network says about some images.
+
+    Attributes:
+        logits: Shape ``(N, K)``.
+        leads: By how much each right answer leads, ``(N, Q)``; NaN where none is known.
+        harm: What the attack raises, ``(N,)``.
+    """
 
     logits: Tensor
-    margins: Tensor
+    leads: Tensor
+    harm: Tensor
+
+    @property
+    def margins(self) -> Tensor:
+        """By how much the surest right answer leads, ``(N,)``; below 0 no answer is right."""
+        return self.leads.nan_to_num(nan=-torch.inf).amax(dim=1)
 
     @property
     def is_right(self) -> Tensor:
-        """Which images are called right, ``(N,)``."""
+        """Of which images an answer is right, so that there is something left to turn, ``(N,)``."""
         return self.margins >= 0
 
     @property
+    def n_right(self) -> Tensor:
+        """How many answers are right about each image, ``(N,)``."""
+        return (self.leads >= 0).sum(dim=1)
+
+    @property
     def share_right(self) -> float:
-        """Share of the images that are."""
-        return float(self.is_right.float().mean())
+        """Share of all known answers that are right."""
+        return float(self.n_right.sum() / (~self.leads.isnan()).sum())
 
     def keep_worse(self, other: Answers) -> None:
         """Take over, image by image, what is worse."""
-        is_worse = other.margins < self.margins
-        self.logits[is_worse] = other.logits[is_worse]
-        self.margins[is_worse] = other.margins[is_worse]
+        is_worse = other.harm > self.harm
+        self.put(is_worse, other, is_worse)
+
+    def put(self, rows: Tensor, other: Answers, chosen: Tensor) -> None:
+        """Replace what is at ``rows`` by what the other has at ``chosen``."""
+        self.logits[rows] = other.logits[chosen]
+        self.leads[rows] = other.leads[chosen]
+        self.harm[rows] = other.harm[chosen]
 
     def copy(self) -> Answers:
         """Return answers that stay as they are."""
-        return Answers(self.logits.clone(), self.margins.clone())
+        return Answers(self.logits.clone(), self.leads.clone(), self.harm.clone())
 
     def of(self, rows: Tensor) -> Answers:
         """Return the answers on some of the images, as a copy."""
-        return Answers(self.logits[rows], self.margins[rows])
+        return Answers(self.logits[rows], self.leads[rows], self.harm[rows])
 
 
 @dataclass(slots=True)
@@ -109,11 +103,10 @@ class Found:
 
     def take(self, rows: Tensor, other: Found) -> None:
         """Replace what is at ``rows`` where the other, of as many images, is worse."""
-        is_worse = other.answers.margins < self.answers.margins[rows]
+        is_worse = other.answers.harm > self.answers.harm[rows]
         worse = rows[is_worse]
         self.images[worse] = other.images[is_worse]
-        self.answers.logits[worse] = other.answers.logits[is_worse]
-        self.answers.margins[worse] = other.answers.margins[is_worse]
+        self.answers.put(worse, other.answers, is_worse)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +139,7 @@ class WorstCaseSearch:
         network: nn.Module,
         images: Tensor,
         labels: Tensor,
-        decision: Decision,
+        decision: Answering,
         *,
         n_steps: int = MIN_STEPS,
         seed: int = 0,
@@ -158,8 +151,8 @@ class WorstCaseSearch:
         Args:
             network: Returns logits.
             images: Values in [0, 1], ``(N, C, H, W)``.
-            labels: Class indices, int64, ``(N,)``.
-            decision: When an image is called right.
+            labels: Class indices, int64 ``(N,)``; of findings ``(N, K)``, -1 where unknown.
+            decision: When an answer is right, and what an attack raises.
             n_steps: Gradient steps from each start.
             seed: Of random starts and noise.
             batch_size: Images at a time.
@@ -196,10 +189,7 @@ class WorstCaseSearch:
         if not self._epsilon < epsilon <= 1.0:
             raise ValueError(f"after a strength of {self._epsilon} comes a greater one")
         self._go_on(epsilon)
-        losses: tuple[Criterion, ...] = (self.decision.loss,)
-        if self.clean.logits.shape[1] > 2:
-            losses = (F.cross_entropy, self.decision.loss)
-        for criterion in losses:
+        for criterion in self.decision.restarts(self.clean.logits.shape[1]):
             rows = self._rows[self._iterated.answers.is_right]
             start = Ball(self.images[rows], epsilon).random(self._generator)
             self._iterated.take(rows, self.climb(rows, start, criterion, epsilon=epsilon))
@@ -246,14 +236,14 @@ class WorstCaseSearch:
         images, labels = self.images[rows], self.labels[rows]
         at = Ball(images, epsilon).project(at)
         best = Found(at.clone(), self.clean.of(rows))
-        best.answers.margins.fill_(torch.inf)
+        best.answers.harm.fill_(-torch.inf)
         moving = torch.arange(len(rows), device=at.device)
         for step in range(self.n_steps):
             slope, logits = gradient(self._network, at[moving], labels[moving], criterion)
             self._on_images(len(moving))
-            seen = Answers(logits, self.decision.margin(logits, labels[moving]))
+            seen = self._answers(logits, labels[moving])
             best.take(moving, Found(at[moving], seen))
-            goes_on = seen.margins > -_REST
+            goes_on = seen.margins > -REST
             moving, slope = moving[goes_on], slope[goes_on]
             if not len(moving):
                 return best
@@ -291,7 +281,12 @@ class WorstCaseSearch:
         with torch.no_grad():
             logits = self._network(images).float()
         self._on_images(len(rows))
-        return Found(images, Answers(logits, self.decision.margin(logits, self.labels[rows])))
+        return Found(images, self._answers(logits, self.labels[rows]))
+
+    def _answers(self, logits: Tensor, labels: Tensor) -> Answers:
+        return Answers(
+            logits, self.decision.leads(logits, labels), self.decision.loss(logits, labels)
+        )
 
     def _look_closely(self) -> tuple[Answers, Tensor]:
         """Return the unchanged images, and the sign of the gradient at each of their pixels."""
@@ -304,8 +299,7 @@ class WorstCaseSearch:
             slopes.append(slope.sign().to(torch.int8))
             logits.append(said)
         all_logits = torch.cat(logits)
-        clean = Answers(all_logits, self.decision.margin(all_logits, self.labels))
-        return clean, torch.cat(slopes)
+        return self._answers(all_logits, self.labels), torch.cat(slopes)
 
     def search_blindly(self, rows: Tensor, *, epsilon: float, n_tries: int) -> Found:
         """Return the worst cases that random squares of changed greys give; no gradient is used.
@@ -349,6 +343,7 @@ class WorstCaseSearch:
             torch.cat([part.images for part in parts]),
             Answers(
                 torch.cat([part.answers.logits for part in parts]),
-                torch.cat([part.answers.margins for part in parts]),
+                torch.cat([part.answers.leads for part in parts]),
+                torch.cat([part.answers.harm for part in parts]),
             ),
         )

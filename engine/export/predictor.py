@@ -19,7 +19,7 @@ from engine.bundle.read import Bundle, read_bundle
 from engine.contract.config import RuntimeConfig
 from engine.contract.control import Control
 from engine.contract.errors import DatasetError, EngineError, StorageError
-from engine.contract.events import Event, JobProgressed
+from engine.contract.events import Event, JobProgressed, Warned
 from engine.contract.records import PredictionResult, PredictionRow, SkippedFile
 from engine.data.decoded import ImageFile
 from engine.data.frames import choose_frames
@@ -31,7 +31,8 @@ from engine.data.transforms import test_time_views
 from engine.evaluate.findings import decide_findings
 from engine.evaluate.report import decide
 from engine.files import long_path, make_folder, require_writable, storage_error, write_atomic
-from engine.hardware import Runtime, apply_runtime, resolve_runtime
+from engine.hardware import Fallback, Runtime, apply_runtime, place_run
+from engine.models.fallback import looking_warning
 from engine.project.folder import readable
 from engine.trainer.steps import predict_batch
 
@@ -82,15 +83,27 @@ class Predictor:
 
     Attributes:
         bundle: What is applied.
+        fallback: Why the processor applies it though a graphics card is there.
     """
 
     def __init__(self, bundle: Bundle, runtime: Runtime | None = None) -> None:
         self.bundle = bundle
         precision = bundle.facts.precision
-        self._runtime = runtime or resolve_runtime(RuntimeConfig(precision=precision))
+        self.fallback: Fallback | None = None
+        if runtime is None:
+            runtime, self.fallback = place_run(RuntimeConfig(precision=precision))
+        self._runtime = runtime
         apply_runtime(self._runtime)
         self._network = bundle.network().to(self._runtime.device)
         self._familiarity = bundle.familiarity(self._network)
+
+    def fallback_warning(self, n_images: int) -> Warned | None:
+        """Return what a job must say where the processor steps in for a graphics card."""
+        if self.fallback is None:
+            return None
+        facts = self.bundle.facts
+        n_looks, size_px = n_images * facts.test_time_views, facts.image.size_px
+        return looking_warning(self.fallback, self._network, size_px, n_looks, deed="predicts")
 
     def predict_pixels(self, pixels: NDArray[np.generic]) -> NDArray[np.float64]:
         """Return class probabilities ``(N, K)`` of pixels made by the bundle's image contract."""
@@ -198,6 +211,8 @@ def predict(
             "There are no images in this place.",
             remedy="Choose a folder that holds DICOM, PNG, JPEG, TIFF or BMP files.",
         )
+    if (warned := predictor.fallback_warning(len(paths))) is not None:
+        emit(warned)
     facts, pseudonyms = predictor.bundle.facts, _Pseudonyms()
     rows: list[PredictionRow] = []
     for done, read, predicted in predictor.predict_files(paths):

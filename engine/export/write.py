@@ -133,6 +133,9 @@ def export_bundle(
             remedy="Export the whole bundle.",
         )
     table = project.training_table()
+    n_looks = 2 * int(np.isin(table.split, (0, 1)).sum())
+    if (warned := loaded.fallback_warning(n_looks, deed="computes")) is not None:
+        emit(warned)
     # Short, as the bundle's name may be as long as the disk allows.
     name = hashlib.sha256(os.fsencode(out.name)).hexdigest()[:12]
     writing = out.with_name(f".radtune-{name}.writing")

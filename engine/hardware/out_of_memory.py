@@ -47,10 +47,11 @@ def release_memory() -> None:
 
     To be called when the error is gone: as long as it is there, it holds all that was computed.
     """
-    import torch
-
     gc.collect()
     _trim_heap()
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():

@@ -45,6 +45,7 @@ def look_at(project: Project, emit: Emit, control: Control) -> AuditReport:
     """Make every check on a project and return what was found, the worst first."""
     study = Study(project, control=control)
     require_images(study)
+    study.warn = emit
     findings: list[Finding] = []
     checks: dict[str, str] = {}
     for check in CHECKS:

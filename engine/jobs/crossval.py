@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,12 +29,13 @@ from engine.contract.events import Event, JobProgressed, RunPaused, Warned
 from engine.contract.records import Estimate
 from engine.contract.searching import CrossvalResult, FoldResult
 from engine.files import read_json, write_json
-from engine.hardware import apply_runtime, resolve_runtime
+from engine.hardware import Fallback, Runtime, apply_runtime, place_run
 from engine.jobs.training import checked_table, with_weights_there_are
 from engine.jobs.trials import TrialBench
 from engine.methods.registry import get_method
 from engine.metrics.findings import bootstrap_findings_auroc
 from engine.metrics.intervals import Interval, bootstrap_auroc, bootstrap_ovr_auroc
+from engine.models.fallback import expected_seconds, fallback_warning
 from engine.project.access import open_alone
 from engine.project.searching import CROSSVAL, begin_or_go_on, save_result
 from engine.project.store import Project
@@ -134,7 +135,7 @@ class _Crossval:
         self._project, self._name, self._config = project, name, config
         self._table, self._folds, self._emit, self._control = table, folds, emit, control
         self._done: list[FoldResult] = []
-        runtime = resolve_runtime(config.runtime)
+        runtime, fallback = place_run(config.runtime)
         apply_runtime(runtime)
         self._bench = TrialBench(
             project=project,
@@ -143,6 +144,8 @@ class _Crossval:
             runtime=runtime,
             control=control,
         )
+        if fallback is not None:
+            self._warn_of(fallback)
 
     def run(self) -> CrossvalResult:
         """Make the folds that are not made yet, and sum up."""
@@ -155,8 +158,23 @@ class _Crossval:
             self._tell("Finished", 0, 1, facts={"fold": to_plain(found)})
         return self._summed_up(probabilities)
 
+    def _warn_of(self, why: Fallback) -> None:
+        """Say that the processor trains, and for how long: the folds that are yet to be made."""
+        method, n_folds = get_method(self._config.method.key), self._folds.n_folds
+        network, _ = self._bench.fresh(self._config, method)
+        size_px, n = self._config.image.size_px, int((self._folds.of_image >= 0).sum())
+        folder = self._project.run_folder(self._name)
+        n_left = sum(not (_fold_folder(folder, k) / _FOLD_FILE).is_file() for k in range(n_folds))
+        if method.trains_epochs:
+            n_train = n - n // n_folds  # and the fold itself is looked at in the end
+            epochs = self._config.method.max_epochs
+            seconds = n_left * expected_seconds(network, size_px, n_train, n // n_folds, epochs)
+        else:  # every image is described once, whichever folds it serves
+            seconds = expected_seconds(network, size_px, n if n_left else 0, 0, 0)
+        self._emit(fallback_warning("", why, seconds, is_most=method.trains_epochs))
+
     def _fold(self, fold: int) -> tuple[FoldResult, NDArray[np.int64], NDArray[np.float64]]:
-        folder = self._project.run_folder(self._name) / f"fold-{fold + 1}"
+        folder = _fold_folder(self._project.run_folder(self._name), fold)
         learned, chosen_by, held_out = self._folds.parts(fold)
         if (kept := _read_fold(folder, len(held_out))) is not None:
             return kept[0], held_out, kept[1]
@@ -181,7 +199,7 @@ class _Crossval:
         )
         if self._control.stop_requested:  # half a fold would speak for the settings
             raise JobCanceled
-        _write_fold(folder, found, predicted)
+        _write_fold(folder, found, predicted, self._bench.runtime)
         return found, held_out, predicted
 
     def _tell(self, stage: str, done: int, total: int, facts: dict[str, Any] | None = None) -> None:
@@ -230,7 +248,7 @@ class _Crossval:
             method=config.method.key,
             seconds=round(sum(fold.seconds for fold in self._done), 2),
             config=to_plain(config),
-            sentence=_sentence(interval, aurocs, n_patients),
+            sentence=_sentence(interval, aurocs, n_patients, is_multi=table.is_multi),
         )
 
 
@@ -249,7 +267,7 @@ def out_of_fold(
     probabilities = np.zeros((len(table.labels), len(table.class_names)))
     for fold in range(result.n_folds):
         held_out = np.flatnonzero(folds.of_image == fold)
-        folder = project.run_folder(result.id) / f"fold-{fold + 1}"
+        folder = _fold_folder(project.run_folder(result.id), fold)
         kept = _read_fold(folder, len(held_out))
         assert kept is not None  # a finished one has them all
         probabilities[held_out] = kept[1]
@@ -268,9 +286,30 @@ def _read_fold(folder: Path, n_images: int) -> tuple[FoldResult, NDArray[np.floa
     return found, probabilities
 
 
-def _write_fold(folder: Path, found: FoldResult, probabilities: NDArray[np.float64]) -> None:
+def runtime_of_folds(project: Project, result: CrossvalResult) -> Runtime | None:
+    """Return where the last fold of a cross-validation was made; None if earlier versions made it.
+
+    Raises:
+        StorageError: If its file can't be read.
+    """
+    folder = _fold_folder(project.run_folder(result.id), result.n_folds - 1)
+    plain = read_json(folder / _FOLD_FILE).get("runtime")
+    return None if plain is None else Runtime(**plain)
+
+
+def _fold_folder(folder: Path, fold: int) -> Path:
+    return folder / f"fold-{fold + 1}"
+
+
+def _write_fold(
+    folder: Path, found: FoldResult, probabilities: NDArray[np.float64], runtime: Runtime
+) -> None:
     """Keep a fold's result and best weights, and drop what its training resumed from."""
-    plain = {"fold": to_plain(found), "probabilities": probabilities.tolist()}
+    plain = {
+        "fold": to_plain(found),
+        "probabilities": probabilities.tolist(),
+        "runtime": asdict(runtime),
+    }
     write_json(folder / _FOLD_FILE, plain)
     for state in ("last", "previous"):
         shutil.rmtree(folder / "checkpoints" / state, ignore_errors=True)
@@ -302,9 +341,12 @@ def _positive_name(table: TrainingTable) -> str | None:
     return table.class_names[1 if table.positive is None else table.positive]
 
 
-def _sentence(interval: Interval, aurocs: NDArray[np.float64], n_patients: int) -> str:
+def _sentence(
+    interval: Interval, aurocs: NDArray[np.float64], n_patients: int, *, is_multi: bool
+) -> str:
+    what = "mean AUROC of the findings" if is_multi else "AUROC"
     return (
-        f"On {n_patients} patients, each predicted by a network that never saw them, the AUROC is "
+        f"On {n_patients} patients, each predicted by a network that never saw them, the {what} is "
         f"{interval.estimate:.3f} (95 % interval {interval.low:.3f} to {interval.high:.3f}). From "
         f"one part to another it varied from {aurocs.min():.3f} to {aurocs.max():.3f}. The test "
         "images were not looked at."

@@ -24,8 +24,8 @@ from engine.evaluate.score import (
     score_validation,
 )
 from engine.files import make_folder, write_json
-from engine.hardware import resolve_runtime
-from engine.jobs.crossval import out_of_fold
+from engine.hardware import place_run
+from engine.jobs.crossval import out_of_fold, runtime_of_folds
 from engine.jobs.recipe import versions
 from engine.jobs.training import new_run_id
 from engine.models.weights import weights_info
@@ -65,7 +65,7 @@ def _combine_runs(
     project: Project, command: Combine, emit: Emit, control: Control
 ) -> EnsembleResult:
     table = project.training_table()
-    scored, members, loaded = [], [], None
+    scored, members, loaded, is_told = [], [], None, False
     for number, run in enumerate(command.runs):
         emit(
             JobProgressed(
@@ -77,6 +77,11 @@ def _combine_runs(
             raise RunError(
                 f"Run {run} combines others already.", remedy="Choose the runs it was made of."
             )
+        n_looks = len(command.runs) * int((table.split == 1).sum())
+        warned = loaded.fallback_warning(n_looks, deed="predicts")
+        if warned is not None and not is_told:
+            emit(warned)
+        is_told = is_told or warned is not None
         found = score_validation(loaded, table, lambda *_: control.safe_point())
         scored.append(found.probabilities)
         members.append((loaded, _auroc(found.probabilities, found.labels, table)))
@@ -102,7 +107,7 @@ def _combine_folds(project: Project, command: Combine) -> EnsembleResult:
     used, probabilities = out_of_fold(project, result, table)
     weights = to_plain(weights_info(config.backbone.key, config.backbone.weights))
     recipe = {
-        "runtime": asdict(resolve_runtime(config.runtime)),
+        "runtime": asdict(runtime_of_folds(project, result) or place_run(config.runtime)[0]),
         "classes": list(table.class_names),
         "positive": table.positive,
         "activation": table.activation,

@@ -27,6 +27,9 @@ def evaluate(
     """
     loaded = load_run(project, run)
     table = project.training_table()
+    n_looks = int(np.isin(table.split, (1, 2)).sum())
+    if (warned := loaded.fallback_warning(n_looks, deed="measures")) is not None:
+        emit(warned)
     val = score_validation(loaded, table, _reporter("Validation images", emit, control))
     test = _score_test(loaded, table, _reporter("Test images", emit, control))
     emit(JobProgressed(kind="evaluate", stage="Resampling patients", done=0, total=1))

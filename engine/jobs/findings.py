@@ -1,4 +1,4 @@
-"""Runs on projects with several findings an image: what is learned, and what can't be done."""
+"""Runs on projects with several findings an image: what is learned, and what is left out."""
 
 from __future__ import annotations
 
@@ -42,20 +42,3 @@ def left_out_sentence(table: TrainingTable) -> str:
     """Return which findings aren't learned and why, in plain words; empty if all are."""
     parts = [f"{name} ({reason.rstrip('.')})" for name, reason in table.left_out.items()]
     return f"Not learned: {'; '.join(parts)}." if parts else ""
-
-
-def require_one_target(table: TrainingTable, job: str) -> None:
-    """Refuse a job that is made for one finding, or one class an image.
-
-    Args:
-        table: What would be learned.
-        job: What begins the sentence, such as "The search".
-
-    Raises:
-        DatasetError: If all findings are learned at once.
-    """
-    if table.is_multi:
-        raise DatasetError(
-            f"{job} works on one finding at a time, and this project learns all of its findings.",
-            remedy="Choose one finding to learn, then try again.",
-        )

@@ -11,7 +11,6 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from engine.contract.commands import RefitHead
 from engine.contract.config import preset_config
@@ -20,12 +19,14 @@ from engine.contract.errors import DatasetError
 from engine.contract.events import Event, JobProgressed
 from engine.contract.records import HeadRefit
 from engine.data.pixels import open_pixels, pixel_kind
-from engine.hardware import apply_runtime, resolve_runtime
+from engine.hardware import apply_runtime, place_run
 from engine.jobs.trials import TrialBench, fresh_network
+from engine.methods.head_solver import one_blas_thread
 from engine.methods.linear_head import LinearHead, fit_linear_head
 from engine.methods.linear_probe import fit_head, head_loss, install_head
 from engine.methods.method import MethodContext, TrainingData
 from engine.methods.registry import get_method
+from engine.models.fallback import looking_warning
 from engine.models.features import features_kind
 from engine.models.network import Network, probabilities_of
 from engine.project.access import open_alone
@@ -61,13 +62,16 @@ def refit_head(command: RefitHead, emit: Callable[[Event], None], control: Contr
         _require_classes(table)
         config = preset_config("quick", backbone=command.backbone, method="linear_probe")
         config = replace(config, image=project.image_contract)
-        runtime = resolve_runtime(config.runtime)
+        runtime, fallback = place_run(config.runtime)
         apply_runtime(runtime)
         bench = TrialBench(
             project=project, table=table, image=config.image, runtime=runtime, control=control
         )
         network = fresh_network(config, get_method(config.method.key), table, runtime)
         used = table.rows[(table.split == 0) | (table.split == 1)]
+        if fallback is not None:
+            n_looks, size_px = 0 if command.described_only else len(used), config.image.size_px
+            emit(looking_warning(fallback, network, size_px, n_looks, deed="describes images"))
         if command.described_only:
             kind = features_kind(network, network.weights_digest, config.image, runtime)
             _require_described(SegmentReader(project, kind), used)
@@ -82,9 +86,7 @@ def refit_head(command: RefitHead, emit: Callable[[Event], None], control: Contr
         context = MethodContext(
             config=config, data=data, runtime=runtime, report=show, control=control
         )
-        # The threads of NumPy's own library spin while they wait: beside other work, handing a
-        # decomposition out to two of them took ten times as long as doing it with one.
-        with threadpool_limits(limits=1, user_api="blas"):
+        with one_blas_thread():
             head = fit_head(network, context, features_of)
             doubted = () if table.is_multi else _doubted(network, context, head)
         install_head(network, head)
@@ -127,6 +129,7 @@ def _doubted(network: Network, context: MethodContext, head: LinearHead) -> tupl
             loss=head_loss(context.config.loss, data),
             score=lambda *_: 0.0,  # there is one strength to choose from
             strengths=(head.strength,),
+            start=head,
         )
         probabilities[outside] = fitted.probabilities(features[outside])
     of_val = head.probabilities(data.features_of(table.rows[data.val]))

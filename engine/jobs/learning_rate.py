@@ -13,13 +13,14 @@ from engine.contract.control import Control
 from engine.contract.errors import ConfigError, RunError
 from engine.contract.events import Event, JobProgressed
 from engine.contract.searching import LrRangeResult
-from engine.hardware import apply_runtime, resolve_runtime
+from engine.hardware import apply_runtime, place_run
 from engine.jobs.training import checked_table, with_weights_there_are
 from engine.jobs.trials import TrialBench
 from engine.methods.registry import get_method
+from engine.models.fallback import looking_warning
 from engine.project.access import open_alone
 from engine.seeding import seed_everything
-from engine.trainer.lr_range import HIGHEST, LrCurve, lr_range
+from engine.trainer.lr_range import HIGHEST, LrCurve, lr_range, n_looks
 
 KIND: Final = "lr_range"
 _SAFE: Final = 2.0
@@ -46,7 +47,7 @@ def find_rate(command: LrRange, emit: Callable[[Event], None], control: Control)
                 remedy="Choose a method that trains, such as full fine-tuning.",
             )
         table = checked_table(project)
-        runtime = resolve_runtime(config.runtime)
+        runtime, fallback = place_run(config.runtime)
         apply_runtime(runtime)
         seed_everything(config.seed)
 
@@ -58,6 +59,10 @@ def find_rate(command: LrRange, emit: Callable[[Event], None], control: Control)
             project=project, table=table, image=config.image, runtime=runtime, control=control
         )
         network, context = bench.fresh(config, method)
+        if fallback is not None:
+            n = n_looks(len(context.data.train), config.optimizer.batch_size, command.steps)
+            size_px = config.image.size_px
+            emit(looking_warning(fallback, network, size_px, n, deed="trains", is_most=True))
         curve = lr_range(
             network,
             method,

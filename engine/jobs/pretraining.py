@@ -20,9 +20,9 @@ from engine.contract.errors import ConfigError, DatasetError
 from engine.contract.events import Event, JobProgressed
 from engine.contract.pretraining import PretrainedOn, PretrainResult
 from engine.data.pixels import open_pixels
-from engine.hardware import apply_runtime, resolve_runtime
-from engine.jobs.findings import require_one_target
+from engine.hardware import apply_runtime, place_run
 from engine.jobs.splitting import require_two_classes
+from engine.models.fallback import expected_seconds, fallback_warning
 from engine.models.registry import build_network, check_size
 from engine.models.weights import register_backbone, weights_info, weights_state
 from engine.project.access import open_alone
@@ -30,7 +30,8 @@ from engine.project.facts import image_facts
 from engine.project.store import Project
 from engine.project.table import TrainingTable
 from engine.seeding import seed_everything
-from engine.trainer.pretraining import Pretrained, Pretrainer, PretrainProgress, Task, n_outputs
+from engine.trainer.pretrain_task import Task, n_outputs
+from engine.trainer.pretraining import Pretrained, Pretrainer, PretrainProgress
 
 KIND: Final = "pretrain"
 FEWEST_PROJECTS: Final = 2
@@ -75,13 +76,18 @@ def pretrain(command: Pretrain, emit: Emit, control: Control) -> PretrainResult:
     config = _settings(command)
     with _opened(command.projects) as sources:
         tasks = [_task(source, emit, control) for source in sources]
-        runtime = resolve_runtime(config.runtime)
+        runtime, fallback = place_run(config.runtime)
         apply_runtime(runtime)
         seed_everything(config.seed)
         network = build_network(
             command.backbone, n_outputs(tasks), seed=command.seed, features="last"
         ).to(runtime.device)
         check_size(command.backbone, sources[0].project.image_contract.size_px)
+        if fallback is not None:
+            size_px = sources[0].project.image_contract.size_px
+            n_train, n_val = (sum(len(getattr(s, p)) for s in sources) for p in ("train", "val"))
+            seconds = expected_seconds(network, size_px, n_train, n_val, command.epochs)
+            emit(fallback_warning("", fallback, seconds))
         report = _Reporter(emit)
         trainer = Pretrainer(network, tasks, config, runtime, control, report, report.describing)
         kept = trainer.train()
@@ -171,7 +177,6 @@ def _checked_table(project: Project) -> TrainingTable:
     try:
         table = project.training_table()
         require_two_classes(table)
-        require_one_target(table, "Pre-training on several projects")
     except DatasetError as error:
         message = f"“{project.name}” can't be learned from: {error.message}"
         raise DatasetError(message, remedy=error.remedy) from error
@@ -185,14 +190,29 @@ def _checked_table(project: Project) -> TrainingTable:
 
 def _checked_source(source: _Source) -> _Source:
     for what, chosen in (("training", source.train), ("validation", source.val)):
-        present = set(source.table.labels[chosen].tolist())
-        for k, name in enumerate(source.table.class_names):
-            if k not in present:
-                raise DatasetError(
-                    f"The {what} images of “{source.project.name}” hold none of class '{name}'.",
-                    remedy="Make its split anew, leave that class out, or leave the project out.",
-                )
+        if (lacking := _lacking(source.table, chosen)) is not None:
+            raise DatasetError(
+                f"The {what} images of “{source.project.name}” hold none {lacking}.",
+                remedy="Make its split anew, leave that class out, or leave the project out.",
+            )
     return source
+
+
+def _lacking(table: TrainingTable, chosen: NDArray[np.int64]) -> str | None:
+    """Return what some images lack, in words that follow "none"; None if it is all there.
+
+    The division holds enough of each finding, but images equal to test images are left out.
+    """
+    labels = table.labels[chosen]
+    for k, name in enumerate(table.class_names):
+        if not table.is_multi:
+            if not (labels == k).any():
+                return f"of class '{name}'"
+            continue
+        for state, words in ((1, "that shows"), (0, "that is without")):
+            if not (labels[:, k] == state).any():
+                return f"{words} “{name}”"
+    return None
 
 
 def _hashes(project: Project, table: TrainingTable) -> tuple[tuple[str, str], ...]:

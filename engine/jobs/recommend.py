@@ -13,6 +13,7 @@ from engine.contract.control import Control
 from engine.contract.events import Event
 from engine.contract.methods import method_card
 from engine.contract.recommendation import Recommendation, SetupFacts, recommend_setup
+from engine.contract.training_time import rough_time
 from engine.jobs.image_size import prepare_images
 from engine.jobs.splitting import require_two_classes
 from engine.project.store import Project
@@ -51,6 +52,7 @@ def _sentences(found: Recommendation, facts: SetupFacts, command: RecommendSetup
     yield f"Method: {method_title.title if method_title else method}. {found.method.why}"
     yield f"Image size: {found.size_px.value} px. {found.size_px.why}"
     yield f"Preset: {str(found.preset.value).capitalize()}. {found.preset.why}"
+    yield f"Time: about {rough_time(60 * found.minutes)} at most."
     yield f"Imbalance: {str(found.imbalance.value).capitalize()}. {found.imbalance.why}"
     if found.size_px.value != facts.size_px and not command.apply:
         yield "Repeat this with --apply to prepare the images at that size."

@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.contract.commands import Robustness
 from engine.contract.control import Control
 from engine.contract.errors import RunError
 from engine.contract.events import Event, JobProgressed
 from engine.contract.records import RobustnessResult
+from engine.evaluate.findings import choose_thresholds
 from engine.evaluate.report import choose_threshold
-from engine.evaluate.robustness import choose_images, load_sample, measure_robustness
+from engine.evaluate.robust_sample import choose_findings_images, choose_images, load_sample
+from engine.evaluate.robustness import measure_robustness, n_looks
 from engine.evaluate.score import FinishedRun, load_run, score_validation
-from engine.jobs.findings import require_one_target
 from engine.project.access import open_alone
 from engine.project.robustness import save_robustness
 from engine.project.store import Project
@@ -52,27 +54,23 @@ def _measure(
             remedy="Measure it on the test images.",
         )
     table = project.training_table()
-    require_one_target(table, "The robustness check")
-    threshold = _locked_threshold(loaded, table, report)
     part = np.flatnonzero(table.split == _CODES[command.split])
     if len(part) == 0:
         raise RunError(
             "The split has no images in that part.",
             remedy="Choose another part, or make a split that has it and train anew.",
         )
-    chosen = choose_images(
-        table.labels[part],
-        command.n_images,
-        n_classes=len(loaded.class_names),
-        seed=loaded.config.seed,
-    )
-    part = part[chosen]
+    part = part[_chosen(loaded, table.labels[part], command.n_images)]
+    n = n_looks(loaded, len(part), with_corruptions=command.corruptions)
+    if (warned := loaded.fallback_warning(n, deed="measures")) is not None:
+        emit(warned)
+    thresholds = _locked_thresholds(loaded, table, report)
     looks = project.count_look(command.run) if command.split == "test" else 0
     result = measure_robustness(
         loaded,
         load_sample(loaded, table.rows[part], table.labels[part], table.groups[part]),
         split=command.split,
-        threshold=threshold,
+        thresholds=thresholds,
         looks=looks,
         with_corruptions=command.corruptions,
         report=report,
@@ -81,16 +79,26 @@ def _measure(
     return result
 
 
-def _locked_threshold(
+def _chosen(loaded: FinishedRun, labels: NDArray[np.int64], n_images: int) -> NDArray[np.int64]:
+    seed = loaded.config.seed
+    if loaded.is_multi:
+        return choose_findings_images(labels, n_images, seed=seed)
+    return choose_images(labels, n_images, n_classes=len(loaded.class_names), seed=seed)
+
+
+def _locked_thresholds(
     loaded: FinishedRun,
     table: TrainingTable,
     report: Callable[[str, int, int, float | None], None],
-) -> float | None:
-    """Return the threshold that evaluation uses too: chosen on all validation images."""
-    val = np.flatnonzero(table.split == _CODES["val"])
-    if len(loaded.class_names) != 2 or len(val) == 0:
-        return None
+) -> tuple[float, ...]:
+    """Return the thresholds that evaluation uses too: chosen on all validation images."""
+    is_decided = loaded.is_multi or len(loaded.class_names) == 2
+    if not is_decided or not (table.split == _CODES["val"]).any():
+        return ()
     scored = score_validation(
         loaded, table, lambda done, total: report("Validation images", done, total, None)
     )
-    return choose_threshold(scored, loaded.positive)
+    if loaded.is_multi:
+        return choose_thresholds(scored)
+    threshold = choose_threshold(scored, loaded.positive)
+    return () if threshold is None else (threshold,)

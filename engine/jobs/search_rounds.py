@@ -16,7 +16,7 @@ from engine.contract.control import Control
 from engine.contract.errors import EngineError, RunError
 from engine.contract.events import Event, JobProgressed, Warned
 from engine.contract.searching import SearchResult, TriedSettings
-from engine.hardware import apply_runtime, resolve_runtime
+from engine.hardware import apply_runtime, place_run
 from engine.jobs.candidates import Candidate
 from engine.jobs.halving import (
     N_ROUNDS,
@@ -30,6 +30,7 @@ from engine.jobs.search_kept import KeptTrial, SearchFolder
 from engine.jobs.search_pace import measured_pace, part_of, shortened, smallest_share
 from engine.jobs.search_words import ranked_rows, sentences, words
 from engine.jobs.trials import TrialBench, TrialResult
+from engine.models.fallback import timed_warning
 from engine.project.searching import SEARCH
 from engine.project.store import Project
 from engine.project.table import TrainingTable
@@ -72,8 +73,10 @@ class SearchRounds:
         self._tell_of_earlier()
         self._time = TimedControl(control, 60 * minutes - self._spent_s)
         config = candidates[0].config
-        runtime = resolve_runtime(config.runtime)
+        runtime, fallback = place_run(config.runtime)
         apply_runtime(runtime)
+        if fallback is not None:
+            emit(timed_warning(fallback, minutes))
         self._bench = TrialBench(
             project=project, table=table, image=config.image, runtime=runtime, control=self._time
         )

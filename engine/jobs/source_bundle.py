@@ -90,16 +90,18 @@ class Source:
         return unusual_note(shares), suits(shares)
 
 
-def chosen_source(command: Train, own: Sequence[str]) -> Source | None:
+def chosen_source(command: Train, own: Sequence[str], *, is_multi: bool) -> Source | None:
     """Return the classifier that a command wants applied as it is, checked.
 
     Args:
         command: What was asked for.
         own: The project's classes.
+        is_multi: Whether they are findings that are learned at once.
 
     Raises:
         BundleError: If the bundle can't be used.
-        ConfigError: If the method isn't direct transfer, or the matches make no sense.
+        ConfigError: If the method isn't direct transfer, several findings are learned at once, or
+            the matches make no sense.
     """
     if command.bundle is None:
         return None
@@ -107,6 +109,13 @@ def chosen_source(command: Train, own: Sequence[str]) -> Source | None:
         raise ConfigError(
             "Only direct transfer applies another classifier as it is.",
             remedy=f"Choose the method {DirectTransfer.key}, or leave the classifier out.",
+        )
+    if is_multi:
+        raise ConfigError(
+            "A classifier whose classes are matched gives each image one class, so it can't answer "
+            "for several findings at once.",
+            remedy="Choose one finding to learn, or leave the classifier out: then each finding "
+            "gets prototypes.",
         )
     bundle = read_bundle(Path(command.bundle))
     matches = command.matches or _same_names(bundle.facts.classes, own)

@@ -39,7 +39,6 @@ from engine.data.pixels import open_pixels
 from engine.files import make_folder
 from engine.hardware import Fallback, Runtime, apply_runtime, place_run
 from engine.hardware.out_of_memory import telling_smaller_parts
-from engine.jobs.fallback import expected_seconds, fallback_warning
 from engine.jobs.findings import choose_finding, left_out_sentence
 from engine.jobs.recipe import (
     Repeat,
@@ -59,6 +58,7 @@ from engine.jobs.trial_times import TrialTimes, n_trials
 from engine.jobs.trials import TrialBench
 from engine.methods.method import FineTuneMethod, MethodContext, TrainingData
 from engine.methods.registry import get_method
+from engine.models.fallback import expected_seconds, fallback_warning
 from engine.models.features import cached_features
 from engine.models.network import Network
 from engine.models.registry import build_network, check_size
@@ -454,7 +454,7 @@ def begin_run(command: Train | Resume, emit: Emit, control: Control) -> Iterator
         get_method(config.method.key).check(table)
         source = None
         if isinstance(command, Train):
-            source = chosen_source(command, table.class_names)
+            source = chosen_source(command, table.class_names, is_multi=table.is_multi)
             config = config if source is None else config_for(source, config)
         make_folder(project.run_folder(run_id))
         if source is not None:

@@ -17,6 +17,7 @@ References:
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Any, ClassVar, Final
 
@@ -42,7 +43,7 @@ _STRENGTH: Final = "anchor_strength"
 _PATH: Final = "anchor_path"
 
 
-class AnchoredMethod(DescentMethod):
+class AnchoredMethod(DescentMethod, ABC):
     """Fine-tuning with a pull towards the weights that the network was built with."""
 
     title: ClassVar[str]
@@ -115,6 +116,7 @@ class AnchoredMethod(DescentMethod):
                     change = parameter - start
                     parameter.copy_(start + self.pulled(change, group["lr"] * strength))
 
+    @abstractmethod
     def pulled(self, change: Tensor, step: float) -> Tensor:
         """Return what the pull leaves of a change from the pre-trained values.
 
@@ -122,7 +124,6 @@ class AnchoredMethod(DescentMethod):
             change: Weights less their pre-trained values.
             step: Learning rate times strength.
         """
-        raise NotImplementedError
 
     def summary(self, network: Network) -> dict[str, Any]:
         """Return the strength, what was tried for it, and how much of the network stayed.

@@ -2,7 +2,8 @@
 
 A classifier of another task answers through a match of its classes to those of the project
 (``engine.bundle.mapped``), and nothing is left to do here. A backbone without a decision layer gets
-the simplest there is: an image belongs to the class whose mean it is nearest to.
+the simplest there is: an image belongs to the class whose mean it is nearest to. Of several
+findings at once each has two means, of the images that show it and of those that are without it.
 
 References:
     Mensink et al., "Distance-Based Image Classification", IEEE TPAMI 2013 (nearest class means).
@@ -11,7 +12,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -19,13 +20,12 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
-from engine.contract.errors import ConfigError
+from engine.contract.targets import UNKNOWN
 from engine.methods.linear_head import LinearHead, standardisation
 from engine.methods.linear_probe import install_head
 from engine.methods.method import FineTuneMethod, MethodContext
 from engine.models.merged_head import MergedHead
 from engine.models.network import Network
-from engine.project.table import TrainingTable
 
 
 class DirectTransfer(FineTuneMethod):
@@ -35,19 +35,6 @@ class DirectTransfer(FineTuneMethod):
     trains_epochs: ClassVar[bool] = False
     features: ClassVar[str] = "stages"
 
-    def check(self, table: TrainingTable) -> None:
-        """Refuse several findings at once.
-
-        Raises:
-            ConfigError: If the table is of such.
-        """
-        if table.is_multi:
-            raise ConfigError(
-                "Direct transfer assigns each image to one class, so it can't answer for several "
-                "findings at once.",
-                remedy="Choose one finding to learn, or a linear probe, which is as quick.",
-            )
-
     def prepare(self, network: Network, context: MethodContext) -> None:
         """Put the prototypes into the head, unless the network has one for the task already."""
         if isinstance(network.head, MergedHead):
@@ -55,7 +42,8 @@ class DirectTransfer(FineTuneMethod):
         data, table = context.data, context.data.table
         features = data.features_of(table.rows[np.concatenate([data.train, data.val])])
         n_train = len(data.train)
-        head = prototype_head(
+        fit = findings_prototype_head if table.is_multi else prototype_head
+        head = fit(
             (features[:n_train], table.labels[data.train]),
             (features[n_train:], table.labels[data.val]),
             widths=network.feature_blocks,
@@ -90,7 +78,7 @@ def prototype_head(
         log_p = log_softmax(logits * np.exp(log_scale), axis=1)
         return -float(log_p[np.arange(len(val[1])), val[1]].mean())
 
-    sharpness = float(np.exp(minimize_scalar(loss, bounds=(-8.0, 12.0), method="bounded").x))
+    sharpness = _sharpest(loss)
     return LinearHead(
         mean=mean,
         scale=scale,
@@ -98,3 +86,61 @@ def prototype_head(
         bias=offset * sharpness,
         strength=sharpness,
     )
+
+
+def findings_prototype_head(
+    train: tuple[NDArray[np.floating], NDArray[np.int64]],
+    val: tuple[NDArray[np.floating], NDArray[np.int64]],
+    *,
+    widths: Sequence[int],
+) -> LinearHead:
+    """Return the head for which a finding is as likely as an image is near to those that show it.
+
+    The log-odds of a finding are half of how much nearer, in squared distance, the image is to the
+    mean of the images that show it than to that of those without it, over a temperature of its own
+    that is chosen on validation. Only images of which a finding is known count for it. One that
+    no training image shows, or all of them, stays undecided.
+
+    Args:
+        train: Features ``(N, F)`` and findings ``(N, K)``: 1 present, 0 absent, -1 unknown.
+        val: The same of the validation images.
+        widths: Widths of the feature blocks, summing to F.
+    """
+    mean, scale = standardisation(train[0], widths)
+    x, x_val = (train[0] - mean) * scale, (val[0] - mean) * scale
+    n_findings = train[1].shape[1]
+    weight, bias = np.zeros((n_findings, x.shape[1])), np.zeros(n_findings)
+    sharpness = np.ones(n_findings)
+    for k, (states, val_states) in enumerate(zip(train[1].T, val[1].T, strict=True)):
+        if {0, 1} <= set(states.tolist()):
+            weight[k], bias[k] = _between(x[states == 0], x[states == 1])
+            sharpness[k] = _presence_sharpness(x_val @ weight[k] + bias[k], val_states)
+    return LinearHead(
+        mean=mean,
+        scale=scale,
+        weight=weight * sharpness[:, None],
+        bias=bias * sharpness,
+        strength=float(np.exp(np.log(sharpness).mean())),
+    )
+
+
+def _between(
+    absent: NDArray[np.floating], present: NDArray[np.floating]
+) -> tuple[NDArray[np.float64], float]:
+    """Return weight and bias of half of how much nearer the mean of the present ones is."""
+    near, far = present.mean(axis=0), absent.mean(axis=0)
+    return near - far, 0.5 * float((far**2).sum() - (near**2).sum())
+
+
+def _presence_sharpness(logits: NDArray[np.float64], states: NDArray[np.int64]) -> float:
+    """Return what to multiply a finding's log-odds by; 1 where no validation image knows it."""
+    is_known = states != UNKNOWN
+    if not is_known.any():
+        return 1.0
+    leads = np.where(states[is_known] == 1, 1.0, -1.0) * logits[is_known]
+    return _sharpest(lambda log_scale: float(np.logaddexp(0.0, -leads * np.exp(log_scale)).mean()))
+
+
+def _sharpest(loss: Callable[[float], float]) -> float:
+    """Return the inverse temperature with the least loss, a function of its logarithm."""
+    return float(np.exp(minimize_scalar(loss, bounds=(-8.0, 12.0), method="bounded").x))

@@ -21,7 +21,7 @@ from scipy.special import expit
 from engine.contract.config import LossConfig
 from engine.contract.targets import UNKNOWN
 from engine.methods.balance import balanced_states, prior_log_odds
-from engine.methods.head_solver import FINE, ROUGH, HeadSolver, Loss
+from engine.methods.head_solver import FINE, ROUGH, HeadSolver, Layer, Loss, ahead, one_blas_thread
 from engine.methods.linear_head import (
     STRENGTHS,
     LinearHead,
@@ -94,6 +94,7 @@ class FindingsHeadLoss:
         return float((factor * losses).sum()), factor * gradient
 
 
+@one_blas_thread()
 def fit_findings_head(
     train: tuple[NDArray[np.floating], NDArray[np.int64]],
     val: tuple[NDArray[np.floating], NDArray[np.int64]],
@@ -128,14 +129,17 @@ def fit_findings_head(
     solver, labels = HeadSolver(torch.from_numpy(x)), train[1]
     val_x = standardised(val[0], mean, scale)
     n_findings = labels.shape[1]
-    weight, bias = np.zeros((n_findings, x.shape[1])), np.zeros(n_findings)
+    first = np.zeros((n_findings, x.shape[1])), np.zeros(n_findings)
     best: list[tuple[float, float] | None] = [None] * n_findings
     chosen, n_worse = np.full(n_findings, strengths[0]), np.zeros(n_findings, dtype=np.int64)
-    best_weight, best_bias = weight.copy(), bias.copy()
+    best_weight, best_bias = (part.copy() for part in first)
+    fits: list[tuple[float, Layer]] = []
     for done, strength in enumerate(strengths, 1):
+        begin = ahead(fits, strength) if fits else first
         weight, bias = solver.fit(
-            lambda logits: loss(logits, labels), 1.0 / strength, (weight, bias), slope=ROUGH
+            lambda logits: loss(logits, labels), 1.0 / strength, begin, slope=ROUGH
         )
+        fits.append((strength, (weight, bias)))
         for k, merit in enumerate(_merits(val_x @ weight.T + bias, val[1])):
             before = best[k]
             if before is None or merit > before:

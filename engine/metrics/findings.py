@@ -10,9 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.contract.targets import UNKNOWN
-from engine.metrics.intervals import LEVEL, N_RESAMPLES, Interval, auroc_support, summarize
+from engine.metrics.classification import rate_arrays
+from engine.metrics.intervals import (
+    LEVEL,
+    N_RESAMPLES,
+    Interval,
+    auroc_support,
+    rate_intervals,
+    summarize,
+)
 from engine.metrics.ranking import auroc
-from engine.metrics.resampling import group_index, resampled_aurocs
+from engine.metrics.resampling import group_index, resampled_aurocs, resampled_counts
 
 Comparison = tuple[NDArray[np.float64], NDArray[np.bool_]]
 _LEAST: float = 1e-12
@@ -113,3 +121,60 @@ def bootstrap_findings_auroc(
         support=min(s for s, defined in zip(supports, is_defined, strict=True) if defined),
     )
     return macro, each
+
+
+def bootstrap_findings_rates(
+    is_called: NDArray[np.bool_],
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    *,
+    n_resamples: int = N_RESAMPLES,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> tuple[dict[str, Interval], tuple[dict[str, Interval], ...]]:
+    """Return the rates averaged over the findings and those of each, with intervals over patients.
+
+    By the names of :class:`~engine.metrics.classification.HeadlineRates`, presence being positive.
+    All findings are measured on the same resamples. A finding whose rate isn't defined is passed
+    over in the mean; a resample that lacks another is skipped for it and for the mean.
+
+    Args:
+        is_called: Whether each finding is called present, shape ``(N, K)``.
+        labels: Shape ``(N, K)``.
+        groups: Patient of every image, shape ``(N,)``, whole numbers.
+        n_resamples: How many resamples to draw.
+        level: Confidence level, in ``(0, 1)``.
+        seed: Of the resamples.
+
+    Raises:
+        ValueError: If the shapes don't fit, or there are no images.
+    """
+    if is_called.shape != labels.shape or labels.ndim != 2:
+        raise ValueError(f"calls {is_called.shape}, references {labels.shape}")
+    index, n_groups = group_index(groups, n_images=len(labels))
+    n_findings = labels.shape[1]
+    counted = np.zeros((n_groups, n_findings, 2, 2))
+    images, findings = np.nonzero(labels != UNKNOWN)
+    called = is_called[images, findings].astype(np.int64)
+    np.add.at(counted, (index[images], findings, labels[images, findings], called), 1.0)
+    draws = resampled_counts(n_groups, n_resamples, seed, n_cells=n_groups)
+    resampled = np.concatenate([counts @ counted.reshape(n_groups, -1) for counts in draws])
+    resampled = resampled.reshape(-1, n_findings, 2, 2)
+    has_any = counted.sum(axis=(2, 3)) > 0
+    each = tuple(
+        rate_intervals(counted[has_any[:, k], k], resampled[:, k], positive=1, level=level).headline
+        for k in range(n_findings)
+    )
+    estimates = rate_arrays(counted.sum(axis=0), positive=1)
+    support = int(has_any.sum(axis=0).min())
+    mean = {}
+    for name, values in rate_arrays(resampled, positive=1).items():
+        is_defined = ~np.isnan(estimates[name])
+        mean[name] = summarize(
+            float(estimates[name][is_defined].mean()) if is_defined.any() else float("nan"),
+            values[:, is_defined].mean(axis=1) if is_defined.any() else np.full(1, np.nan),
+            n_groups=n_groups,
+            level=level,
+            support=support,
+        )
+    return mean, each

@@ -262,7 +262,7 @@ def bootstrap_rates(
     flat = counted.reshape(n_groups, -1)
     draws = resampled_counts(n_groups, n_resamples, seed, n_cells=n_groups)
     resampled = np.concatenate([counts @ flat for counts in draws])
-    return _rate_intervals(
+    return rate_intervals(
         counted.reshape(n_groups, n_classes, n_classes),
         resampled.reshape(-1, n_classes, n_classes),
         positive=positive,
@@ -270,14 +270,14 @@ def bootstrap_rates(
     )
 
 
-def _rate_intervals(
+def rate_intervals(
     by_group: NDArray[np.float64],
     resampled: NDArray[np.float64],
     *,
     positive: int | None,
     level: float,
 ) -> RateIntervals:
-    """Summarise rates, given the confusion of every group (G, K, K) and resample (B, K, K)."""
+    """Return the rates, given the confusion of every group (G, K, K) and resample (B, K, K)."""
     confusion, n_groups = by_group.sum(axis=0), len(by_group)
     class_supports, headline_supports = _rate_supports(by_group, positive=positive)
     estimates = rate_arrays(confusion, positive=positive)

@@ -13,6 +13,7 @@ from engine.contract.config_io import config_from_json, config_to_json, from_pla
 from engine.contract.errors import ConfigError, DatasetError, RunError
 from engine.contract.records import EvaluationResult, RunSummary
 from engine.contract.run_states import INTERRUPTED, RESUMABLE, RUNNING, UNDER_WAY, may_follow
+from engine.project.classes import MULTI
 from engine.project.folder import RUNS_FOLDER
 from engine.project.run_data import (
     Change,
@@ -22,6 +23,7 @@ from engine.project.run_data import (
     version_changes,
     write_run_data,
 )
+from engine.project.run_findings import learned_findings
 from engine.project.splits import SplitStore
 from engine.project.table import TrainingTable
 
@@ -130,7 +132,11 @@ class RunStore(SplitStore):
                 """
             )
             now = (self.data_digest(), self.split_digest()) if rows else ("", "")
-        return tuple(self._summary(row, is_stale=(row[11], row[12]) != now) for row in rows)
+            is_multi = self.task == MULTI
+        return tuple(
+            self._summary(row, is_stale=(row[11], row[12]) != now, is_multi=is_multi)
+            for row in rows
+        )
 
     def run_summary(self, run: str) -> RunSummary:
         """Return what the history says of one run.
@@ -143,7 +149,7 @@ class RunStore(SplitStore):
             raise _no_run(run)
         return found
 
-    def _summary(self, row: tuple[Any, ...], *, is_stale: bool) -> RunSummary:
+    def _summary(self, row: tuple[Any, ...], *, is_stale: bool, is_multi: bool) -> RunSummary:
         can_go_on = row[2] in RESUMABLE and self.has_saved_state(row[0])
         changes = self._changes(row[0], is_stale=is_stale) if can_go_on else ()
         return RunSummary(
@@ -161,6 +167,7 @@ class RunStore(SplitStore):
             is_stale=is_stale,
             is_resumable=can_go_on and not any(change.is_fatal for change in changes),
             changes=tuple(change.sentence for change in changes),
+            findings=learned_findings(self.run_folder(row[0])) if is_multi else (),
         )
 
     def keep_run_data(self, run: str, table: TrainingTable) -> None:

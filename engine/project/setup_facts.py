@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 
-from engine.contract.errors import DatasetError
+from engine.contract.errors import ConfigError, DatasetError
 from engine.contract.events import COMPLETED
-from engine.contract.recommendation import HEAD_ONLY, SetupFacts
+from engine.contract.recipe import RECIPE_NAME, recipe_from_json
+from engine.contract.recommendation import HEAD_ONLY, PastTraining, SetupFacts
+from engine.contract.training_time import expected_pace, slowness_of
+from engine.project.run_data import read_run_data
 from engine.project.store import Project
 from engine.project.table import TrainingTable
 
@@ -36,6 +40,7 @@ def data_facts(project: Project) -> SetupFacts:
         image_px=_median_side(project, table),
         size_px=project.image_contract.size_px,
         probe_auroc=_probe_auroc(project),
+        past=tuple(_past_trainings(project)),
     )
 
 
@@ -62,3 +67,33 @@ def _probe_auroc(project: Project) -> float | None:
         if run.method == HEAD_ONLY and run.state == COMPLETED and not run.is_stale:
             return run.val_auroc
     return None
+
+
+def _past_trainings(project: Project) -> Iterator[PastTraining]:
+    """Yield how long the newest training with each backbone and method took."""
+    known: set[tuple[str, str]] = set()
+    for run in project.runs():
+        key = (run.backbone, run.method)
+        if run.epochs < 1 or run.seconds <= 0 or key in known:
+            continue
+        folder = project.run_folder(run.id)
+        data = read_run_data(folder)
+        try:
+            recipe = recipe_from_json((folder / RECIPE_NAME).read_text(encoding="utf-8"))
+        except (OSError, ValueError, ConfigError):  # an older or newer version wrote it
+            continue
+        if data is None or recipe.members:
+            continue
+        known.add(key)
+        config, runtime = recipe.config, recipe.runtime
+        slowness = slowness_of(
+            config,
+            int((data.split == _TRAIN).sum()),
+            int((data.split == _VAL).sum()),
+            run.epochs,
+            run.seconds,
+            expected_pace(runtime.device, runtime.threads, config.image.size_px),
+        )
+        yield PastTraining(
+            backbone=run.backbone, method=run.method, device=runtime.device, slowness=slowness
+        )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from engine.contract.backbones import BACKBONES
 from engine.contract.config import RuntimeConfig
 from engine.contract.recommendation import SetupFacts
-from engine.hardware import resolve_runtime
+from engine.hardware import place_run
 from engine.models.weights import weights_state
 from engine.project.setup_facts import data_facts
 from engine.project.store import Project
@@ -20,7 +20,7 @@ def facts_of(project: Project, *, minutes: float | None = None) -> SetupFacts:
         project: With labelled images.
         minutes: Most time that training may take; None if that doesn't matter.
     """
-    runtime = resolve_runtime(RuntimeConfig())
+    runtime, _ = place_run(RuntimeConfig())  # what a training will find
     return replace(
         data_facts(project),
         device=runtime.device,

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from engine.data.transforms import Augment, pixels_to_batch
 from engine.methods.linear_head import standardisation
 from engine.methods.method import FineTuneMethod, MethodContext
+from engine.models.fallback import LEARNING_COST
 from engine.models.features import extract
 from engine.models.network import Network
 from engine.seeding import step_seed
@@ -111,6 +112,12 @@ def lr_range(
     with torch.random.fork_rng(devices=devices):
         losses = _Rising(network, method, context).losses(n_steps, on_step)
     return summed_up(_rates(n_steps)[: len(losses)], losses, _smooth(losses))
+
+
+def n_looks(n_train: int, batch_size: int, n_steps: int) -> float:
+    """Return how often an image goes through the network at most, in units of a prediction."""
+    learned, watched = min(batch_size, n_train), min(_N_WATCHED, n_train)
+    return n_steps * (learned * LEARNING_COST + watched)
 
 
 def summed_up(

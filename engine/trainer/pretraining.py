@@ -20,7 +20,6 @@ from typing import Final
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -28,49 +27,18 @@ from engine.contract.config import ExperimentConfig
 from engine.contract.control import Control
 from engine.data.transforms import Augment, pixels_to_batch
 from engine.hardware import Runtime, autocast
-from engine.methods.balance import inverse_frequency
 from engine.methods.full_finetune import FullFinetune
-from engine.methods.linear_head import fit_linear_head, standardisation
-from engine.models.features import PixelRows, extract
+from engine.methods.linear_head import standardisation
+from engine.models.features import extract
 from engine.models.network import Network
 from engine.seeding import step_seed
 from engine.trainer.optimizer import average_weights, build_optimizer, lr_share, set_lr
-from engine.trainer.steps import train_step, validation_auroc
+from engine.trainer.pretrain_task import Task, n_outputs
+from engine.trainer.steps import train_step
 from engine.trainer.stopping import EarlyStopping
 
 _FEWEST_OF_A_TASK: Final = 4  # images in a batch, so that one update sees several of each task
 _VALIDATION_BATCH: Final = 64
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Task:
-    """What one project gives to pre-training; its test images are not among it.
-
-    Attributes:
-        pixels: Indexed by ``train_rows`` and ``val_rows``.
-        train_rows: int64, shape ``(N,)``; every class occurs.
-        train_labels: Class indices of the project, int64 ``(N,)``.
-        val_rows: int64, shape ``(M,)``.
-        val_labels: int64 ``(M,)``.
-        n_classes: K, at least 2.
-        positive: Index of the positive class of two, else None.
-        padding: ``ImageContract.padding`` of the pixels.
-    """
-
-    pixels: PixelRows
-    train_rows: NDArray[np.int64]
-    train_labels: NDArray[np.int64]
-    val_rows: NDArray[np.int64]
-    val_labels: NDArray[np.int64]
-    n_classes: int
-    positive: int | None
-    padding: str
-
-    def draw(self, n: int, generator: np.random.Generator) -> NDArray[np.int64]:
-        """Return positions of ``n`` training images, each class as likely as any other."""
-        classes = generator.integers(self.n_classes, size=n)
-        members = [np.flatnonzero(self.train_labels == k) for k in range(self.n_classes)]
-        return np.array([generator.choice(members[k]) for k in classes], dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,16 +75,12 @@ class Pretrained:
     best_epoch: int
 
 
-def n_outputs(tasks: Sequence[Task]) -> int:
-    """Return how many logits the network needs: a block of its own for each task."""
-    return sum(task.n_classes for task in tasks)
-
-
 class Pretrainer:
     """Trains a network with one head, in which every task has a block of logits.
 
     A batch holds as many images of each task, and of each class of a task, in expectation: a large
-    project doesn't drown a small one. Every draw follows from the seed, the epoch and the batch.
+    project doesn't drown a small one, nor a common class or finding a rare one. Every draw follows
+    from the seed, the epoch and the batch.
     """
 
     def __init__(
@@ -196,16 +160,7 @@ class Pretrainer:
         weight = np.zeros((network.n_classes, network.n_features))
         bias = np.zeros(network.n_classes)
         for task, block, features in zip(self._tasks, self._blocks, found, strict=True):
-            n_train = len(task.train_rows)
-            head = fit_linear_head(
-                (features[:n_train], task.train_labels),
-                (features[n_train:], task.val_labels),
-                widths=network.feature_blocks,
-                class_weights=inverse_frequency(
-                    np.bincount(task.train_labels, minlength=task.n_classes)
-                ),
-                score=partial(validation_auroc, positive=task.positive),
-            )
+            head = task.fit_head(features, network.feature_blocks)
             weight[block] = head.weight * (head.scale / scale)
             bias[block] = head.bias + (head.weight * head.scale) @ (mean - head.mean)
         network.set_standardisation(torch.from_numpy(mean), torch.from_numpy(scale))
@@ -284,9 +239,9 @@ class Pretrainer:
     def _loss(self, images: Tensor, labels: list[Tensor]) -> Tensor:
         """Return the mean of the tasks' losses, each as a share of the loss of guessing."""
         logits = self._network(images).float().split(self._n_each)
+        smoothing = self._config.loss.label_smoothing
         losses = [
-            F.cross_entropy(part[:, block], own, label_smoothing=self._config.loss.label_smoothing)
-            / math.log(task.n_classes)
+            task.loss(part[:, block], own, label_smoothing=smoothing)
             for task, block, part, own in zip(
                 self._tasks, self._blocks, logits, labels, strict=True
             )
@@ -297,10 +252,9 @@ class Pretrainer:
         """Return the averaged network's AUROC for each task, and its mean loss."""
         aurocs, losses = [], []
         for task, block in zip(self._tasks, self._blocks, strict=True):
-            logits = self._logits(task)[:, block]
-            probabilities = torch.softmax(logits, dim=1).numpy()
-            aurocs.append(validation_auroc(probabilities, task.val_labels, task.positive))
-            losses.append(float(F.cross_entropy(logits, torch.from_numpy(task.val_labels))))
+            auroc, loss = task.measured(self._logits(task)[:, block])
+            aurocs.append(auroc)
+            losses.append(loss)
         return tuple(aurocs), float(np.mean(losses))
 
     def _logits(self, task: Task) -> Tensor:

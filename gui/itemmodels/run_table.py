@@ -18,6 +18,7 @@ from engine.contract.records import RunSummary
 from engine.contract.searching import ENSEMBLE
 from gui.itemmodels.run_words import (
     backbone_name,
+    findings_text,
     method_name,
     number_text,
     preset_name,
@@ -30,39 +31,50 @@ __all__ = ["RunTableModel"]
 
 _Index = QModelIndex | QPersistentModelIndex
 _NO_PARENT: Final = QModelIndex()
-_NUMBERS: Final = (5, 6, 7)
+_NUMBERS: Final = ("auroc", "epochs", "time")
 
 
 class RunTableModel(QAbstractTableModel):
-    """Runs, newest first, one line each."""
+    """Runs, newest first, one line each; what each learned where images have several findings."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._runs: tuple[RunSummary, ...] = ()
-        self._heads = (
-            self.tr("When"),
-            self.tr("Preset"),
-            self.tr("Backbone"),
-            self.tr("Method"),
-            self.tr("State"),
-            self.tr("AUROC (validation)"),
-            self.tr("Epochs"),
-            self.tr("Time"),
-        )
+        self._heads = {
+            "when": self.tr("When"),
+            "learned": self.tr("Learned"),
+            "preset": self.tr("Preset"),
+            "backbone": self.tr("Backbone"),
+            "method": self.tr("Method"),
+            "state": self.tr("State"),
+            "auroc": self.tr("AUROC (validation)"),
+            "epochs": self.tr("Epochs"),
+            "time": self.tr("Time"),
+        }
+        self._columns = self._columns_for(has_findings=False)
 
-    def set_runs(self, runs: Sequence[RunSummary]) -> None:
-        """Show these runs; equal ones keep selection and scroll position."""
-        if tuple(runs) == self._runs:
+    def set_runs(self, runs: Sequence[RunSummary], *, has_findings: bool = False) -> None:
+        """Show these runs; equal ones keep selection and scroll position.
+
+        Args:
+            runs: The history, newest first.
+            has_findings: Whether images have several findings, of which runs learn one or all.
+        """
+        columns = self._columns_for(has_findings=has_findings)
+        if tuple(runs) == self._runs and columns == self._columns:
             return
         is_same_list = [run.id for run in runs] == [run.id for run in self._runs]
-        if is_same_list:
+        if is_same_list and columns == self._columns:
             self._runs = tuple(runs)
-            last = self.index(len(runs) - 1, len(self._heads) - 1)
+            last = self.index(len(runs) - 1, len(columns) - 1)
             self.dataChanged.emit(self.index(0, 0), last)
             return
         self.beginResetModel()
-        self._runs = tuple(runs)
+        self._runs, self._columns = tuple(runs), columns
         self.endResetModel()
+
+    def _columns_for(self, *, has_findings: bool) -> tuple[str, ...]:
+        return tuple(key for key in self._heads if has_findings or key != "learned")
 
     def run_at(self, row: int) -> RunSummary | None:
         """Return the run of a line."""
@@ -74,18 +86,19 @@ class RunTableModel(QAbstractTableModel):
 
     def columnCount(self, parent: _Index = _NO_PARENT) -> int:
         """Return the number of columns."""
-        return 0 if parent.isValid() else len(self._heads)
+        return 0 if parent.isValid() else len(self._columns)
 
     def headerData(
         self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
     ) -> Any:
         """Return the name of a column."""
-        if orientation is not Qt.Orientation.Horizontal or not 0 <= section < len(self._heads):
+        if orientation is not Qt.Orientation.Horizontal or not 0 <= section < len(self._columns):
             return None
+        column = self._columns[section]
         if role == Qt.ItemDataRole.DisplayRole:
-            return self._heads[section]
+            return self._heads[column]
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            return self._alignment(section)
+            return self._alignment(column)
         return None
 
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
@@ -93,28 +106,30 @@ class RunTableModel(QAbstractTableModel):
         run = self.run_at(index.row()) if index.isValid() else None
         if run is None:
             return None
+        column = self._columns[index.column()]
         if role == Qt.ItemDataRole.DisplayRole:
-            return self._text(run, index.column())
+            return self._text(run, column)
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            return self._alignment(index.column())
+            return self._alignment(column)
         if role == Qt.ItemDataRole.ToolTipRole:
-            return self._tool_tip(run)
+            return "\n".join(run.findings) if column == "learned" else self._tool_tip(run)
         return None
 
-    def _text(self, run: RunSummary, column: int) -> str:
+    def _text(self, run: RunSummary, column: str) -> str:
         state = state_name(run.state)
         if run.is_stale:
             state = self.tr("%s · stale") % state
-        texts = (
-            when_text(run.created),
-            "–" if run.method == ENSEMBLE else preset_name(run.preset),
-            "–" if run.method == ENSEMBLE else backbone_name(run.backbone),
-            method_name(run.method),
-            state,
-            number_text(run.val_auroc),
-            QLocale().toString(run.epochs) if run.epochs else "–",
-            time_text(run.seconds) if run.seconds else "–",
-        )
+        texts = {
+            "when": when_text(run.created),
+            "learned": findings_text(run.findings) or "–",
+            "preset": "–" if run.method == ENSEMBLE else preset_name(run.preset),
+            "backbone": "–" if run.method == ENSEMBLE else backbone_name(run.backbone),
+            "method": method_name(run.method),
+            "state": state,
+            "auroc": number_text(run.val_auroc),
+            "epochs": QLocale().toString(run.epochs) if run.epochs else "–",
+            "time": time_text(run.seconds) if run.seconds else "–",
+        }
         return texts[column]
 
     def _tool_tip(self, run: RunSummary) -> str:
@@ -130,6 +145,6 @@ class RunTableModel(QAbstractTableModel):
         return "\n".join(lines)
 
     @staticmethod
-    def _alignment(column: int) -> Qt.AlignmentFlag:
+    def _alignment(column: str) -> Qt.AlignmentFlag:
         side = Qt.AlignmentFlag.AlignRight if column in _NUMBERS else Qt.AlignmentFlag.AlignLeft
         return side | Qt.AlignmentFlag.AlignVCenter

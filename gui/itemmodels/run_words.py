@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 from PySide6.QtCore import QCoreApplication, QDateTime, QLocale
@@ -14,6 +15,7 @@ from engine.contract.searching import ENSEMBLE
 
 __all__ = [
     "backbone_name",
+    "findings_text",
     "interval_text",
     "method_name",
     "number_text",
@@ -67,11 +69,21 @@ def when_text(seconds: float) -> str:
 
 
 def run_title(run: RunSummary) -> str:
-    """Return what tells a run from others: when, preset, backbone."""
+    """Return what tells a run from others: when, preset, backbone, and the finding it learned."""
+    parts = [when_text(run.created), preset_name(run.preset), backbone_name(run.backbone)]
     if run.method == ENSEMBLE:
-        return f"{when_text(run.created)} · {_tr('combined runs')}"
-    parts = (when_text(run.created), preset_name(run.preset), backbone_name(run.backbone))
-    return " · ".join(parts)
+        parts[1:] = [_tr("combined runs")]
+    return " · ".join([*parts, *filter(None, [findings_text(run.findings)])])
+
+
+def findings_text(findings: Sequence[str]) -> str:
+    """Return which of several findings a run learned: "Nodule" or "3 findings at once".
+
+    Empty where images have one class.
+    """
+    if len(findings) < 2:
+        return "".join(findings)
+    return _tr("%s findings at once") % QLocale().toString(len(findings))
 
 
 def number_text(value: float | None, digits: int = _DIGITS) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from enum import Enum, auto
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from PySide6.QtCore import QLocale, Qt, QUrl
 from PySide6.QtGui import QDesktopServices, QShowEvent
-from PySide6.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QWidget
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QWidget
 
 from engine.contract.commands import Evaluate, Export
 from engine.contract.config_io import from_plain
@@ -22,6 +23,7 @@ from engine.contract.events import (
     RunFinished,
 )
 from engine.contract.records import EvaluationResult, RunSummary
+from gui.dialogs.label_fields import Choice
 from gui.itemmodels.run_words import number_text, run_title
 from gui.messages import left_text
 from gui.panels.evaluate_export import bundle_name, bundles_folder, verified_text
@@ -42,6 +44,8 @@ from gui.widgets.progress_row import ProgressRow
 from gui.worker.engine_thread import EngineThread
 
 __all__ = ["EvaluatePanel"]
+
+_RUNS_PX: Final = 560
 
 
 class _View(Enum):
@@ -169,9 +173,8 @@ class EvaluatePanel(Panel):
 
     def _build(self) -> None:
         body = scroll_body(self)
-        self._runs = QComboBox()
-        self._runs.setAccessibleName(self.tr("Run"))
-        self._runs.setMinimumContentsLength(24)
+        self._runs = Choice(self.tr("Run"), n_letters=24)
+        self._runs.setMaximumWidth(theme().px(_RUNS_PX))
         self._runs.activated.connect(lambda place: self.show_run(self._runs.itemData(place)))
         self._stale = Chip(self.tr("stale: the data have changed since"))
         self._bar = QWidget()
@@ -182,7 +185,7 @@ class EvaluatePanel(Panel):
         set_role(label, "secondary")
         label.setBuddy(self._runs)
         row.addWidget(label)
-        row.addWidget(self._runs)
+        row.addWidget(self._runs, 1000)
         row.addWidget(self._stale)
         row.addStretch(1)
         self._progress = ProgressRow()
@@ -284,7 +287,7 @@ class EvaluatePanel(Panel):
         if self._view is not None:
             self._view.setVisible(what is _View.RESULT)
         self._middle.setVisible(what in (_View.NO_RUN, _View.STALE, _View.READY))
-        self._robust.setVisible(what in (_View.READY, _View.RESULT) and not self._is_multi())
+        self._robust.setVisible(what in (_View.READY, _View.RESULT))
         self._show_buttons(what, is_stale=is_stale)
         self._explain(what)
         self._describe()
@@ -341,12 +344,6 @@ class EvaluatePanel(Panel):
         )
         looks = QLocale().toString(summary.looks if summary else 0)
         return text.format(images_text(images), patients_text(patients), looks)
-
-    def _is_multi(self) -> bool:
-        """Whether the run learned several findings at once."""
-        if self._result is not None:
-            return bool(self._result.findings)
-        return self.session.snapshot.is_multi and self.session.snapshot.learned is None
 
     def _n_test(self) -> int:
         snapshot = self.session.snapshot

@@ -13,13 +13,15 @@ from engine.contract.commands import Robustness
 from engine.contract.config import preset_config
 from engine.contract.config_io import from_plain
 from engine.contract.errors import EngineError
-from engine.contract.events import COMPLETED, Event, JobFinished, JobProgressed
+from engine.contract.events import COMPLETED, Event, JobFinished, JobProgressed, Warned
 from engine.contract.records import RobustnessResult, RunSummary
 from gui.messages import left_text, time_text
+from gui.panels.evaluate_robust_findings import RobustFindings
 from gui.panels.evaluate_robust_table import DegradationTable
 from gui.plots.attack_plot import AttackPlot
 from gui.plots.plot_card import PlotCard
 from gui.session import Session
+from gui.tokens import ColorToken
 from gui.widgets.adaptive_row import AdaptiveRow
 from gui.widgets.buttons import make_button, make_link
 from gui.widgets.card import Card
@@ -62,6 +64,9 @@ class EvaluateRobust(QWidget):
         self._time = QLabel()
         self._time.setWordWrap(True)
         set_role(self._time, "secondary")
+        self._warning = QLabel()
+        self._warning.setWordWrap(True)
+        self._warning.hide()
         self._progress = ProgressRow()
         self._measure = make_button("")
         self._measure.clicked.connect(lambda: self.measure("val"))
@@ -74,7 +79,7 @@ class EvaluateRobust(QWidget):
         for button in (self._measure, self._test, self._cancel):
             buttons.addWidget(button)
         buttons.addStretch(1)
-        for part in (self._text, self._time, self._progress):
+        for part in (self._text, self._time, self._warning, self._progress):
             self._card.body.addWidget(part)
         self._card.body.addSpacing(4)
         self._card.body.addLayout(buttons)
@@ -90,6 +95,16 @@ class EvaluateRobust(QWidget):
         return self._text.text()
 
     @property
+    def warning(self) -> str:
+        """What there is to be told of a measurement under way, or the last one."""
+        return self._warning.text() if not self._warning.isHidden() else ""
+
+    @property
+    def findings(self) -> RobustFindings | None:
+        """The findings, once there is a result."""
+        return self._figures.findings if self._figures is not None else None
+
+    @property
     def table(self) -> DegradationTable | None:
         """The degradations, once there is a result."""
         return self._figures.table if self._figures is not None else None
@@ -99,6 +114,7 @@ class EvaluateRobust(QWidget):
         is_other = (run.id if run else "") != (self._run.id if self._run else "")
         self._run = run
         if is_other:
+            self._warning.hide()
             self._result = self._read()
         self._show()
 
@@ -110,6 +126,7 @@ class EvaluateRobust(QWidget):
             project=str(self._session.folder), run=self._run.id, split=split, n_images=_N_IMAGES
         )
         self._is_canceling = False
+        self._warning.hide()
         self._progress.set_label(self.tr("Measuring…"))
         self._progress.set_progress(None)
         finish = partial(self._on_finished, self._run.id)
@@ -200,6 +217,9 @@ class EvaluateRobust(QWidget):
             self._show()
 
     def _on_event(self, event: Event) -> None:
+        if isinstance(event, Warned):  # it computes elsewhere than it should
+            self._warning.setText(f"{event.message} {event.remedy}".rstrip())
+            self._warning.show()
         if isinstance(event, JobProgressed):
             fraction = event.done / event.total if event.total else None
             self._progress.set_label(event.stage)
@@ -218,15 +238,22 @@ class EvaluateRobust(QWidget):
         self._show()
 
 
-class _Figures(AdaptiveRow):
-    """The worst cases as a plot, the degradations as a table."""
+class _Figures(QWidget):
+    """The worst cases as a plot, the degradations as a table; of one of several findings."""
 
     figure_failed = Signal(str, str)
 
     def __init__(self) -> None:
         super().__init__()
+        self._result: RobustnessResult | None = None
+        self.findings = RobustFindings()
+        self.findings.chosen.connect(self._show_finding)
         self._plot = AttackPlot()
-        card = PlotCard(
+        self._legend: tuple[tuple[str, ColorToken], ...] = (
+            (self.tr("worst case"), "accent"),
+            (self.tr("random noise"), "second"),
+        )
+        self._plot_card = PlotCard(
             self.tr("Worst case by strength"),
             self._plot,
             explanation=self.tr(
@@ -235,18 +262,45 @@ class _Figures(AdaptiveRow):
                 "possible, with its 95 % interval; the dashed line is for random changes."
             ),
             file_name="robustness",
-            legend=((self.tr("worst case"), "accent"), (self.tr("random noise"), "second")),
+            legend=self._legend,
         )
-        card.failed.connect(self.figure_failed)
+        self._plot_card.failed.connect(self.figure_failed)
         self.table = DegradationTable()
-        self.add(card)
-        self.add(self.table)
+        self._titles = self._plot_card.title, self.table.title
+        row = AdaptiveRow()
+        row.add(self._plot_card)
+        row.add(self.table)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(12)
+        column.addWidget(self.findings)
+        column.addWidget(row)
 
     def set_result(self, result: RobustnessResult) -> None:
         """Show a result."""
-        self._plot.set_points(result.attacks)
+        is_other, self._result = result is not self._result, result
+        self.findings.setVisible(bool(result.findings))
         self.table.setVisible(bool(result.corruptions))
-        self.table.set_points(result.attacks[0], result.corruptions)
+        if is_other:
+            self.findings.set_result(result)
+            self._show_finding(-1)
+
+    def _show_finding(self, place: int) -> None:
+        """Show one of several findings, or what is over all with -1."""
+        result = self._result
+        if result is None:
+            return
+        found = result.findings[place] if place >= 0 else result
+        worst, degraded = self._titles
+        if result.findings:
+            name = result.findings[place].name if place >= 0 else self.tr("mean")
+            worst = self.tr("Worst case: {0}").format(name)
+            degraded = self.tr("Degraded: {0}").format(name)
+        self._plot.set_points(found.attacks)
+        self._plot.set_print_header(worst, self._legend)
+        self._plot_card.set_title(worst)
+        self.table.set_title(degraded)
+        self.table.set_points(found.attacks[0], found.corruptions)
 
 
 def expected_seconds(run: RunSummary, *, n_train: int, n_images: int) -> float | None:

@@ -20,12 +20,14 @@ from PySide6.QtWidgets import (
 from engine.contract.commands import Preview, Scan
 from engine.contract.config_io import from_plain
 from engine.contract.events import COMPLETED, Event, JobFinished, JobProgressed
+from engine.contract.recommendation import recommend_setup
 from engine.contract.records import ColumnMapping, ScanResult, SourcePreview
 from gui.dialogs.frame_choice import FrameChoiceCard
 from gui.dialogs.label_meaning import LabelMeaningCard
 from gui.dialogs.label_source import LabelSourceCard
 from gui.dialogs.patient_source import FIRST_PATTERN, PatientSourceCard
 from gui.dialogs.project_place import ProjectPlaceCard
+from gui.dialogs.size_choice import SizeChoiceCard
 from gui.import_flow import ImportFlow, ImportPlan
 from gui.panels.import_progress import ImportProgress
 from gui.panels.import_summary import ImportSummary
@@ -70,6 +72,7 @@ class ImportPanel(Panel):
         self._meaning = LabelMeaningCard()
         self._patients = PatientSourceCard()
         self._place = ProjectPlaceCard()
+        self._size = SizeChoiceCard()
         self._frames = FrameChoiceCard()
         self._problem = QLabel()
         self._problem.setWordWrap(True)
@@ -128,6 +131,7 @@ class ImportPanel(Panel):
             self.tr("Import images") if project is None else self.tr("Add images")
         )
         self._labels.start_over()
+        self._size.withdraw()
         self._look_soon.stop()
         self._sheet = None
         self.header.set_subtitle(source.name)
@@ -205,6 +209,9 @@ class ImportPanel(Panel):
         self._patients.set_file_names(tuple(name for name, _ in preview.patients))
         self._patients.set_has_column(has_column=self._labels.uses_sheet)
         self.header.set_subtitle(f"{self._source.name} · {images_text(preview.n_files)}")
+        if self._project is None:
+            facts = replace(self.session.advice.machine, image_px=preview.image_px)
+            self._size.offer(recommend_setup(facts), facts.size_px)
         if is_first:
             self._form.verticalScrollBar().setValue(0)
             self._show(self._form, go=self.tr("Import"))
@@ -290,6 +297,7 @@ class ImportPanel(Panel):
             label_rule=self._meaning.rule,
             frames=self._frames.policy,
             patient_rule=self._patients.rule,
+            size_px=self._size.size_px,
         )
         self._flow.start(ImportPlan(project=project, scan=scan))
 
@@ -358,7 +366,7 @@ class ImportPanel(Panel):
         right = QVBoxLayout(others)
         right.setContentsMargins(0, 0, 0, 0)
         right.setSpacing(12)
-        for widget in (self._meaning, self._patients, self._place, self._frames):
+        for widget in (self._meaning, self._patients, self._place, self._size, self._frames):
             right.addWidget(widget)
         right.addStretch(1)
         page = AdaptiveRow()

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
+from PySide6.QtCore import QEvent, Qt
+from PySide6.QtGui import QHelpEvent, QResizeEvent
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QToolTip
 
 from gui.theme import theme
 
 __all__ = ["LowTable"]
 
 _MAX_ROWS: Final = 8
+_LEAST_PX: Final = 160
+"""So wide a column of texts stays where others lack room, at a text scale of 1."""
+_MOST_PX: Final = 280
+"""Texts wider than this are cut, at a text scale of 1; they are whole in their tooltip."""
 
 
 class LowTable(QTableView):
@@ -52,17 +57,48 @@ class LowTable(QTableView):
         if event.size().width() != event.oldSize().width():
             self.fit_height()
 
+    def _shortened(self, wanted: list[int]) -> list[int]:
+        """Return widths of which the widest texts give what the others lack, if that is enough."""
+        widths, least = list(wanted), theme().px(_LEAST_PX)
+        for column in sorted(range(len(wanted)), key=wanted.__getitem__, reverse=True):
+            lacking = sum(widths) - self.viewport().width()
+            if lacking > 0 and not self._holds_numbers(column):
+                widths[column] = max(min(least, wanted[column]), wanted[column] - lacking)
+        return widths if sum(widths) <= self.viewport().width() else wanted
+
+    def _holds_numbers(self, column: int) -> bool:
+        """Whether a column is aligned to the right: half a number would be a wrong one."""
+        role = Qt.ItemDataRole.TextAlignmentRole
+        side = self.model().headerData(column, Qt.Orientation.Horizontal, role)
+        return side is not None and bool(Qt.AlignmentFlag(side) & Qt.AlignmentFlag.AlignRight)
+
+    def viewportEvent(self, event: QEvent) -> bool:
+        """Show a text that is cut as a whole, where its cell has no tooltip of its own."""
+        if isinstance(event, QHelpEvent) and event.type() is QEvent.Type.ToolTip:
+            index = self.indexAt(event.pos())
+            own = index.data(Qt.ItemDataRole.ToolTipRole)
+            is_cut = self.sizeHintForIndex(index).width() > self.columnWidth(index.column())
+            if index.isValid() and not own and is_cut:
+                QToolTip.showText(event.globalPos(), str(index.data()), self)
+                return True
+        return super().viewportEvent(event)
+
     def _fit_columns(self) -> bool:
         """Give each column what it needs and share out the rest; say if there is too little."""
         model = self.model()
         if model is None or model.rowCount() == 0:
             return False
         n_columns = model.columnCount()
+        heads = self.horizontalHeader()
+        most = theme().px(_MOST_PX)
         wanted = [
-            max(self.sizeHintForColumn(c), self.horizontalHeader().sectionSizeHint(c))
+            max(min(self.sizeHintForColumn(c), most), heads.sectionSizeHint(c))
             for c in range(n_columns)
         ]
+        wanted = self._shortened(wanted)
         rest = max(0, self.viewport().width() - sum(wanted))
         for column, width in enumerate(wanted):
-            self.setColumnWidth(column, width + rest // n_columns)
+            # The odd pixels go to the last column, so that the rows reach the edge.
+            odd = rest % n_columns if column == n_columns - 1 else 0
+            self.setColumnWidth(column, width + rest // n_columns + odd)
         return sum(wanted) > self.viewport().width()

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from PySide6.QtCore import QLocale, QSignalBlocker, Qt, Signal
-from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from engine.contract.backbones import BackboneCard, is_noncommercial
 from engine.contract.config import BackboneConfig
 from gui.dialogs.label_fields import Choice
 from gui.next_run import PRETRAINED, SCRATCH, AddedFile, WeightsState
+from gui.theme import theme
+from gui.widgets.adaptive_row import AdaptiveRow
 from gui.widgets.chip import Chip
 from gui.widgets.painting import set_role
 
@@ -18,7 +20,8 @@ __all__ = ["BackboneFacts"]
 
 _N_COLUMNS: Final = 3
 _MEGA: Final = 1e6
-_COMBO_LETTERS: Final = 44
+_COMBO_LETTERS: Final = 20
+_COMBO_PX: Final = 420
 
 
 class BackboneFacts(QFrame):
@@ -37,12 +40,8 @@ class BackboneFacts(QFrame):
         set_role(self._title, "heading")
         self._warning = Chip(self.tr("Non-commercial use only"), is_strong=True)
         self._weights = Choice(self.tr("Weights to start from"), n_letters=_COMBO_LETTERS)
+        self._weights.setMaximumWidth(theme().px(_COMBO_PX))
         self._weights.currentIndexChanged.connect(self._on_weights)
-        self._grid = QGridLayout()
-        self._grid.setHorizontalSpacing(24)
-        self._grid.setVerticalSpacing(8)
-        for column in range(_N_COLUMNS):
-            self._grid.setColumnStretch(column, 1)
         self._labels: dict[str, QLabel] = {}
         self._build()
 
@@ -92,7 +91,7 @@ class BackboneFacts(QFrame):
         label.setBuddy(self._weights)
         set_role(label, "secondary")
         head.addWidget(label)
-        head.addWidget(self._weights)
+        head.addWidget(self._weights, 1000)
         names = {
             "parameters": self.tr("Parameters"),
             "size": self.tr("Image size it was made for"),
@@ -101,14 +100,15 @@ class BackboneFacts(QFrame):
             "source": self.tr("Where the weights come from"),
             "reference": self.tr("Reference"),
         }
+        rows = [AdaptiveRow(spacing_px=24) for _ in range(0, len(names), _N_COLUMNS)]
         for place, (key, name) in enumerate(names.items()):
-            row, column = divmod(place, _N_COLUMNS)
-            self._grid.addWidget(self._fact(key, name), row, column)
+            rows[place // _N_COLUMNS].add(self._fact(key, name))
         column_layout = QVBoxLayout(self)
         column_layout.setContentsMargins(16, 12, 16, 14)
         column_layout.setSpacing(10)
         column_layout.addLayout(head)
-        column_layout.addLayout(self._grid)
+        for row in rows:
+            column_layout.addWidget(row)
 
     def _fact(self, key: str, name: str) -> QWidget:
         label, value = QLabel(name), QLabel()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QCoreApplication, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QVBoxLayout, QWidget
 
 from engine.contract.config import ExperimentConfig
 from engine.contract.methods import PRESETS
 from gui.itemmodels.run_words import method_name
-from gui.messages import time_text
 from gui.next_run import with_preset
-from gui.panels.train_estimate import estimate_seconds, training_speed
+from gui.panels.train_estimate import estimate_text, run_seconds
 from gui.session import Session
 from gui.widgets.adaptive_row import AdaptiveRow
 from gui.widgets.choice_card import ChoiceCard
@@ -65,27 +64,9 @@ class PresetCards(QWidget):
 
     def _facts(self, config: ExperimentConfig) -> list[str]:
         facts = [method_name(config.method.key)]
-        split = self._session.snapshot.split
-        if split is not None:
-            n_train, n_val = (sum(split.counts.get(s, {}).values()) for s in ("train", "val"))
-            speed = training_speed(
-                self._session.device, config.backbone.key, self._session.snapshot.runs, n_train
-            )
-            seconds = _rough(estimate_seconds(config, n_train, n_val, speed))
-            is_fixed = config.method.key == "linear_probe"
-            text = self.tr("about %s") if is_fixed else self.tr("about %s at most")
-            facts.insert(0, text % seconds)
+        if (seconds := run_seconds(self._session, config)) is not None:
+            facts.insert(0, estimate_text(config, seconds))
         return facts
 
     def _on_clicked(self, button: QAbstractButton) -> None:
         self.preset_chosen.emit(next(k for k, card in self._cards.items() if card is button))
-
-
-def _rough(seconds: float) -> str:
-    """Return an estimate without digits that nobody can know."""
-    if seconds < 60:
-        return time_text(max(5.0, round(seconds / 5) * 5))
-    minutes = max(1, round(seconds / 60))
-    if minutes < 60:
-        return QCoreApplication.translate("PresetCards", "%d min") % minutes
-    return time_text(round(minutes / 5) * 300.0)

@@ -22,9 +22,10 @@ from PySide6.QtWidgets import (
 
 from engine.contract.backbones import backbone_card
 from engine.contract.commands import Pretrain
+from engine.contract.config import preset_config
 from engine.contract.events import COMPLETED, FAILED, Event, JobFinished, JobProgressed
 from gui.dialogs.label_fields import Choice
-from gui.messages import job_text, time_text
+from gui.messages import job_text
 from gui.next_run import WeightsState, weights_state
 from gui.panels.pretrain_projects import (
     Candidate,
@@ -32,7 +33,7 @@ from gui.panels.pretrain_projects import (
     problem_of_choice,
     read_candidate,
 )
-from gui.panels.train_estimate import training_speed
+from gui.panels.train_estimate import pace_here, rough_text
 from gui.preferences import Preferences
 from gui.session import Session
 from gui.theme import theme
@@ -47,7 +48,6 @@ __all__ = ["PretrainDialog", "open_pretraining"]
 _KIND: Final = "pretrain"
 _MOST_NAME: Final = 80
 _MOST_PASSES: Final = 50
-_DESCRIBED_PER_S: Final = 100.0
 _CANDIDATE: Final = Qt.ItemDataRole.UserRole
 
 
@@ -189,6 +189,7 @@ class PretrainDialog(QDialog):
         self._result.hide()
         form = QFormLayout()
         form.setSpacing(8)
+        form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         form.addRow(self.tr("Name of the new backbone"), self._name)
         form.addRow(self.tr("Starts from"), self._backbone)
         form.addRow(self.tr("Passes over the images"), self._passes)
@@ -244,10 +245,10 @@ class PretrainDialog(QDialog):
         item.setToolTip(str(candidate.folder))
         if candidate.problem is Problem.NONE:
             item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
-            item.setCheckState(Qt.CheckState.Unchecked)
         else:
             item.setFlags(Qt.ItemFlag.ItemNeverHasChildren)  # shown, but not to be chosen
             item.setForeground(theme().color("secondary"))
+        item.setCheckState(Qt.CheckState.Unchecked)
         self._list.addItem(item)
         self._refresh()
 
@@ -279,12 +280,13 @@ class PretrainDialog(QDialog):
         n_train = sum(candidate.n_train for candidate in chosen)
         n_val = sum(candidate.n_val for candidate in chosen)
         session, key = self._session, str(self._backbone.currentData())
-        speed = training_speed(session.device, key, session.snapshot.runs, n_train)
+        config = preset_config("standard", backbone=key)
+        pace = pace_here(session, config, chosen[0].size_px)
         passes = self._passes.value()
-        seconds = passes * (n_train / speed + n_val / _DESCRIBED_PER_S)
-        seconds += (n_train + n_val) / _DESCRIBED_PER_S
+        seconds = passes * (n_train * pace.learn_s + n_val * pace.look_s)
+        seconds += (n_train + n_val) * pace.look_s
         return self.tr("{0} to learn from, {1} passes: about {2}.").format(
-            images_text(n_train), QLocale().toString(passes), time_text(seconds)
+            images_text(n_train), QLocale().toString(passes), rough_text(seconds)
         )
 
     def _details(self, candidate: Candidate) -> str:

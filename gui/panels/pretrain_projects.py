@@ -62,7 +62,7 @@ def read_candidate(folder: Path) -> Candidate:
     except EngineError as error:
         return Candidate(folder=folder, name=stem, problem=Problem.UNREADABLE, detail=error.message)
     problem = Problem.NONE if is_divided else Problem.NOT_DIVIDED
-    if len(set(table.labels.tolist())) < 2:
+    if not table.is_multi and len(set(table.labels.tolist())) < 2:
         problem = Problem.ONE_CLASS
     return Candidate(
         folder=folder,

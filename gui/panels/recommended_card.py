@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from PySide6.QtCore import QLocale, Qt
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from engine.contract.recommendation import Choice as Part
-from engine.contract.recommendation import Recommendation
+from engine.contract.recommendation import Recommendation, estimated_seconds
 from gui.itemmodels.run_words import backbone_name, method_name, preset_name
 from gui.messages import time_text
 from gui.next_run import is_recommended, with_recommended
 from gui.panels.choice_chip import Choice, ChoiceChip
+from gui.panels.train_estimate import estimate_text
 from gui.session import Session
 from gui.widgets.buttons import make_button
 from gui.widgets.card import Card
@@ -74,7 +76,7 @@ class RecommendedCard(Card):
             preset_name(str(found.preset.value)),
             self.tr("%s px") % QLocale().toString(int(found.size_px.value)),
         )
-        self._line.setText(" · ".join(parts))
+        self._line.setText(" · ".join([*parts, *self._time_needed(found)]))
         self._why.setText(self.tr(found.method.why))
         self._reasons.show_reasons(found)
         is_used = is_recommended(self._session.config, found)
@@ -88,6 +90,15 @@ class RecommendedCard(Card):
             label.setWordWrap(True)
         for part in (self._line, self._why, self._fold, self._reasons):
             self.body.addWidget(part)
+
+    def _time_needed(self, found: Recommendation) -> list[str]:
+        """Return how long it would take, as it would be trained; nothing without images."""
+        facts = self._session.advice.facts
+        if facts is None or not facts.n_train:
+            return []
+        config = with_recommended(self._session.config, found)
+        prepared = replace(facts, size_px=int(found.size_px.value))
+        return [estimate_text(config, estimated_seconds(prepared, config))]
 
     def _on_time(self) -> None:
         self._session.advice.set_minutes(self._time.value)

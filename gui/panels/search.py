@@ -63,6 +63,7 @@ class SearchPanel(Panel):
         self._last_rate: LrRangeResult | None = None
         self._last_fold: CrossvalResult | None = None
         self._last_combined = ""
+        self._n_begun = 0
         self._kept, self._shown_search = KeptResults(), ""
         self._cards: dict[Work, ChoiceCard] = {}
         self.setup = SearchSetup(session)
@@ -114,6 +115,7 @@ class SearchPanel(Panel):
 
     def _begin(self, work: Work, command: Command) -> None:
         self._view_of(work).clear()
+        self._n_begun += 1
         self._working, self._pending = work, ""
         self._progress.set_label(self.tr("Starting…"))
         self._progress.set_progress(None)
@@ -166,6 +168,7 @@ class SearchPanel(Panel):
         session.choices_changed.connect(self._on_choices)
         session.snapshot_changed.connect(self._on_snapshot)
         session.project_changed.connect(self._on_project)
+        session.advice.changed.connect(self._refresh)
         session.device_changed.connect(self._refresh)
         session.runs.state_changed.connect(self._refresh)
         self.trials.use_requested.connect(self._use_settings)
@@ -209,7 +212,11 @@ class SearchPanel(Panel):
         self._start.setVisible(not is_busy and has_split)
         self._start.setEnabled(not problem)
         self._cancel.setVisible(is_busy)
-        self._stop.setVisible(is_busy and work in _KEEPS_ON_STOP)
+        can_stop = is_busy and work in _KEEPS_ON_STOP
+        self._stop.setVisible(can_stop)
+        primary = self._stop if can_stop else self._start
+        if self.header.primary is not primary:
+            self.header.set_primary(primary)
         self._show_requests(work)
         for kind in Work:
             has_something = {
@@ -354,12 +361,13 @@ class SearchPanel(Panel):
         """Read what the project keeps of its present images, labels and split."""
         folder = self.session.folder
         if folder is not None:
-            self.session.background.do(lambda: (folder, read_kept(folder)), self._take_kept)
+            number = self._n_begun
+            self.session.background.do(lambda: (folder, number, read_kept(folder)), self._take_kept)
 
-    def _take_kept(self, read: tuple[Path, KeptResults]) -> None:
-        folder, kept = read
-        if folder != self.session.folder or self._job is not None:
-            return
+    def _take_kept(self, read: tuple[Path, int, KeptResults]) -> None:
+        folder, number, kept = read
+        if folder != self.session.folder or number != self._n_begun or self._job is not None:
+            return  # of another project, or from before the work that has ended meanwhile
         self._kept = kept
         newest = kept.searches[0] if kept.searches else None
         if newest is None or newest.id != self._shown_search:  # else its plot knows more

@@ -129,7 +129,7 @@ class TrialsView(ResultView):
                 legend=((_tr("round 1"), "secondary"), (_tr("2"), "accent"), (_tr("3"), "second")),
             )
         )
-        self.figures.add(self.table, 2)
+        self.figures.add(self.table, 3)  # what was changed needs the room
         self._trials: list[TriedSettings] = []
         self._shown: tuple[TriedSettings, ...] = ()
         self._has_result = False

@@ -22,9 +22,10 @@ from engine.contract.commands import Combine, Crossval, LrRange, Search
 from engine.contract.config import ExperimentConfig, preset_config
 from engine.contract.records import RunSummary
 from engine.contract.searching import ENSEMBLE, CrossvalResult
+from engine.contract.training_time import training_seconds
 from gui.itemmodels.run_words import backbone_name, method_name, number_text, when_text
 from gui.messages import time_text
-from gui.panels.train_estimate import estimate_seconds, training_speed
+from gui.panels.train_estimate import pace_here, rough_text
 from gui.session import Session
 from gui.widgets.adaptive_row import AdaptiveRow
 from gui.widgets.number_input import NumberInput
@@ -35,7 +36,8 @@ __all__ = ["SearchSetup", "Work"]
 _HEAD_ONLY: Final = "linear_probe"
 _NAME: Final = Qt.ItemDataRole.UserRole
 _MAX_LINES: Final = 7
-_DESCRIBED_PER_S: Final = 150.0
+_FIT_S: Final = 2.0
+"""A decision layer on images that have been described."""
 Command = Search | Crossval | LrRange | Combine
 
 
@@ -146,12 +148,7 @@ class SearchSetup(QStackedWidget):
 
     def problem(self) -> str:
         """Return why the work can't be started as it is, or nothing."""
-        config, snapshot = self._session.config, self._session.snapshot
-        if self._work is not Work.RATE and snapshot.is_multi and snapshot.learned is None:
-            return self.tr(
-                "This works on one finding at a time, and all of them are to be learned. Choose "
-                "one finding on the Data page first."
-            )
+        config = self._session.config
         if self._work is Work.RATE and config.method.key == _HEAD_ONLY:
             return self.tr(
                 "A linear probe is fitted at once and has no learning rate. Choose another method "
@@ -212,17 +209,18 @@ class SearchSetup(QStackedWidget):
             case Work.CROSSVAL:
                 n_folds = self.folds.value()
                 rest = (n_train + n_val) * (n_folds - 1) / n_folds
-                per_s = self._speed(config, n_train)
-                one = estimate_seconds(config, round(0.85 * rest), round(0.15 * rest), per_s)
+                pace = pace_here(self._session, config)
+                one = training_seconds(config, round(0.85 * rest), round(0.15 * rest), pace)
                 if config.method.key == _HEAD_ONLY:  # each image is described once for all parts
-                    one = (n_train + n_val) / _DESCRIBED_PER_S / n_folds + 2
-                text = self.tr("At most about {0}. The test images are not looked at.")
-                return text.format(time_text(one * n_folds))
+                    one = (n_train + n_val) * pace.look_s / n_folds + _FIT_S
+                text = self.tr("About {0} at most. The test images are not looked at.")
+                return text.format(rough_text(one * n_folds))
             case Work.RATE:
                 steps = LrRange(project="", config=config).steps
-                seconds = (n_train + n_val) / _DESCRIBED_PER_S
-                seconds += steps * config.optimizer.batch_size / self._speed(config, n_train)
-                return self.tr("About {0}. Nothing is changed by it.").format(time_text(seconds))
+                pace = pace_here(self._session, config)
+                seconds = (n_train + n_val) * pace.look_s
+                seconds += steps * config.optimizer.batch_size * pace.learn_s
+                return self.tr("About {0}. Nothing is changed by it.").format(rough_text(seconds))
             case Work.COMBINE:
                 return self.tr(
                     "A few seconds a network. Applying a combined run takes as long as all of its "
@@ -231,14 +229,14 @@ class SearchSetup(QStackedWidget):
 
     def _search_cost(self, n_train: int, n_val: int) -> str:
         config = self._starting_settings()
-        one = estimate_seconds(config, n_train, n_val, self._speed(config, n_train))
+        one = training_seconds(config, n_train, n_val, pace_here(self._session, config))
         seconds = 60.0 * self.minutes.value()
         text = self.tr(
-            "It takes {0} and no longer. One training on all images takes about {1} with {2}; "
-            "most are cut short when they show early that they aren't good."
+            "It takes {0} and no longer. One training on all images takes about {1} at most with "
+            "{2}; most are cut short when they show early that they aren't good."
         )
         backbone = backbone_name(config.backbone.key)
-        return text.format(time_text(seconds), time_text(one), backbone)
+        return text.format(time_text(seconds), rough_text(one), backbone)
 
     def _starting_settings(self) -> ExperimentConfig:
         config = self._session.config
@@ -246,16 +244,11 @@ class SearchSetup(QStackedWidget):
             return config
         return preset_config("standard", backbone=config.backbone.key, seed=config.seed)
 
-    def _speed(self, config: ExperimentConfig, n_train: int) -> float:
-        runs = self._session.snapshot.runs
-        return training_speed(self._session.device, config.backbone.key, runs, n_train)
-
     def _counts(self) -> tuple[int, int]:
-        split = self._session.snapshot.split
-        if split is None:
+        facts = self._session.advice.facts
+        if self._session.snapshot.split is None or facts is None:
             return 0, 0
-        train, val = (sum(split.counts.get(part, {}).values()) for part in ("train", "val"))
-        return train, val
+        return facts.total, facts.n_val
 
     def _search_page(self) -> QWidget:
         return _form(

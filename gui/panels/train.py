@@ -13,7 +13,8 @@ from engine.contract.recipe import RECIPE_NAME
 from engine.project.folder import RUNS_FOLDER
 from engine.project.store import Project
 from gui.icons import bind_icon
-from gui.itemmodels.run_words import backbone_name, method_name, preset_name
+from gui.itemmodels.run_words import backbone_name, findings_text, method_name, preset_name
+from gui.messages import interrupted_text
 from gui.next_run import with_preset
 from gui.panels.device_note import DeviceNote
 from gui.panels.image_size import unfit_size
@@ -45,6 +46,7 @@ class TrainPanel(Panel):
         self._has_epoch = False
         self._said: list[str] = []
         self._begun_with = session.config
+        self._begun_findings: tuple[str, ...] = ()
         self._live = TrainLive(session)
         self._learn = LearnChoice(is_wide=True)
         self._device_note = DeviceNote(session)
@@ -136,6 +138,7 @@ class TrainPanel(Panel):
 
     def _ask_to_go_on(self, run: str, changes: tuple[str, ...]) -> None:
         self._withdraw()
+        self.message_withdrawn.emit(interrupted_text())  # the question takes the offer's place
         question = self.tr("Continue this run, although something has changed since?")
         self._said.append(question)
         go_on = MessageAction(self.tr("Continue anyway"), partial(self._resume_anyway, run))
@@ -156,6 +159,7 @@ class TrainPanel(Panel):
     def _begin(self, command: Train | Resume) -> None:
         self._withdraw()
         self._begun_with = self.session.config
+        self._begun_findings = self._findings_of(command.run if isinstance(command, Resume) else "")
         self._last = self._failed = None
         self._has_epoch = False
         self._live.prepare()
@@ -192,6 +196,16 @@ class TrainPanel(Panel):
             self.tr("'Stop and keep best' ends it as well and keeps the best epoch."),
             (MessageAction(self.tr("Cancel the run"), self.session.runs.cancel),),
         )
+
+    def _findings_of(self, run: str) -> tuple[str, ...]:
+        """Return which of several findings a run learned, or the next one will without an id."""
+        snapshot = self.session.snapshot
+        if run:
+            return next((each.findings for each in snapshot.runs if each.id == run), ())
+        if not snapshot.is_multi:
+            return ()
+        learned = snapshot.learned
+        return snapshot.trained_names if learned is None else (learned.name,)
 
     def _withdraw(self) -> None:
         """Take back what was said of a run that has ended or goes on now."""
@@ -231,7 +245,8 @@ class TrainPanel(Panel):
         self._refresh()
 
     def _on_snapshot(self) -> None:
-        self._history.set_runs(self.session.snapshot.runs)
+        snapshot = self.session.snapshot
+        self._history.set_runs(snapshot.runs, has_findings=snapshot.is_multi)
         self._learn.set_snapshot(self.session.snapshot)
         if self._failed is not None and not self._is_marked_running(self._failed.run):
             self._tell_failure()
@@ -284,17 +299,18 @@ class TrainPanel(Panel):
         if is_choosing and self.isVisible():
             self._presets.refresh()
         self._history.setVisible(can_train or bool(self.session.snapshot.runs))
-        self._history.set_can_start(not is_busy)
+        is_preparing = self.session.jobs.is_busy_with("prepare_images")
+        self._history.set_can_start(not is_busy and not is_preparing)
         self._show_kept_facts()
         self._again.setVisible(is_kept)
         self._search.setVisible(is_choosing)
         self._set_primary(self._stop if is_busy else self._look if is_kept else self._start)
-        is_preparing = self.session.jobs.is_busy_with("prepare_images")
         self._start.setEnabled(can_train and not is_preparing)
         wait = self.tr("The images are being prepared; wait for them, or cancel it.")
         self._start.setToolTip(wait if is_preparing else "")
         self._show_requests(state)
         self._describe()
+        self._advice.setText(wait if is_preparing else self._advice_text())
 
     def _show_kept_facts(self) -> None:
         """Show what the method of the chosen run says, unless that stands above already."""
@@ -367,16 +383,18 @@ class TrainPanel(Panel):
 
     def _describe(self) -> None:
         config, run = self.session.config, self._live.started
-        names = (config.backbone.key, config.method.key, config.preset)
+        names, findings = (config.backbone.key, config.method.key, config.preset), ""
         if run is not None and (self.session.runs.state.is_busy or self._last is not None):
             names = (run.backbone, run.method, run.preset)  # a continued run has its own
-        parts = (backbone_name(names[0]), method_name(names[1]), preset_name(names[2]))
-        self.header.set_subtitle(" · ".join(parts))
+            findings = findings_text(self._begun_findings)
+        elif self.session.snapshot.is_multi:
+            findings = findings_text(self._findings_of(""))
+        parts = (backbone_name(names[0]), method_name(names[1]), preset_name(names[2]), findings)
+        self.header.set_subtitle(" · ".join(filter(None, parts)))
+
+    def _advice_text(self) -> str:
         found = self.session.advice.found
-        self._advice.setText(
-            self.tr("How long to train? Recommended: {0}. {1}").format(
-                preset_name(str(found.preset.value)), self.tr(found.preset.why)
-            )
-            if found is not None
-            else self.tr("How long to train?")
-        )
+        if found is None:
+            return self.tr("How long to train?")
+        text = self.tr("How long to train? Recommended: {0}. {1}")
+        return text.format(preset_name(str(found.preset.value)), self.tr(found.preset.why))

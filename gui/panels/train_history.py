@@ -72,10 +72,15 @@ class TrainHistory(Card):
         """The table itself."""
         return self._table
 
-    def set_runs(self, runs: tuple[RunSummary, ...]) -> None:
-        """Show the history; the newest run is chosen if none was."""
+    def set_runs(self, runs: tuple[RunSummary, ...], *, has_findings: bool = False) -> None:
+        """Show the history; the newest run is chosen if none was.
+
+        Args:
+            runs: Newest first.
+            has_findings: Whether images have several findings, of which runs learn one or all.
+        """
         chosen = self.chosen()
-        self._runs.set_runs(runs)
+        self._runs.set_runs(runs, has_findings=has_findings)
         self._empty.setVisible(not runs)
         self._table.setVisible(bool(runs))
         ids = [run.id for run in runs]

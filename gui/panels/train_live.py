@@ -222,7 +222,7 @@ class TrainLive(QWidget):
         self._progress.set_label(label)
         self._progress.set_progress(fraction, left)
         self._progress.bar.show()
-        if state is RunState.HUNG:
+        if state in (RunState.HUNG, RunState.RESTARTING):
             self._set_comment("")  # "still improving" it isn't
             return
         self._set_comment(self._epoch.comment if self._epoch is not None else self._first_words())

@@ -197,8 +197,10 @@ class ConfusionView(PrintableWidget):
         )
 
     def _names_width(self, room: int) -> int:
-        metrics = QFontMetrics(theme().font("body"))
-        longest = max((metrics.horizontalAdvance(name) for name in self._classes), default=0)
+        look = theme()
+        metrics, small = (QFontMetrics(look.font(role)) for role in ("body", "secondary"))
+        widths = [metrics.horizontalAdvance(name) for name in self._classes]
+        longest = max(*widths, small.horizontalAdvance(self.tr("reference")), 0)
         return min(longest + 12, max(theme().px(56), room * 2 // 5))
 
     def _cell_size(self) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -104,21 +105,23 @@ class ThemedPlot(PrintableWidget):
         if not self._clock.isActive():
             self._clock.start()
 
+    # The metaclass of Qt's objects doesn't mix with ABCMeta: it is mypy that refuses to make a plot
+    # without these.
+    @abstractmethod
     def redraw(self) -> None:
         """Put the present data into the curves."""
-        raise NotImplementedError
 
     def stops(self) -> list[float]:
         """Return the positions at which values can be read off, ascending."""
         return []
 
+    @abstractmethod
     def read_out(self, x: float) -> str:
         """Return the text for the values at a position of `stops`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def to_csv(self) -> str:
         """Return the numbers behind the plot, comma-separated with a header line."""
-        raise NotImplementedError
 
     def restyle(self) -> None:
         """Colour axes, grid, cursor."""

@@ -8,6 +8,8 @@ from PySide6.QtCore import QEvent, QObject, QSize, Qt
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QGridLayout, QLayout, QWidget
 
+from gui.widgets.card import Card
+
 __all__ = ["AdaptiveRow"]
 
 _SHOWN_OR_HIDDEN: Final = frozenset({QEvent.Type.ShowToParent, QEvent.Type.HideToParent})
@@ -16,7 +18,7 @@ _SHOWN_OR_HIDDEN: Final = frozenset({QEvent.Type.ShowToParent, QEvent.Type.HideT
 class AdaptiveRow(QWidget):
     """A row of widgets that breaks into fewer columns when large text or a small window asks.
 
-    Hidden widgets take no room.
+    Hidden widgets take no room; titles of cards that stand side by side are level.
     Its own minimum width is that of its widest child, so a page needs no sideways scrolling.
     """
 
@@ -52,6 +54,12 @@ class AdaptiveRow(QWidget):
         n_columns = self._n_fitting(event.size().width())
         if n_columns != self._n_columns:
             self._arrange(n_columns)
+
+    def event(self, event: QEvent) -> bool:
+        """Level the titles when a card's header may have changed."""
+        if event.type() is QEvent.Type.LayoutRequest:
+            self._level_titles()
+        return super().event(event)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Close the gap of a widget that was hidden, and make room for one that was shown."""
@@ -93,7 +101,14 @@ class AdaptiveRow(QWidget):
             is_single = n_columns == len(shown)
             self._grid.setColumnStretch(column, stretch if is_single else 1)
         self._n_columns = n_columns
+        self._level_titles()
         self.updateGeometry()
+
+    def _level_titles(self) -> None:
+        cards = [widget for widget, _ in self._shown() if isinstance(widget, Card)]
+        highest = max((card.header_height for card in cards), default=0)
+        for card in cards:
+            card.set_header_height(highest if self._n_columns > 1 else 0)
 
 
 def _least_width(widget: QWidget) -> int:

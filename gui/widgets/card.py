@@ -28,7 +28,7 @@ class Card(QFrame):
     ) -> None:
         super().__init__(parent)
         set_role(self, "card")
-        self._title = ElidedLabel(role="heading")
+        self._title = ElidedLabel(role="heading", n_letters=12)
         self._secondary = ElidedLabel(role="secondary")
         self._secondary.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self._legend = QHBoxLayout()
@@ -70,6 +70,16 @@ class Card(QFrame):
         self._secondary.setText(text)
         self._secondary.setVisible(bool(text))
         self._show_header_if_needed()
+
+    @property
+    def header_height(self) -> int:
+        """Height in px that the header needs; 0 while it is hidden."""
+        return 0 if self._header.isHidden() else self._header.sizeHint().height()
+
+    def set_header_height(self, height: int) -> None:
+        """Make the header at least so high, so that titles side by side are level."""
+        if height != self._header.minimumHeight():
+            self._header.setMinimumHeight(height)
 
     def set_legend(self, entries: Sequence[tuple[str, ColorToken]]) -> None:
         """Name the lines of a plot after the title, each followed by a dash in its colour."""

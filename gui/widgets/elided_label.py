@@ -14,6 +14,8 @@ __all__ = ["ElidedLabel"]
 class ElidedLabel(QLabel):
     """A label that elides on the right or in the middle and shows the whole text as tooltip.
 
+    With `setWordWrap` it breaks lines instead, and elides only what no line can hold.
+
     `text` and the accessible name are always the whole text.
     """
 
@@ -23,10 +25,12 @@ class ElidedLabel(QLabel):
         *,
         role: str = "",
         mode: Qt.TextElideMode = Qt.TextElideMode.ElideRight,
+        n_letters: int = 6,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(text, parent)
         self._mode = mode
+        self._n_letters = n_letters
         self._own_tool_tip = ""
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
@@ -41,13 +45,25 @@ class ElidedLabel(QLabel):
     @property
     def is_elided(self) -> bool:
         """Whether the text doesn't fit at the present width."""
-        return self.fontMetrics().horizontalAdvance(self.text()) > self.contentsRect().width()
+        room = self.contentsRect()
+        if not self.wordWrap():
+            return self.whole_width > room.width()
+        broken = self.fontMetrics().boundingRect(
+            0, 0, room.width(), 0, int(Qt.TextFlag.TextWordWrap), self.text()
+        )
+        return broken.width() > room.width()
+
+    @property
+    def whole_width(self) -> int:
+        """Width in px of the whole text in one line."""
+        return self.fontMetrics().horizontalAdvance(self.text())
 
     def minimumSizeHint(self) -> QSize:
         """Return room for a few characters and the ellipsis."""
         metrics = self.fontMetrics()
         whole = super().sizeHint()
-        return QSize(min(whole.width(), metrics.averageCharWidth() * 6), whole.height())
+        least = metrics.averageCharWidth() * self._n_letters
+        return QSize(min(whole.width(), least), whole.height())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Offer the whole text as tooltip as soon as it is cut."""
@@ -56,7 +72,9 @@ class ElidedLabel(QLabel):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint the shortened text in the colours of the style sheet."""
-        del event
+        if self.wordWrap() and not self.is_elided:
+            super().paintEvent(event)
+            return
         painter = QPainter(self)
         option = QStyleOption()
         option.initFrom(self)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, Qt
+from dataclasses import dataclass
+from typing import Final
+
+from PySide6.QtCore import QEvent, QSize
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
-    QBoxLayout,
+    QGridLayout,
     QHBoxLayout,
     QLabel,
     QLayout,
@@ -21,9 +24,37 @@ from gui.widgets.painting import set_role
 
 __all__ = ["PageHeader"]
 
+_GAP_PX: Final = 12
+_MOST_LINES: Final = 2
+"""Of a subtitle beside the buttons; a longer one gets the whole width."""
+_FULL_LINE: Final = 0.9
+"""Share of a line that words fill on average."""
+_LEAST_SHARE: Final = 0.4
+"""Share of the page's width below which lines beside the buttons would be too short to read."""
+_Place = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where the parts stand: row, column, rows, columns."""
+
+    title: _Place
+    subtitle: _Place
+    buttons: _Place
+
+
+_IN_A_ROW: Final = _Places((0, 0, 1, 1), (0, 1, 1, 1), (0, 2, 1, 1))
+_UNDER_TITLE: Final = _Places((0, 0, 1, 2), (1, 0, 1, 2), (0, 2, 2, 1))
+_BELOW: Final = _Places((0, 0, 1, 2), (1, 0, 1, 3), (0, 2, 1, 1))
+_STACKED: Final = _Places((0, 0, 1, 3), (1, 0, 1, 3), (2, 0, 1, 3))
+
 
 class PageHeader(QWidget):
-    """Page title, a subtitle that elides, and buttons at the right; the primary one is last."""
+    """Page title, a subtitle, and buttons at the right; the primary one is last.
+
+    Where the subtitle has no room beside the title it stands below it, in as many lines as it
+    needs; where the buttons have none beside the title they stand below that.
+    """
 
     def __init__(self, title: str, subtitle: str = "", *, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -31,19 +62,17 @@ class PageHeader(QWidget):
         set_role(self._title, "title")
         self._subtitle = ElidedLabel(subtitle, role="secondary")
         self._buttons = QHBoxLayout()
-        self._buttons.setSpacing(12)
+        self._buttons.setSpacing(_GAP_PX)
         self._primary: QPushButton | None = None
-        self._texts = QHBoxLayout()
-        self._texts.setSpacing(12)
-        self._texts.addWidget(self._title)
-        self._texts.addWidget(self._subtitle, 1, Qt.AlignmentFlag.AlignVCenter)
-        self._rows = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
-        self._rows.setContentsMargins(0, 0, 0, 0)
-        self._rows.setSpacing(12)
-        self._rows.setSizeConstraint(QLayout.SizeConstraint.SetNoConstraint)
-        self._rows.addLayout(self._texts, 1)
-        self._rows.addLayout(self._buttons)
         self._buttons.addStretch(1)
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setHorizontalSpacing(_GAP_PX)
+        self._grid.setVerticalSpacing(2)
+        self._grid.setColumnStretch(1, 1)
+        self._grid.setSizeConstraint(QLayout.SizeConstraint.SetNoConstraint)
+        self._places: _Places | None = None
+        self._arrange()
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.setAccessibleName(title)
         self.setAccessibleDescription(subtitle)
@@ -62,6 +91,7 @@ class PageHeader(QWidget):
         """Replace the grey line beside the title."""
         self._subtitle.setText(subtitle)
         self.setAccessibleDescription(subtitle)
+        self._arrange()
 
     def add_button(self, text: str, *, icon: str = "", is_primary: bool = False) -> QPushButton:
         """Add a button at the right and return it; a primary one stays the last of the row."""
@@ -93,17 +123,46 @@ class PageHeader(QWidget):
 
     def minimumSizeHint(self) -> QSize:
         """Return the width of the buttons or of the title, as they can stand in two rows."""
-        hint = self._rows.minimumSize()
-        width = max(self._buttons.minimumSize().width(), self._texts.minimumSize().width())
-        return QSize(width, hint.height())
+        width = max(self._buttons.minimumSize().width(), self._title.minimumSizeHint().width())
+        return QSize(width, self._grid.minimumSize().height())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Put the buttons below the title where both don't fit."""
+        """Give title, subtitle and buttons other places where they don't fit."""
         super().resizeEvent(event)
-        texts, buttons = self._texts.minimumSize().width(), self._buttons.sizeHint().width()
-        is_narrow = texts + buttons + self._rows.spacing() > event.size().width()
-        side_by_side, below = QBoxLayout.Direction.LeftToRight, QBoxLayout.Direction.TopToBottom
-        self._rows.setDirection(below if is_narrow else side_by_side)
+        self._arrange()
+
+    def event(self, event: QEvent) -> bool:
+        """Do the same when a button appears, goes, or gets another text."""
+        if event.type() is QEvent.Type.LayoutRequest:
+            self._arrange()
+        return super().event(event)
+
+    def _arrange(self) -> None:
+        self._subtitle.setVisible(bool(self._subtitle.text()))
+        places = self._places_for(self.contentsRect().width())
+        if places is self._places:
+            return
+        self._places = places
+        for item in (self._title, self._subtitle):
+            self._grid.removeWidget(item)
+        self._grid.removeItem(self._buttons)
+        self._buttons.setParent(None)
+        self._grid.addWidget(self._title, *places.title)
+        self._grid.addWidget(self._subtitle, *places.subtitle)
+        self._grid.addLayout(self._buttons, *places.buttons)
+        self._subtitle.setWordWrap(places is not _IN_A_ROW)
+        self.updateGeometry()
+
+    def _places_for(self, width: int) -> _Places:
+        title, buttons = self._title.sizeHint().width(), self._buttons.sizeHint().width()
+        text = self._subtitle.whole_width if self._subtitle.text() else 0
+        if title + buttons + _GAP_PX > width:
+            return _STACKED
+        if title + text + buttons + 2 * _GAP_PX <= width or not text:
+            return _IN_A_ROW
+        left = width - buttons - _GAP_PX
+        has_room = left >= _LEAST_SHARE * width and text <= _MOST_LINES * _FULL_LINE * left
+        return _UNDER_TITLE if text <= left or has_room else _BELOW
 
     @staticmethod
     def _dress(button: QPushButton, *, is_primary: bool) -> None:

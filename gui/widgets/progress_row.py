@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QRectF, QSize, QTimer
 from PySide6.QtGui import QHideEvent, QPaintEvent, QShowEvent
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QSizePolicy, QWidget
 
 from gui.theme import theme
 from gui.tokens import ColorToken
@@ -107,7 +107,7 @@ class ProgressRow(QWidget):
 
     def __init__(self, label: str = "", *, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._label = QLabel(label)
+        self._label = ElidedLabel(label, n_letters=24)
         self._bar = ThinProgress()
         self._right = ElidedLabel(role="secondary")
         row = QHBoxLayout(self)

@@ -17,7 +17,8 @@ from engine.contract.control import Control
 from engine.contract.errors import ConfigError
 from engine.contract.events import COMPLETED, FAILED, RunFinished
 from engine.contract.records import ClassMatch
-from engine.methods.direct_transfer import prototype_head
+from engine.contract.targets import UNKNOWN
+from engine.methods.direct_transfer import findings_prototype_head, prototype_head
 from engine.models.merged_head import NOT_IN_TASK, fit_head_to, merge_head
 from engine.models.registry import build_network
 from engine.project.store import Project
@@ -60,6 +61,48 @@ def test_the_temperature_is_the_one_that_fits_validation_best():
         )
 
     assert loss(1.0) <= min(loss(0.8), loss(1.25))
+
+
+def _finding_cases(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    features, labels = _cases(n, seed)
+    states = np.stack([labels == 0, labels != 1], axis=1).astype(np.int64)
+    states[::5, 1] = UNKNOWN
+    return features, states
+
+
+def test_each_finding_is_there_where_the_nearest_of_its_own_two_centroids_says_so():
+    train, val = _finding_cases(300, 0), _finding_cases(200, 1)
+    head = findings_prototype_head(train, val, widths=(6, 6))
+    x, x_val = ((part[0] - head.mean) * head.scale for part in (train, val))
+    for k in range(2):
+        is_known = train[1][:, k] != UNKNOWN
+        nearest = NearestCentroid().fit(x[is_known], train[1][is_known, k])
+        called = x_val @ head.weight[k] + head.bias[k] > 0
+        np.testing.assert_array_equal(called, nearest.predict(x_val) == 1)
+
+
+def test_each_finding_has_the_temperature_that_fits_what_is_known_best():
+    train, val = _finding_cases(300, 0), _finding_cases(200, 1)
+    head = findings_prototype_head(train, val, widths=(12,))
+    logits = ((val[0] - head.mean) * head.scale) @ head.weight.T + head.bias
+    for k in range(2):
+        is_known = val[1][:, k] != UNKNOWN
+        own, states = torch.from_numpy(logits[is_known, k]), torch.from_numpy(val[1][is_known, k])
+
+        def loss(factor: float, own: torch.Tensor = own, states: torch.Tensor = states) -> float:
+            return float(
+                torch.nn.functional.binary_cross_entropy_with_logits(factor * own, states.double())
+            )
+
+        assert loss(1.0) <= min(loss(0.8), loss(1.25))
+
+
+def test_a_finding_that_no_training_image_shows_stays_undecided():
+    train, val = _finding_cases(60, 0), _finding_cases(40, 1)
+    train[1][:, 0] = 0
+    head = findings_prototype_head(train, val, widths=(12,))
+    assert not head.weight[0].any() and head.bias[0] == 0.0
+    assert head.weight[1].any()
 
 
 def test_matched_outputs_add_their_probabilities():

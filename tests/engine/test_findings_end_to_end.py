@@ -23,9 +23,7 @@ from engine.contract.commands import (
     LrRange,
     MakeSplit,
     Predict,
-    Pretrain,
     RefitHead,
-    Robustness,
     Scan,
     Search,
     Train,
@@ -242,20 +240,37 @@ def test_jobs_that_help_a_training_take_findings(study):
     assert min(curve["losses"]) < 0.9 * curve["losses"][0]
 
 
-def test_what_findings_at_once_are_not_made_for_is_refused_in_one_sentence(_measured, _study):
-    project, run, _, _ = _measured
-    for command in (
-        Robustness(project=str(project), run=run),
-        Pretrain(projects=(str(project), str(_study)), name="x"),
-    ):
-        assert "one finding at a time" in failed(command)
+def test_each_finding_gets_prototypes_that_are_measured_and_exported_like_any_run(study, tmp_path):
+    finished, _ = train(study, small_config("direct_transfer"))
+    assert finished.outcome == COMPLETED, finished.error
+    assert finished.result["val_auroc"] > 0.9
+    run_job(Evaluate(project=str(study), run=finished.run))
+    assert [found.name for found in evaluated(study, finished.run).findings] == list(LEARNED)
+    exported = run_job(Export(project=str(study), run=finished.run, out=str(tmp_path / "b")))
+    assert exported["max_difference"] < 1e-6
     config = small_config("direct_transfer")
-    for prototypes in (
-        Train(project=str(project), config=config),
-        Crossval(project=str(project), config=config, folds=3),
-        Search(project=str(project), methods=("direct_transfer",), minutes=1.0),
-    ):
-        assert "assigns each image to one class" in failed(prototypes)
+    assert run_job(Crossval(project=str(study), config=config, folds=2))["auroc"]["value"] > 0.9
+
+
+def test_a_matched_classifier_cannot_answer_for_findings_at_once(_measured):
+    project, _, bundle, _ = _measured
+    command = Train(
+        project=str(project), config=small_config("direct_transfer"), bundle=str(bundle)
+    )
+    assert "for several findings at once" in failed(command)
+
+
+def test_a_search_takes_findings(study):
+    asked = Search(
+        project=str(study),
+        config=small_config("linear_probe"),
+        backbones=("efficientnet_lite0",),
+        methods=("linear_probe", "direct_transfer"),
+        minutes=1.0,
+    )
+    found = run_job(asked)
+    assert found["rows"][0]["auroc"] > 0.9
+    assert {row["method"] for row in found["rows"]} == {"linear_probe", "direct_transfer"}
 
 
 def test_folds_of_a_cross_validation_answer_together_as_the_mean_of_their_probabilities(

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from engine.contract.config import ExperimentConfig
 from engine.contract.control import Control, JobCanceled
+from engine.contract.targets import UNKNOWN
 from engine.hardware import Runtime
 from engine.models.registry import build_network
-from engine.trainer.pretraining import Pretrained, Pretrainer, PretrainProgress, Task, n_outputs
+from engine.trainer.pretrain_task import Task, n_outputs
+from engine.trainer.pretraining import Pretrained, Pretrainer, PretrainProgress
 from tests.helpers.tiny_study import SIZE_PX, small_config
 
 
@@ -54,6 +56,29 @@ def make_task(n_classes: int = 2, counts: tuple[int, ...] = (24, 8), *, colour: 
         val_labels=val_labels,
         n_classes=n_classes,
         positive=1 if n_classes == 2 else None,
+        padding="black",
+    )
+
+
+def make_findings_task(n: int = 40) -> Task:
+    """Return a task of two findings, stripes in the upper and in the lower half; one is rare."""
+    random = np.random.default_rng(7)
+    labels = np.stack([np.arange(n + 12) % 2, np.arange(n + 12) % 5 == 0], axis=1).astype(np.int64)
+    coarse = random.integers(40, 140, (len(labels), 1, 8, 8))
+    values = np.kron(coarse, np.ones((SIZE_PX // 8, SIZE_PX // 8)))[:, 0].astype(np.uint8)
+    down, right = np.indices((SIZE_PX, SIZE_PX))
+    for image, states in zip(values, labels, strict=True):
+        for way, half, is_present in zip((down, right), np.split(image, 2), states, strict=True):
+            half += np.uint8(is_present) * ((way // 4 % 2) * 100).astype(np.uint8)[: len(half)]
+    labels[3::9, 0] = UNKNOWN
+    return Task(
+        pixels=Pixels(values),
+        train_rows=np.arange(n),
+        train_labels=labels[:n],
+        val_rows=np.arange(n, n + 12),
+        val_labels=labels[n:],
+        n_classes=2,
+        positive=None,
         padding="black",
     )
 
@@ -110,6 +135,45 @@ def test_a_draw_gives_every_class_its_share():
     share = float((task.train_labels[chosen] == 1).mean())
     assert share == pytest.approx(0.5, abs=0.04)
     assert len(np.unique(chosen)) > 150
+
+
+def test_findings_are_learned_beside_classes():
+    tasks = [make_findings_task(), make_task(3, (8, 8, 8), colour=True)]
+    kept = pretrain(tasks, settings(max_epochs=2))
+    assert min(kept.val_aurocs) > 0.9
+    one, other = (pretrain(tasks, settings()).body for _ in range(2))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_loss_of_findings_is_that_of_what_is_known_as_a_share_of_guessing():
+    task = make_findings_task()
+    guess = task.loss(torch.zeros(4, 2), torch.tensor([[1, 0]] * 4), label_smoothing=0.0)
+    assert float(guess) == pytest.approx(1.0)
+    logits, labels = torch.tensor([[2.0, 9.0], [-1.0, 0.5]]), torch.tensor([[1, UNKNOWN], [1, 0]])
+    known = torch.nn.functional.binary_cross_entropy_with_logits(
+        torch.tensor([2.0, -1.0, 0.5]), torch.tensor([1.0, 1.0, 0.0])
+    )
+    found = task.loss(logits, labels, label_smoothing=0.0)
+    assert float(found) == pytest.approx(float(known) / np.log(2))
+
+
+def test_what_is_unknown_is_not_measured():
+    task = make_findings_task()
+    right = torch.from_numpy(np.where(task.val_labels == 1, 4.0, -4.0))
+    auroc, loss = task.measured(right)
+    assert auroc == 1.0
+    assert loss == pytest.approx(float(np.log1p(np.exp(-4.0))))
+    right[torch.from_numpy(task.val_labels == UNKNOWN)] = 50.0
+    again, loss_again = task.measured(right)
+    assert again == auroc
+    assert loss_again == pytest.approx(loss)
+
+
+def test_a_draw_shows_a_rare_finding_more_often():
+    task = make_findings_task()
+    chosen = task.draw(4000, np.random.default_rng(0))
+    share = float((task.train_labels[chosen, 1] == 1).mean())
+    assert share > 1.5 * float((task.train_labels[:, 1] == 1).mean())
 
 
 def test_progress_counts_every_update_and_tells_the_best_so_far():

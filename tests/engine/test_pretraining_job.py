@@ -21,6 +21,7 @@ from engine.contract.records import PatientRule
 from engine.models.weights import added_weights
 from engine.project.store import Project
 from engine.run import execute
+from tests.helpers.findings_study import LEARNED, make_findings_study
 from tests.helpers.tiny_study import CONTRACT, run_job, small_config, train, write_images
 
 
@@ -118,6 +119,22 @@ def test_images_equal_to_a_test_image_of_any_project_are_left_out(two, tmp_path)
     assert shares["Third"]["n_left_out"] == n_copied > 0
     assert shares["Third"]["n_train"] + shares["Third"]["n_val"] == (split < 2).sum() - n_copied
     assert shares["One"]["n_left_out"] == 0
+
+
+def test_several_findings_at_once_are_a_task_beside_classes(two, tmp_path):
+    findings = make_findings_study(tmp_path / "findings")
+    finished = perform(command([two[0], findings]))
+    assert finished.outcome == COMPLETED, finished.error
+    one, several = finished.result["projects"]
+    assert (one["classes"], several["classes"]) == (["a", "b"], list(LEARNED))
+    with Project.open(findings, read_only=True) as project:
+        split = project.training_table().split
+    assert (several["n_train"], several["n_val"]) == ((split == 0).sum(), (split == 1).sum())
+    assert several["val_auroc"] > 0.6  # after one pass over few images
+    config = small_config("linear_probe")
+    own = BackboneConfig(key=finished.result["backbone"], weights=finished.result["weights"])
+    trained, _ = train(findings, replace(config, backbone=own))
+    assert trained.outcome == COMPLETED, trained.error
 
 
 def refusal(asked: Pretrain) -> str:

@@ -17,6 +17,7 @@ from engine.contract.recommendation import (
     MANY_IMAGES,
     SetupFacts,
     estimated_minutes,
+    estimated_seconds,
     recommend_setup,
 )
 from engine.project.setup_facts import data_facts
@@ -185,6 +186,26 @@ def test_a_probe_that_was_tried_counts_until_the_data_change(trained: tuple[Path
     assert facts["probe_auroc"] == reached
     run_job(MakeSplit(project=str(project), seed=9))
     assert run_job(RecommendSetup(project=str(project)))["facts"]["probe_auroc"] is None
+
+
+def test_a_training_that_was_done_corrects_the_estimates(study: Path):
+    finished, _ = train(study, small_config(max_epochs=1))
+    assert finished.outcome == COMPLETED
+    run = finished.run
+    with Project.open(study) as project:
+        (past,) = data_facts(project).past
+        summary = project.run_summary(run)
+        assert (past.backbone, past.method) == (summary.backbone, summary.method)
+        assert past.device == "cpu"
+        project.db.execute("UPDATE runs SET seconds = 3 * seconds")
+        (slower,) = data_facts(project).past
+        assert slower.slowness == pytest.approx(3 * past.slowness)
+        known = replace(data_facts(project), device="cpu", threads=1)
+        config = project.run_config(run)
+        taken = 3 * summary.seconds * config.method.max_epochs / summary.epochs
+        assert estimated_seconds(known, config) - 5 == pytest.approx(taken)
+        (project.run_folder(run) / "recipe.json").unlink()
+        assert data_facts(project).past == ()
 
 
 def test_no_time_at_all_is_refused():

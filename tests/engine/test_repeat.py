@@ -18,7 +18,7 @@ from engine.contract.events import COMPLETED, FAILED, Event, RunFinished, Warned
 from engine.contract.recipe import Recipe, RecipeRuntime, recipe_from_json, recipe_to_plain
 from engine.hardware import Fallback, Runtime
 from engine.hardware.devices import cpu_name
-from engine.jobs.fallback import fallback_warning, in_words
+from engine.models.fallback import fallback_warning, in_words
 from engine.project import labels
 from engine.project.store import Project
 from engine.run import execute

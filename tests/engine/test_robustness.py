@@ -16,7 +16,8 @@ from engine.contract.errors import ConfigError
 from engine.contract.events import CANCELED, FAILED, Event, JobFinished, JobProgressed
 from engine.contract.records import AttackPoint, CorruptionPoint, Estimate, MaskingCheck
 from engine.evaluate import masking, robustness
-from engine.evaluate.robustness import STRENGTHS_255, choose_images, skill_kept
+from engine.evaluate.robust_sample import choose_images
+from engine.evaluate.robustness import STRENGTHS_255, skill_kept
 from engine.evaluate.robustness_words import describe
 from engine.project.robustness import read_robustness
 from engine.project.store import Project

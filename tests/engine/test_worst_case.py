@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from engine.contract.records import MaskingCheck
+from engine.evaluate.decisions import Decision
 from engine.evaluate.masking import check_masking
-from engine.evaluate.worst_case import Decision, WorstCaseSearch
+from engine.evaluate.worst_case import WorstCaseSearch
 
 SIDE = 8
 N = 40

@@ -26,6 +26,7 @@ from gui.itemmodels.prediction_table import PRESENT_ROLE, PredictionTableModel
 from gui.panels.evaluate_result import EvaluateResult
 from gui.panels.learn_choice import LearnMenu
 from gui.panels.sample_findings import findings_cell
+from gui.panels.search_setup import SearchSetup, Work
 from gui.panels.train import TrainPanel
 from gui.snapshot import read_snapshot
 from tests.helpers.findings_project import make_findings_project
@@ -266,3 +267,17 @@ def test_what_the_window_says_can_be_learned_is_what_a_run_learns(project):
             of_val = [record.id for record in opened.records() if record.split == "val"]
             set_finding(opened, of_val, effusion, 0)
     assert list(table.left_out.values()) == ["no validation images show it; at least 2 must."]
+
+
+def test_settings_are_sought_and_runs_combined_for_all_findings_at_once(
+    qtbot, open_session, project
+):
+    session = open_session(project)
+    assert session.snapshot.is_multi and session.snapshot.learned is None
+    setup = SearchSetup(session)
+    qtbot.addWidget(setup)
+    for work in (Work.SEARCH, Work.CROSSVAL):
+        setup.set_work(work)
+        assert setup.problem() == ""
+    setup.set_work(Work.COMBINE)
+    assert setup.problem().startswith("Nothing can be combined yet")

@@ -15,10 +15,18 @@ from engine.contract.events import COMPLETED, FAILED, JobStarted, RunFinished
 from engine.project.store import Project
 from gui.closing import leave
 from gui.main_window import MainWindow
+from gui.panels.train_live import TrainLive
 from gui.preferences import Preferences
 from gui.run_state import RunState
+from gui.stages import Stage
 from gui.worker.hang_watch import HangWatch
-from tests.helpers.scripted_engine import batch_finished, endless_run, run_started, short_run
+from tests.helpers.scripted_engine import (
+    batch_finished,
+    endless_run,
+    epoch_finished,
+    run_started,
+    short_run,
+)
 
 
 @pytest.fixture
@@ -215,6 +223,35 @@ def test_a_thread_that_can_not_be_ended_does_not_abort_the_program(
     assert leave(0, window.session) == 0
     assert codes == []
     start(window)
-    qtbot.waitUntil(lambda: window.session.runs.state is RunState.RUNNING)
+    begun = (RunState.RUNNING, RunState.HUNG)  # on a busy machine it hangs before anyone looks
+    qtbot.waitUntil(lambda: window.session.runs.state in begun)
     leave(3, window.session)
     assert codes == [3]
+
+
+def test_nothing_is_said_to_improve_while_it_hangs_or_starts_again(qtbot, engine, window):
+    go_on, resumed = threading.Event(), threading.Event()
+
+    def stuck(command, control):
+        yield run_started(command)
+        yield batch_finished("r1", step=1)
+        yield epoch_finished("r1", 1)
+        go_on.wait(30)
+
+    def late(command, control):
+        resumed.wait(30)
+        yield from endless_run(command, control)
+
+    engine.runs("train", stuck)
+    engine.runs("resume", late)
+    window.show_stage(Stage.TRAIN)
+    live = window.page(Stage.TRAIN).findChild(TrainLive)
+    start(window)
+    qtbot.waitUntil(lambda: window.session.runs.state is RunState.HUNG)
+    qtbot.waitUntil(lambda: live._comment.text() == "")
+    press(window, "End and continue")
+    go_on.set()
+    assert live._comment.text() == ""
+    assert window.session.runs.state in (RunState.RESTARTING, RunState.STARTING)
+    resumed.set()
+    qtbot.waitUntil(lambda: live._comment.text() != "")

@@ -7,6 +7,7 @@ import io
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QFontMetrics
 
 from gui.plots.confusion_view import ConfusionView
 from gui.theme import ThemeChoice, theme
@@ -84,3 +85,13 @@ def test_the_counts_are_saved_as_a_table(matrix):
         ["Normal", "51", "11"],
         ["Opacity", "16", "55"],
     ]
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.3, 2.0])
+def test_short_names_leave_room_for_the_word_above_them(matrix, scale):
+    theme().set_text_scale(scale)
+    matrix.set_counts(["正常", "肺炎"], [[9, 1], [2, 8]])
+    matrix.resize(700, 300)
+    word = QFontMetrics(theme().font("secondary")).horizontalAdvance("reference")
+    left = min(matrix._cell_rect(row, 0).left() for row in range(2))
+    assert left - 8 >= word

@@ -14,6 +14,7 @@ from engine.project.store import Project
 from gui.panels.model import ModelPanel
 from gui.panels.pretrain import PretrainDialog
 from gui.panels.pretrain_projects import Problem, problem_of_choice, read_candidate
+from tests.helpers.findings_project import make_findings_project
 from tests.helpers.made_project import make_project
 
 RESULT = {
@@ -60,6 +61,13 @@ def test_candidates_say_what_they_hold_or_why_they_cannot_be_used(folders):
     assert new.problem is Problem.NOT_DIVIDED
     assert gone.problem is Problem.UNREADABLE
     assert gone.detail
+
+
+def test_a_project_whose_findings_are_learned_at_once_can_be_used(tmp_path):
+    folder = make_findings_project(tmp_path / "findings.radtune", n_images=72)
+    found = read_candidate(folder)
+    assert found.classes == ("Pneumonia", "Effusion")
+    assert found.problem is Problem.NOT_DIVIDED  # and nothing else
 
 
 def test_only_projects_that_can_be_learned_from_can_be_ticked(dialog, folders):

@@ -22,10 +22,11 @@ from engine.contract.events import (
     JobProgressed,
     JobStarted,
 )
-from engine.contract.recommendation import SetupFacts
+from engine.contract.recommendation import PastTraining, SetupFacts
 from engine.project import labels
 from engine.project.store import Project
 from engine.run import execute
+from gui.itemmodels.run_words import preset_name
 from gui.next_run import is_recommended, with_recommended
 from gui.panels.image_size import ImageSizeNote
 from gui.panels.model import ModelPanel
@@ -124,7 +125,7 @@ def test_cards_are_marked_with_the_reason_and_everything_is_chosen_already(
         assert f"Recommended. {part.why.rstrip('.')}" in card(page, title).accessibleDescription()
     assert "Recommended" not in card(page, "Full fine-tuning").accessibleDescription()
     shown = page.findChildren(RecommendedCard)[0]
-    assert shown.line == "EfficientNet-Lite0 · Linear probe · Quick · 224 px"
+    assert shown.line == "EfficientNet-Lite0 · Linear probe · Quick · 224 px · about 10 s"
     for part in (found.backbone, found.method, found.preset, found.size_px, found.imbalance):
         assert part.why in shown.reasons
     assert not shown.use.isEnabled()
@@ -232,14 +233,23 @@ def test_a_preparation_can_be_canceled_and_a_failure_is_told(
         yield JobFinished(kind="prepare_images", outcome=CANCELED)
 
     engine.runs("prepare_images", wait)
+    train = TrainPanel(session)
+    qtbot.addWidget(train)
+    train.show()
     note.prepare(112)
     cancel = next(b for b in note.findChildren(QPushButton) if b.text() == "Cancel")
     assert cancel.isVisible()
     assert not note.buttons[0].isVisible()
     qtbot.waitUntil(lambda: bool(engine.asked("prepare_images")))
+    assert train._advice.text().startswith("The images are being prepared")
+    assert not train._start.isEnabled()
+    assert not [b for b in train._history.findChildren(QPushButton) if b.isEnabled()]
     cancel.click()
     qtbot.waitUntil(note.buttons[0].isVisible)
     assert engine.requests == ["cancel"]
+
+    assert train._advice.text().startswith("How long to train?")
+    assert train._start.isEnabled()
 
     failed = JobFinished(kind="prepare_images", outcome=FAILED, error="Gone.", remedy="Connect it.")
     engine.plays("prepare_images", JobStarted(kind="prepare_images"), failed)
@@ -269,6 +279,54 @@ def test_a_backbone_that_cannot_take_the_size_is_said_before_the_start(
     page.choose_backbone("efficientnet_lite0")
     assert not note.isVisible()
     assert train._start.isEnabled()
+
+
+@pytest.mark.parametrize("slowness", [None, 0.3, 40.0])
+@pytest.mark.parametrize("n_patients", [12, 1020])
+def test_card_and_train_page_say_the_same_time(
+    qtbot, advised: Opened, tmp_path: Path, n_patients: int, slowness: float | None
+) -> None:
+    session = advised(with_images(tmp_path / "p.radtune", n_patients=n_patients))
+    if slowness is not None:
+        past = PastTraining(
+            backbone="efficientnet_lite0",
+            method="full_finetune",
+            device="cpu",
+            slowness=slowness,
+        )
+        session.advice._take((tmp_path / "p.radtune", replace(facts_of(session), past=(past,))))
+    shown = model_page(qtbot, session).findChildren(RecommendedCard)[0]
+    train = TrainPanel(session)
+    qtbot.addWidget(train)
+    train.show()
+    found = session.advice.found
+    assert found is not None
+    session.choose(with_recommended(session.config, found))
+    time = shown.line.rpartition(" · ")[2]
+    preset = preset_name(str(found.preset.value))
+    assert time.startswith("about ")
+    assert time in card(train, preset).accessibleDescription()
+    session.choose(replace(session.config, method=replace(session.config.method, max_epochs=100)))
+    longer = shown.line.rpartition(" · ")[2]
+    assert longer in card(train, preset).accessibleDescription()
+    assert (longer != time) == (found.method.value == "full_finetune")
+
+
+def test_what_would_take_too_long_is_written_as_the_train_page_writes_it(
+    qtbot, advised: Opened, tmp_path: Path
+) -> None:
+    session = advised(with_images(tmp_path / "many.radtune", n_patients=1020))
+    train = TrainPanel(session)
+    qtbot.addWidget(train)
+    train.show()
+    session.choose(preset_config("standard", method="full_finetune"))
+    session.advice.set_minutes(0.5)
+    found = session.advice.found
+    assert found is not None
+    chips = card(train, "Standard").accessibleDescription()
+    time = found.method.why.partition("would take ")[2].partition(", more")[0]
+    assert time.startswith("about ")
+    assert time in chips
 
 
 def test_taking_it_twice_is_taking_it_once(advised: Opened, large: Path) -> None:

@@ -23,7 +23,7 @@ from engine.contract.searching import (
     TriedSettings,
 )
 from engine.files import write_json
-from engine.project.searching import save_result, state_of
+from engine.project.searching import read_kept, save_result, state_of
 from engine.project.store import Project
 from gui.main_window import MainWindow
 from gui.panels.model import ModelPanel
@@ -166,6 +166,42 @@ def test_a_search_shows_each_trial_and_then_offers_the_best(
     assert asked.args == [Stage.TRAIN]
     assert panel.session.config.method.key == "full_finetune"
     assert panel.session.is_model_chosen
+
+
+def test_what_the_project_kept_before_a_search_does_not_replace_what_it_found(
+    qtbot, engine: ScriptedEngine, panel: SearchPanel
+) -> None:
+    qtbot.waitUntil(lambda: not panel.session.background.is_busy)
+    folder = panel.session.folder
+    assert folder is not None
+    before = (folder, panel._n_begun, read_kept(folder))
+    engine.completes("search", **to_plain(found_search()))
+    panel.start()
+    qtbot.waitUntil(lambda: panel.trials.words.text() != "")
+    panel._take_kept(before)
+    assert [row[0] for row in panel.trials.table.texts()] == ["0.950", "≈ 0.940", "0.900"]
+    assert panel.trials.isVisible()
+
+
+def until_asked(command: Any, control: Any) -> Any:
+    yield JobStarted(kind="search")
+    while not (control.stop_requested or control.cancel_requested):
+        control.wait_for_request(0.02)
+    yield JobFinished(kind="search", outcome=CANCELED)
+
+
+def test_the_primary_button_of_a_search_that_goes_on_ends_it(
+    qtbot, engine: ScriptedEngine, panel: SearchPanel
+) -> None:
+    assert panel.header.primary is panel._start
+    engine.runs("search", until_asked)
+    panel.start()
+    assert panel.header.primary is panel._stop
+    assert panel._stop.isVisible()
+    qtbot.waitUntil(lambda: bool(engine.asked("search")))
+    panel._cancel.click()
+    qtbot.waitUntil(panel._start.isVisible)
+    assert panel.header.primary is panel._start
 
 
 def test_the_marked_row_is_what_is_used(panel: SearchPanel) -> None:

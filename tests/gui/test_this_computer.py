@@ -37,14 +37,13 @@ from engine.contract.events import (
 from engine.contract.events import (
     FAILED as JOB_FAILED,
 )
-from engine.contract.records import DeviceInfo, RunSummary
+from engine.contract.records import DeviceInfo
 from engine.project.store import Project
 from gui.device_words import device_facts, processor_sentence, report_text, unused_card
 from gui.dialogs.device_card import DeviceCard
 from gui.dialogs.this_computer import ThisComputerDialog, show_this_computer
 from gui.panels.device_note import DeviceNote
 from gui.panels.train import TrainPanel
-from gui.panels.train_estimate import training_speed
 from gui.run_state import RunState
 from gui.widgets.top_bar import TopBar
 from tests.helpers.scripted_engine import endless_run, run_started
@@ -305,28 +304,6 @@ def test_the_note_leads_to_the_checks(qtbot, engine, page):
     dialog = page.window().findChild(ThisComputerDialog)
     assert dialog is not None and dialog.isVisible()
     qtbot.waitUntil(lambda: not page.session.jobs.is_busy)
-
-
-def test_runs_that_may_have_used_the_card_say_nothing_of_the_processors_speed():
-    run = RunSummary(
-        id="old",
-        created=0.0,
-        state="completed",
-        preset="standard",
-        backbone="efficientnet_lite0",
-        method="full_finetune",
-        val_auroc=0.9,
-        epochs=8,
-        seconds=8.0,
-        error=None,
-        is_stale=False,
-        is_resumable=False,
-        looks=0,
-    )
-    usual = training_speed({"device": "cpu"}, "efficientnet_lite0", [run], 1000)
-    assert usual == 1000.0
-    without = doctor_result((CPU, OLD), (), GPU_UNUSABLE)
-    assert training_speed(without, "efficientnet_lite0", [run], 1000) < 100.0
 
 
 def test_a_run_is_repeated_from_its_recipe_by_one_button(qtbot, engine, page):

@@ -25,11 +25,9 @@ from engine.contract.events import (
     SamplePrediction,
     Warned,
 )
-from engine.contract.records import RunSummary
 from engine.project.store import Project
 from gui.panels.sample_strip import SampleStrip
 from gui.panels.train import TrainPanel
-from gui.panels.train_estimate import estimate_seconds, training_speed
 from gui.panels.train_history import TrainHistory
 from gui.panels.train_live import TrainLive
 from gui.panels.train_notes import TrainNotes
@@ -256,6 +254,7 @@ def test_a_run_since_which_something_changed_goes_on_only_when_asked_again(qtbot
 
 
 def test_a_preset_is_chosen_by_its_card_and_says_about_how_long(qtbot, page):
+    qtbot.waitUntil(lambda: page.session.advice.facts is not None)
     cards = {c.text(): c for c in page.findChildren(ChoiceCard)}
     assert "about" in cards["Quick"].accessibleDescription()
     assert "at most" in cards["Thorough"].accessibleDescription()
@@ -263,27 +262,6 @@ def test_a_preset_is_chosen_by_its_card_and_says_about_how_long(qtbot, page):
     qtbot.mouseClick(cards["Quick"], Qt.MouseButton.LeftButton)
 
     assert page.session.config == preset_config("quick")
-
-
-def test_estimates_follow_images_and_speed():
-    # 150 images at 150 per second and 5 seconds to start.
-    assert estimate_seconds(preset_config("quick"), 100, 50, 1.0) == pytest.approx(6.0)
-    # The same, passes of (100 + 0.4 * 50) / 20 seconds, and 50 / 150 of a second to measure.
-    standard = preset_config("standard")
-    expected = 6.0 + standard.method.max_epochs * 6.0 + 50 / 150
-    assert estimate_seconds(standard, 100, 50, 20.0) == pytest.approx(expected)
-
-
-def test_speed_is_measured_else_that_of_the_last_run():
-    last = RunSummary(
-        id="a", created=0, state=COMPLETED, preset="standard", backbone="resnet18",
-        method="full_finetune", val_auroc=0.9, epochs=4, seconds=40.0, error=None,
-        is_stale=False, is_resumable=False, looks=0,
-    )  # fmt: skip
-
-    assert training_speed({"speeds": {"resnet18": 33.0}}, "resnet18", (last,), 100) == 33.0
-    assert training_speed({}, "resnet18", (last,), 100) == 10.0
-    assert training_speed({"device": "cpu"}, "densenet121", (last,), 100) == 20.0
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,12 @@ from engine.contract.commands import Resume, Train
 from engine.contract.config import preset_config
 from engine.contract.events import COMPLETED, RunFinished
 from engine.project import labels
+from engine.project.run_data import read_run_data, write_run_data
 from engine.project.store import Project
 from gui.main_window import MainWindow
 from gui.preferences import Preferences
 from gui.run_state import RunState
+from gui.stages import Stage
 from tests.helpers.scripted_engine import endless_run, short_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -174,3 +177,21 @@ def test_a_run_is_remembered_while_it_is_under_way_and_no_longer(
     window.session.runs.cancel()
     qtbot.waitUntil(lambda: not window.session.runs.state.is_busy)
     assert preferences.unfinished_run is None
+
+
+def test_the_question_of_what_has_changed_takes_the_offers_place(qtbot, open_window, cut_off):
+    with Project.open(cut_off) as project:
+        with project.transaction():
+            project.db.execute("UPDATE records SET sha256 = ?", ("a" * 64,))
+        project.db.execute("UPDATE runs SET data_digest = ?", (project.data_digest(),))
+        project.keep_run_data("r1", project.training_table())
+        before = read_run_data(project.run_folder("r1"))
+        assert before is not None
+        write_run_data(project.run_folder("r1"), replace(before, versions=("radtune=0.0.1",)))
+    window = open_window()
+    assert window.open_project(cut_off)
+    qtbot.waitUntil(lambda: said(window) == ["The last training run was interrupted."])
+    page = window.page(Stage.TRAIN)
+    page.resume("r1")
+    (question,) = said(window)
+    assert question == "Continue this run, although something has changed since?"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QPushButton, QWidget
+from PySide6.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
 from gui.theme import ThemeChoice, theme
 from gui.widgets.buttons import IconButton, make_button
@@ -269,3 +269,96 @@ def test_a_message_that_is_no_longer_so_is_withdrawn_alone(qtbot):
     bar.show_message(MessageKind.ERROR, "The disk is full.")
     bar.withdraw("The training process ended.")
     assert [line.what for line in bar._lines.values()] == ["The disk is full."]
+
+
+EVALUATED = (
+    "Test: 1,234 images of 567 patients · looked at 12 times · threshold 0.47 fixed on validation"
+)
+CHINESE = "测试集：1,234 张图像，567 名患者 · 已查看 12 次 · 阈值 0.47 由验证集确定 · " * 2
+
+
+@pytest.fixture
+def evaluate_header(qtbot):
+    """Return a function that shows a page of a width with the header of the Evaluate page."""
+    pages = []
+
+    def shown(width, subtitle):
+        page = QWidget()
+        pages.append(page)
+        qtbot.addWidget(page)
+        column = QVBoxLayout(page)
+        header = PageHeader("Evaluate", subtitle)
+        header.add_button("Find better settings")
+        header.add_button("Measure again")
+        header.add_button("Export…", is_primary=True)
+        column.addWidget(header)
+        column.addWidget(QWidget(), 1)
+        page.resize(width, 400)
+        page.show()
+        return header
+
+    return shown
+
+
+def parts(header):
+    title, subtitle = header.findChildren(QLabel)
+    return title, subtitle, [b for b in header.findChildren(QPushButton) if b.isVisible()]
+
+
+@pytest.mark.parametrize("subtitle", [EVALUATED, CHINESE, "Standard", ""])
+@pytest.mark.parametrize("scale", [1.0, 1.3, 2.0])
+@pytest.mark.parametrize("width", [1182, 696])
+def test_a_subtitle_is_read_as_a_whole_at_every_size(
+    qtbot, evaluate_header, width, scale, subtitle
+):
+    theme().set_text_scale(scale)
+    header = evaluate_header(width, subtitle)
+    title, shown, buttons = parts(header)
+    qtbot.waitUntil(
+        lambda: not shown.is_elided and shown.height() >= shown.heightForWidth(shown.width())
+    )
+    places = [w.geometry() for w in (title, *([shown] if subtitle else []), *buttons)]
+    assert all(header.rect().contains(place) for place in places)
+    assert not any(a.intersects(b) for a in places for b in places if a is not b)
+
+
+def test_a_subtitle_that_grows_makes_room_below_the_title_and_gives_it_back(qtbot, evaluate_header):
+    header = evaluate_header(1182, "Standard")
+    title, shown, _ = parts(header)
+    low = header.height()
+    assert shown.y() < title.geometry().bottom()
+    header.set_subtitle(EVALUATED)
+    qtbot.waitUntil(lambda: shown.y() >= title.geometry().bottom())
+    assert header.height() > low
+    header.set_subtitle("Standard")
+    qtbot.waitUntil(lambda: shown.y() < title.geometry().bottom())
+    assert header.height() == low
+
+
+def test_a_button_that_appears_moves_the_subtitle(qtbot, evaluate_header):
+    header = evaluate_header(1182, EVALUATED)
+    title, shown, buttons = parts(header)
+    for button in buttons:
+        button.hide()
+    qtbot.waitUntil(lambda: shown.y() < title.geometry().bottom())
+    for button in buttons:
+        button.show()
+    qtbot.waitUntil(lambda: shown.y() >= title.geometry().bottom())
+    assert not shown.is_elided
+
+
+def test_a_margin_of_the_header_counts(qtbot, evaluate_header):
+    header = evaluate_header(1182, "Standard")
+    title, shown, buttons = parts(header)
+    header.setContentsMargins(0, 0, 300, 0)
+    header.set_subtitle("Standard " * 20)
+    qtbot.waitUntil(lambda: shown.y() >= title.geometry().bottom())
+    assert all(button.geometry().right() <= header.width() - 300 for button in buttons)
+
+
+def test_a_word_that_no_line_holds_is_elided(qtbot, evaluate_header):
+    header = evaluate_header(696, "a_very_long_folder_name_without_any_blank_" * 4)
+    _, shown, _ = parts(header)
+    qtbot.waitUntil(lambda: shown.is_elided)
+    assert shown.toolTip() == shown.text()
+    assert shown.geometry().right() <= header.width()

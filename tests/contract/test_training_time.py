@@ -1,0 +1,96 @@
+"""The one estimate of how long a training takes, and how it is written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from engine.contract.config import preset_config
+from engine.contract.recommendation import PastTraining, SetupFacts, estimated_seconds
+from engine.contract.training_time import (
+    Pace,
+    expected_pace,
+    rough_seconds,
+    rough_time,
+    slowness_of,
+    training_seconds,
+)
+
+PACE = Pace(look_s=0.01, learn_s=0.03)
+
+
+def test_a_head_alone_describes_every_image_once() -> None:
+    # 150 images of a hundredth of a second, and five seconds until the engine is there.
+    assert training_seconds(preset_config("quick"), 100, 50, PACE) == pytest.approx(6.5)
+
+
+def test_a_network_is_trained_for_every_pass_that_it_may_take() -> None:
+    standard = preset_config("standard")
+    # Eight passes: 100 images learned from, and all 150 described for the decision layer.
+    assert standard.method.max_epochs == 8
+    expected = 5 + 1.5 + 8 * (3 + 1.5) + standard.evaluation.test_time_views * 0.5
+    assert training_seconds(standard, 100, 50, PACE) == pytest.approx(expected)
+
+
+def test_four_cores_and_half_the_side_are_each_four_times_as_fast() -> None:
+    usual = expected_pace("cpu", 1, 224)
+    for faster in (expected_pace("cpu", 4, 224), expected_pace("cpu", 1, 112)):
+        assert faster.learn_s == pytest.approx(usual.learn_s / 4)
+        assert faster.look_s == pytest.approx(usual.look_s / 4)
+    assert expected_pace("cuda", 4, 224).learn_s < usual.learn_s / 4
+
+
+def test_slowness_of_a_training_that_stopped_early_counts_its_passes() -> None:
+    config = preset_config("standard")
+    stopped = replace(config, method=replace(config.method, max_epochs=3))
+    expected = training_seconds(stopped, 100, 50, PACE) - 5
+    assert slowness_of(config, 100, 50, 3, 2 * expected, PACE) == pytest.approx(2.0)
+
+
+def facts(*past: PastTraining, device: str = "cpu") -> SetupFacts:
+    return SetupFacts(n_train=(100, 100), n_val=40, device=device, past=past)
+
+
+def took(slowness: float, *, method: str = "full_finetune", device: str = "cpu") -> PastTraining:
+    return PastTraining(
+        backbone="efficientnet_lite0", method=method, device=device, slowness=slowness
+    )
+
+
+def test_an_earlier_training_corrects_the_estimate() -> None:
+    config = preset_config("standard")
+    usual = estimated_seconds(facts(), config) - 5
+    assert estimated_seconds(facts(took(3.0)), config) - 5 == pytest.approx(3 * usual)
+    newest_of_the_method = facts(took(9.0, method="adversarial"), took(2.0), took(7.0))
+    assert estimated_seconds(newest_of_the_method, config) - 5 == pytest.approx(2 * usual)
+    of_another_method = facts(took(9.0, method="lora"))
+    assert estimated_seconds(of_another_method, config) - 5 == pytest.approx(9 * usual)
+
+
+def test_a_training_on_the_card_says_nothing_of_the_processor_or_of_another_backbone() -> None:
+    config = preset_config("standard")
+    usual = estimated_seconds(facts(), config)
+    assert estimated_seconds(facts(took(0.1, device="cuda")), config) == usual
+    other = preset_config("standard", backbone="resnet18")
+    assert estimated_seconds(facts(took(0.1)), other) == estimated_seconds(facts(), other)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.2, "5 s"),
+        (5.0, "5 s"),
+        (41.0, "45 s"),
+        (60.0, "1 min"),
+        (61.0, "2 min"),
+        (300.0, "5 min"),
+        (312.0, "6 min"),
+        (3600.0, "1 h"),
+        (3601.0, "1 h 5 min"),
+        (28_800.0, "8 h"),
+    ],
+)
+def test_estimates_are_rounded_up_and_never_overprecise(seconds: float, words: str) -> None:
+    assert rough_time(seconds) == words
+    assert rough_seconds(seconds) >= seconds
