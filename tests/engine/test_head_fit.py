@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,22 @@ import torch
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from engine.contract.config import LossConfig
 from engine.methods.head_loss import HeadLoss
-from engine.methods.head_solver import HeadSolver
-from engine.methods.linear_head import STRENGTHS, fit_linear_head, standardisation
+from engine.methods.head_solver import HeadSolver, ahead, one_blas_thread
+from engine.methods.linear_head import STRENGTHS, LinearHead, fit_linear_head, standardisation
 from engine.trainer.losses import training_loss
 
 _COUNTS = np.array([60, 25, 15])
+
+
+@pytest.fixture(autouse=True)
+def _others_fit_with_one_thread() -> Iterator[None]:
+    """Spare the fits of SciPy and scikit-learn the wait for threads that they don't need."""
+    with one_blas_thread():
+        yield
 
 
 def _logits(n: int = 50) -> tuple[np.ndarray, np.ndarray]:
@@ -158,3 +167,166 @@ def test_a_strength_alone_is_fitted_alone() -> None:
     direct.fit((x[kept] - mean) * scale, labels[kept])
     expected = direct.predict_proba((x - mean) * scale)
     np.testing.assert_allclose(head.probabilities(x), expected, atol=5e-3)
+
+
+def _reference(
+    x: np.ndarray, labels: np.ndarray, strength: float
+) -> tuple[LogisticRegression, np.ndarray]:
+    """Return scikit-learn's fit to the end, at the same penalty, and its probabilities."""
+    mean, scale = standardisation(x, (x.shape[1],))
+    direct = LogisticRegression(C=strength, solver="newton-cg", max_iter=1000, tol=1e-8)
+    direct.fit((x - mean) * scale, labels)
+    return direct, direct.predict_proba((x - mean) * scale)
+
+
+@pytest.mark.parametrize("n_images", [7, 403])  # fewer than slabs, and some left over
+@pytest.mark.parametrize("n_classes", [2, 6])
+def test_a_head_is_scikit_learns_regression_at_the_same_penalty(
+    n_classes: int, n_images: int
+) -> None:
+    x, labels = _correlated(n_images, 200, n_classes)
+    labels[:n_classes] = np.arange(n_classes)
+    for strength in (0.3, 30.0):
+        head = fit_linear_head(
+            (x, labels),
+            (x, labels),
+            widths=(200,),
+            class_weights=None,
+            score=lambda *_: 0.0,
+            strengths=(strength,),
+        )
+        direct, expected = _reference(x, labels, strength)
+        np.testing.assert_allclose(head.probabilities(x), expected, atol=2e-3)
+        # Of two classes scikit-learn gives one row: what the second says beyond the first.
+        weight = np.diff(head.weight, axis=0) if n_classes == 2 else head.weight
+        off = np.linalg.norm(weight - direct.coef_) / np.linalg.norm(direct.coef_)
+        assert off < 5e-3
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_the_head_at_the_end_of_a_path_is_scikit_learns_at_the_chosen_strength(
+    n_classes: int,
+) -> None:
+    x, labels = _correlated(400, 200, n_classes)
+    scores = iter([0.5, 0.6, 0.7, 0.9, 0.8, 0.7])
+    head = fit_linear_head(
+        (x, labels),
+        (x, labels),
+        widths=(200,),
+        class_weights=None,
+        score=lambda *_: next(scores),
+    )
+    assert head.strength == STRENGTHS[3]
+    _, expected = _reference(x, labels, head.strength)
+    np.testing.assert_allclose(head.probabilities(x), expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_a_fit_that_begins_with_another_head_ends_where_scikit_learn_does(n_classes: int) -> None:
+    x, labels = _correlated(400, 200, n_classes)
+    options: dict[str, Any] = {
+        "widths": (200,),
+        "class_weights": None,
+        "score": lambda *_: 0.0,
+        "strengths": (3.0,),
+    }
+    whole = fit_linear_head((x, labels), (x, labels), **options)
+    half = (x[::2] * 1.5, labels[::2])  # other images, and another scale
+    head = fit_linear_head(half, half, start=whole, **options)
+    _, expected = _reference(*half, 3.0)
+    np.testing.assert_allclose(head.probabilities(half[0]), expected, atol=2e-3)
+
+
+def test_a_head_that_begins_with_itself_is_kept() -> None:
+    x, labels = _correlated(200, 30, 3)
+    mean, scale = standardisation(x, (30,))
+    random = np.random.default_rng(4)
+    start = LinearHead(
+        mean=mean + 0.1,
+        scale=scale * 2,
+        weight=random.normal(size=(3, 30)),
+        bias=random.normal(size=3),
+        strength=1.0,
+    )
+
+    class Flat(HeadLoss):
+        def __call__(self, logits: Any, labels: Any) -> tuple[float, Any]:
+            return 0.0, np.zeros_like(logits)
+
+    kept = fit_linear_head(
+        (x, labels),
+        (x, labels),
+        widths=(30,),
+        class_weights=None,
+        score=lambda *_: 0.0,
+        loss=Flat(),
+        strengths=(1e12,),  # hardly a penalty, so that nothing moves it
+        start=start,
+    )
+    np.testing.assert_allclose(kept.probabilities(x), start.probabilities(x), atol=1e-4)
+
+
+def test_a_fit_comes_nearer_than_plain_descent_with_as_many_looks_at_the_loss() -> None:
+    x, labels = _correlated(600, 300, 4)
+    random = np.random.default_rng(5)
+    labels = np.where(random.random(600) < 0.2, random.integers(0, 4, 600), labels)
+    penalty, n_looks = 1.0, 0
+
+    def loss(logits: np.ndarray) -> tuple[float, np.ndarray]:
+        nonlocal n_looks
+        n_looks += 1
+        return HeadLoss()(logits, labels)
+
+    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        weight, bias = flat[:-4].reshape(4, -1), flat[-4:]
+        value, slopes = HeadLoss()(x @ weight.T + bias, labels)
+        gradient = np.concatenate([(slopes.T @ x + penalty * weight).ravel(), slopes.sum(axis=0)])
+        return (value + penalty / 2 * (weight**2).sum()) / 600, gradient / 600
+
+    def plain(most_looks: int) -> float:
+        found = minimize(
+            objective,
+            np.zeros(4 * 301),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxfun": most_looks, "maxiter": 5000, "gtol": 1e-8, "ftol": 1e-14},
+        )
+        return float(found.fun)
+
+    weight, bias = HeadSolver(torch.from_numpy(x)).fit(
+        loss, penalty, (np.zeros((4, 300)), np.zeros(4))
+    )
+    reached, _ = objective(np.concatenate([weight.ravel(), bias]))
+    best = plain(20_000)
+    assert reached - best < 0.1 * (plain(n_looks) - best)
+
+
+def test_the_next_fit_begins_on_the_line_through_the_last_two() -> None:
+    def layer(strength: float) -> tuple[np.ndarray, np.ndarray]:
+        return np.full((2, 3), 5 + np.log10(strength)), np.full(2, np.log10(strength))
+
+    weight, bias = ahead([(1.0, layer(1.0))], 10.0)
+    assert (weight[0, 0], bias[0]) == (5.0, 0.0)
+    weight, bias = ahead([(0.01, layer(0.01)), (1.0, layer(1.0))], 10.0)
+    np.testing.assert_allclose(weight, 6.0)
+    np.testing.assert_allclose(bias, 1.0)
+
+
+def test_other_libraries_threads_rest_while_a_head_is_fitted() -> None:
+    def blas_threads() -> set[int]:
+        return {info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"}
+
+    seen: list[set[int]] = []
+
+    def score(probabilities: np.ndarray, labels: np.ndarray) -> float:
+        seen.append(blas_threads())
+        return 0.0
+
+    x, labels = _correlated(60, 20, 2)
+    both = (x, labels), (x, labels)
+    with threadpool_limits(limits=2, user_api="blas"):
+        if blas_threads() != {2}:
+            pytest.skip("the libraries here can't be told how many threads to use")
+        fit_linear_head(*both, widths=(20,), class_weights=None, score=score, strengths=(1.0,))
+        assert seen == [{1}]
+        assert blas_threads() == {2}
