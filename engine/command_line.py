@@ -43,15 +43,15 @@ from engine.contract.commands import (
 from engine.contract.config import PRESETS, BackboneConfig, ExperimentConfig, preset_config
 from engine.contract.config_edit import with_settings
 from engine.contract.errors import ConfigError
-from engine.contract.methods import METHODS
-from engine.contract.records import (
-    ClassMatch,
+from engine.contract.import_rules import (
     ColumnMapping,
     FramePolicy,
     LabelRule,
     PatientRule,
     SheetFormat,
 )
+from engine.contract.methods import METHODS
+from engine.contract.results import ClassMatch
 from engine.version import VERSION
 
 _DESCRIPTION: Final = (

@@ -57,7 +57,7 @@ from engine.contract.events import (
     RunFinished,
 )
 from engine.contract.pretraining import PretrainResult
-from engine.contract.records import HeadRefit
+from engine.contract.results import HeadRefit
 from engine.files import storage_error
 from engine.hardware.explain import explain_failure
 from engine.jobs import catalog, data, results, searching

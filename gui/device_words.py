@@ -8,7 +8,7 @@ from typing import Any
 from PySide6.QtCore import QCoreApplication, QLocale
 
 from engine.contract.device_checks import CHECK_NAMES, FAILED, PASSED, SKIPPED, WARNED
-from engine.contract.records import DeviceInfo
+from engine.contract.devices import DeviceInfo
 
 __all__ = [
     "check_name",

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 
 from engine.contract.errors import EngineError
 from gui.actions import Actions
+from gui.fallback_notice import FallbackNotice
 from gui.hang_notice import HangNotice
 from gui.import_flow import ImportFlow
 from gui.messages import device_text, device_tool_tip
@@ -76,6 +77,7 @@ class MainWindow(QMainWindow):
         self.stack.addWidget(self.start_page)
         self.status = StatusPresenter(self.session, self.strip, self)
         self.hang_notice = HangNotice(self.session, self.messages, self)
+        self.fallback_notice = FallbackNotice(self.session, self.messages, self)
         self.unfinished = UnfinishedRuns(self.session, preferences, self.messages, self)
         self.actions_ = Actions(
             self,

@@ -16,6 +16,7 @@ from engine.contract.events import (
     RunPaused,
     RunResumed,
     RunStarted,
+    Warned,
 )
 from gui.run_state import RunInput, RunState, next_state
 from gui.worker.engine_client import EngineClient
@@ -207,6 +208,7 @@ class _Job(QObject):
     """One job's thread and callbacks; a QObject, so that slots run in the window's thread."""
 
     progressed = Signal(object)
+    warned = Signal(str, object)
     ended = Signal(object)
     thread_ended = Signal(object)
 
@@ -233,6 +235,8 @@ class _Job(QObject):
             return
         if isinstance(event, JobProgressed):
             self.progressed.emit(event)
+        elif isinstance(event, Warned):
+            self.warned.emit(KIND_OF[type(self.engine_thread.command)], event)
         if self._on_event is not None:
             self._on_event(event)
 
@@ -250,6 +254,7 @@ class JobController(QObject):
         progressed: A :class:`JobProgressed` of whichever job runs.
         started: The kind of the job that began.
         ended: The :class:`JobFinished` of the job that ended.
+        warned: The kind of a job, quiet ones included, and its :class:`Warned`.
         stood_still: The :class:`EngineThread` of a job that makes no progress; told once, after its
             worker was asked to write to the log where it is.
     """
@@ -257,6 +262,7 @@ class JobController(QObject):
     progressed = Signal(object)
     started = Signal(str)
     ended = Signal(object)
+    warned = Signal(str, object)
     stood_still = Signal(object)
 
     def __init__(self, client: EngineClient, parent: QObject | None = None) -> None:
@@ -306,6 +312,7 @@ class JobController(QObject):
             job.progressed.connect(self.progressed)
             job.ended.connect(self.ended)
             self.started.emit(KIND_OF[type(command)])
+        job.warned.connect(self.warned)
         job.thread_ended.connect(self._forget)
         job.engine_thread.start()
         self._clock.start()

@@ -17,7 +17,8 @@ from engine.contract.commands import Doctor, Train
 from engine.contract.config import ExperimentConfig, preset_config
 from engine.contract.errors import EngineError
 from engine.contract.events import COMPLETED, Event, JobFinished, RunFinished
-from engine.contract.records import ClassMatch, EvaluationResult, ImageRecord
+from engine.contract.records import ImageRecord
+from engine.contract.results import ClassMatch, EvaluationResult
 from gui.background import Background
 from gui.next_run import with_recommended
 from gui.run_controller import JobController, RunController

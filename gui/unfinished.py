@@ -72,6 +72,8 @@ class UnfinishedRuns(QObject):
             self._session.background.do(partial(_find, *unfinished), self._on_found)
 
     def _on_found(self, found: _Unfinished) -> None:
+        if self._preferences.unfinished_run != (found.project, found.run):
+            return  # another run began meanwhile
         if found.is_over:
             self._preferences.unfinished_run = None
         elif found.can_go_on and self._session.folder is None:
@@ -103,6 +105,8 @@ class UnfinishedRuns(QObject):
 
     def _on_state(self, state: RunState) -> None:
         if state.is_busy:
+            # What is being read may be older than this run, and would still call it interrupted.
+            self._is_new_project = False
             self._messages.dismiss(self._message)
 
     def _on_event(self, event: Event) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from engine.contract.config import ImageContract
-from engine.contract.records import FramePolicy
+from engine.contract.import_rules import FramePolicy
 from engine.contract.targets import SIGMOID, SOFTMAX
 
 BUNDLE_VERSION: Final = 3

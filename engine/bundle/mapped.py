@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from engine.bundle.read import Bundle
 from engine.contract.errors import BundleError, ConfigError
-from engine.contract.records import ClassMatch
+from engine.contract.results import ClassMatch
 from engine.models.merged_head import NOT_IN_TASK, merge_head
 from engine.models.network import Network
 

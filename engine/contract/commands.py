@@ -16,15 +16,15 @@ from engine.contract.config import (
     RuntimeConfig,
 )
 from engine.contract.errors import ConfigError
-from engine.contract.limits import Between, OneOf, check_limits
-from engine.contract.records import (
-    ClassMatch,
+from engine.contract.import_rules import (
     ColumnMapping,
     FramePolicy,
     LabelRule,
     PatientRule,
     SheetFormat,
 )
+from engine.contract.limits import Between, OneOf, check_limits
+from engine.contract.results import ClassMatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

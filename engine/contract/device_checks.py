@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from engine.contract.records import DeviceInfo
+from engine.contract.devices import DeviceInfo
 
 PASSED: Final = "passed"
 WARNED: Final = "warned"

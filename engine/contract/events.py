@@ -134,11 +134,17 @@ class EpochFinished(Stamped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warned(Stamped):
-    """Something a user should know; the job goes on."""
+    """Something a user should know; the job goes on.
+
+    Attributes:
+        cause: Why, in words that stay the same from job to job, so that a window needn't repeat
+            itself, such as why the graphics card isn't used; empty if it stands alone.
+    """
 
     message: str
     remedy: str = ""
     run: str | None = None
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

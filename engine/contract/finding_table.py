@@ -6,7 +6,7 @@ import csv
 import io
 import math
 
-from engine.contract.records import Estimate, EvaluationResult
+from engine.contract.results import Estimate, EvaluationResult
 
 _ESTIMATES = ("auroc", "average_precision", "sensitivity", "specificity", "ppv", "npv")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from engine.contract.config import ExperimentConfig
-from engine.contract.records import Estimate
+from engine.contract.results import Estimate
 
 ENSEMBLE: Final = "ensemble"
 """Method key of a run that averages others; it can't be trained, so it has no card."""

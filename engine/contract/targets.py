@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from engine.contract.records import CasePrediction, EvaluationResult
+from engine.contract.results import CasePrediction, EvaluationResult
 
 SOFTMAX: Final = "softmax"
 SIGMOID: Final = "sigmoid"

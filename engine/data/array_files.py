@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from engine.contract.errors import UnreadableImageError
-from engine.contract.records import LabelRule, SkippedFile
+from engine.contract.import_rules import LabelRule
+from engine.contract.records import SkippedFile
 from engine.data.import_plan import Draft, ImportPlan
 from engine.data.label_values import ordered_classes
 from engine.data.sheet import Item

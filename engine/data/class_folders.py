@@ -9,7 +9,8 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from engine.contract.errors import DatasetError
-from engine.contract.records import LabelRule, SkippedFile
+from engine.contract.import_rules import LabelRule
+from engine.contract.records import SkippedFile
 from engine.data.column_names import list_columns
 from engine.data.import_plan import Draft, ImportPlan, join_counts
 from engine.data.label_values import ordered_classes

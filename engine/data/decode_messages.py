@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from engine.contract.config import ImageContract
 from engine.contract.config_io import from_plain, to_plain
-from engine.contract.records import FramePolicy
+from engine.contract.import_rules import FramePolicy
 
 _LENGTHS: Final = struct.Struct("<II")
 

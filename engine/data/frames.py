@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.contract.records import FramePolicy
+from engine.contract.import_rules import FramePolicy
 
 
 def choose_frames(

@@ -10,7 +10,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
-from engine.contract.records import FramePolicy, SkippedFile
+from engine.contract.import_rules import FramePolicy
+from engine.contract.records import SkippedFile
 from engine.data.decode_messages import Job
 from engine.data.frames import choose_frames
 from engine.data.sheet import Item

@@ -12,7 +12,8 @@ from typing import Final
 from engine.contract.config import ImageContract
 from engine.contract.control import Control
 from engine.contract.events import Warned
-from engine.contract.records import FramePolicy, SkippedFile
+from engine.contract.import_rules import FramePolicy
+from engine.contract.records import SkippedFile
 from engine.data.decode_messages import DecodedFrame, DecodeSettings, Job
 from engine.data.decode_pool import DecodePool, Failed
 from engine.data.import_division import jobs_for, n_items_of

@@ -12,7 +12,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, Protocol
 
 from engine.contract.errors import DatasetError, UnreadableImageError
-from engine.contract.records import ColumnMapping, SkippedFile
+from engine.contract.import_rules import ColumnMapping
+from engine.contract.records import SkippedFile
 from engine.data.dates import ReadDate, date_readers
 from engine.data.file_index import NOT_FOUND, FileIndex
 from engine.data.flags import cell_value, plain_number

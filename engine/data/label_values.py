@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from engine.contract.errors import DatasetError
-from engine.contract.records import ColumnMapping, LabelRule
+from engine.contract.import_rules import ColumnMapping, LabelRule
 from engine.data.flags import (
     MINUS_ONE,
     UNCERTAIN_WORDS,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from engine.contract.errors import DatasetError
-from engine.contract.records import ColumnMapping
+from engine.contract.import_rules import ColumnMapping
 from engine.data.column_names import ROLES, columns_by_role, list_columns, name_key
 from engine.data.flags import Flag, flag
 from engine.data.tables import Table

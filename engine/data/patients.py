@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from engine.contract.errors import ConfigError, DatasetError
-from engine.contract.records import PatientRule
+from engine.contract.import_rules import PatientRule
 from engine.data.sheet import Item, count_of
 
 

@@ -8,7 +8,8 @@ from typing import Final
 
 from engine.contract.commands import Scan
 from engine.contract.errors import DatasetError
-from engine.contract.records import ColumnMapping, SkippedFile
+from engine.contract.import_rules import ColumnMapping
+from engine.contract.records import SkippedFile
 from engine.data.array_files import ARRAY_SUFFIX, plan_from_arrays
 from engine.data.class_folders import class_level, plan_from_folders
 from engine.data.dicomdir import is_dicomdir, obey_dicomdirs

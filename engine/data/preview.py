@@ -11,7 +11,8 @@ from typing import Any, Final
 from engine.contract.commands import Preview
 from engine.contract.control import Control
 from engine.contract.errors import DatasetError
-from engine.contract.records import ColumnMapping, LabelRule, SourcePreview
+from engine.contract.import_rules import ColumnMapping, LabelRule
+from engine.contract.records import SourcePreview
 from engine.data.class_folders import class_level
 from engine.data.import_plan import Draft
 from engine.data.joins import PATH, FolderImages, Join, join_rows

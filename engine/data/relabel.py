@@ -10,7 +10,8 @@ from typing import Final
 from engine.contract.commands import Relabel
 from engine.contract.control import Control
 from engine.contract.errors import DatasetError
-from engine.contract.records import LabelRule, RelabelResult
+from engine.contract.import_rules import LabelRule
+from engine.contract.records import RelabelResult
 from engine.data.label_sheet import export_labels
 from engine.data.label_values import SheetLabels
 from engine.data.label_writer import grade_order, records_by_item

@@ -21,7 +21,8 @@ from engine.contract.commands import Scan
 from engine.contract.config import ImageContract
 from engine.contract.control import Control, JobCanceled
 from engine.contract.errors import DatasetError, StorageError
-from engine.contract.records import FramePolicy, ScanResult, SkippedFile
+from engine.contract.import_rules import FramePolicy
+from engine.contract.records import ScanResult, SkippedFile
 from engine.data.array_files import ARRAYS
 from engine.data.decode_messages import DecodeSettings
 from engine.data.decode_pool import DecodePool, Limits, SourceGoneError

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from engine.contract.errors import DatasetError
-from engine.contract.records import ColumnMapping, LabelRule, SkippedFile
+from engine.contract.import_rules import ColumnMapping, LabelRule
+from engine.contract.records import SkippedFile
 from engine.data.covariates import read_age, read_sex, read_view
 from engine.data.dates import date_readers
 from engine.data.flags import cell_value, plain_number

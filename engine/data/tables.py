@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.contract.errors import DatasetError
-from engine.contract.records import SheetFormat
+from engine.contract.import_rules import SheetFormat
 from engine.data.column_names import columns_by_role, unique_names
 from engine.data.sheet_text import decode_text, split_rows
 from engine.data.workbooks import BOOK_ERRORS, Workbook

@@ -17,7 +17,7 @@ from typing import Final
 
 import torch
 
-from engine.contract.records import MaskingCheck
+from engine.contract.results import MaskingCheck
 from engine.evaluate.worst_case import Strength, WorstCaseSearch
 
 LARGE_CHANGE: Final = 0.5  # every image can become mid-grey, and from there almost anything

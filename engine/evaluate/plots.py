@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import get_font_names
 
-from engine.contract.records import EvaluationResult
+from engine.contract.results import EvaluationResult
 
 _CHINESE_FONTS: Final = (
     "Microsoft YaHei",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.contract.records import (
+from engine.contract.results import (
     CasePrediction,
     ClassResult,
     Estimate,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.contract.records import AttackPoint, CorruptionPoint, Estimate
+from engine.contract.results import AttackPoint, CorruptionPoint, Estimate
 from engine.contract.targets import UNKNOWN
 from engine.evaluate.findings import decide_findings
 from engine.evaluate.report import decide, estimate_of

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.contract.records import (
+from engine.contract.results import (
     AttackPoint,
     CorruptionPoint,
     FindingRobustness,

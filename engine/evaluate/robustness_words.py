@@ -8,12 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.contract.records import (
-    AttackPoint,
-    CorruptionPoint,
-    FindingRobustness,
-    MaskingCheck,
-)
+from engine.contract.results import AttackPoint, CorruptionPoint, FindingRobustness, MaskingCheck
 
 _SHOWN_255: Final = 2.0
 _SHOWN_SEVERITY: Final = 3

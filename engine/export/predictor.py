@@ -20,7 +20,8 @@ from engine.contract.config import RuntimeConfig
 from engine.contract.control import Control
 from engine.contract.errors import DatasetError, EngineError, StorageError
 from engine.contract.events import Event, JobProgressed, Warned
-from engine.contract.records import PredictionResult, PredictionRow, SkippedFile
+from engine.contract.records import SkippedFile
+from engine.contract.results import PredictionResult, PredictionRow
 from engine.data.decoded import ImageFile
 from engine.data.frames import choose_frames
 from engine.data.images import open_image, read_bytes

@@ -32,7 +32,9 @@ from engine.contract.config_io import finite, from_plain, to_plain
 from engine.contract.control import Control
 from engine.contract.errors import BundleError, EngineError
 from engine.contract.events import Event, JobProgressed
-from engine.contract.records import SPLITS, EvaluationResult, FindingResult, FramePolicy
+from engine.contract.import_rules import FramePolicy
+from engine.contract.records import SPLITS
+from engine.contract.results import EvaluationResult, FindingResult
 from engine.contract.targets import SOFTMAX
 from engine.data.pixels import load_pixels
 from engine.evaluate.findings import choose_thresholds

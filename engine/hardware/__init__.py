@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from engine.contract.config import RuntimeConfig
 from engine.contract.config_io import to_plain
+from engine.contract.devices import DeviceInfo
 from engine.contract.errors import ConfigError
-from engine.contract.records import DeviceInfo
 from engine.hardware.devices import MIB, has_gpu_build
 from engine.hardware.precision import auto_precision
 from engine.hardware.preflight import find_devices

@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 from typing import Final
 
-from engine.contract.records import DeviceInfo
+from engine.contract.devices import DeviceInfo
 from engine.hardware.explain import Explanation, explain, explain_end, explain_setting
 from engine.hardware.nvidia import Card, DriverAnswer, ask_driver
 

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from engine.contract.config_io import from_plain
 from engine.contract.device_checks import FAILED, SKIPPED, DeviceCheck
+from engine.contract.devices import DeviceInfo
 from engine.contract.errors import ConfigError
-from engine.contract.records import DeviceInfo
 from engine.hardware.check_child import BEGIN, CHECK, DEVICES, END
 from engine.hardware.devices import cards_that, list_devices, unusable
 from engine.hardware.explain import explain_end

@@ -26,7 +26,7 @@ from engine.contract.config import ExperimentConfig
 from engine.contract.config_io import from_plain, to_plain
 from engine.contract.control import Control, JobCanceled
 from engine.contract.events import Event, JobProgressed, RunPaused, Warned
-from engine.contract.records import Estimate
+from engine.contract.results import Estimate
 from engine.contract.searching import CrossvalResult, FoldResult
 from engine.files import read_json, write_json
 from engine.hardware import Fallback, Runtime, apply_runtime, place_run

@@ -19,8 +19,8 @@ from engine.contract.device_checks import (
     first_problem,
     verdict_of,
 )
+from engine.contract.devices import DeviceInfo
 from engine.contract.events import Event, JobProgressed
-from engine.contract.records import DeviceInfo
 from engine.hardware import describe
 from engine.hardware.preflight import check_devices, find_devices
 from engine.hardware.trials import checks_of

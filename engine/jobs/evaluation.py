@@ -9,7 +9,7 @@ import numpy as np
 from engine.contract.control import Control
 from engine.contract.errors import RunError
 from engine.contract.events import Event, JobProgressed
-from engine.contract.records import EvaluationResult
+from engine.contract.results import EvaluationResult
 from engine.evaluate.findings import build_findings_result
 from engine.evaluate.report import Scored, build_result
 from engine.evaluate.score import FinishedRun, load_run, score_validation

@@ -17,7 +17,7 @@ from engine.contract.config import preset_config
 from engine.contract.control import Control
 from engine.contract.errors import DatasetError
 from engine.contract.events import Event, JobProgressed
-from engine.contract.records import HeadRefit
+from engine.contract.results import HeadRefit
 from engine.data.pixels import open_pixels, pixel_kind
 from engine.hardware import apply_runtime, place_run
 from engine.jobs.trials import TrialBench, fresh_network

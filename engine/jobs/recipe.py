@@ -21,7 +21,7 @@ from engine.contract.recipe import (
     recipe_from_json,
     recipe_to_plain,
 )
-from engine.contract.records import ClassMatch
+from engine.contract.results import ClassMatch
 from engine.contract.searching import ENSEMBLE
 from engine.files import long_path, read_json, sha256_file, storage_error, write_json
 from engine.hardware import Runtime, library_versions

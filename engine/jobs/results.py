@@ -19,12 +19,8 @@ from engine.contract.config_io import to_plain
 from engine.contract.control import Control
 from engine.contract.events import Event
 from engine.contract.methods import METHODS
-from engine.contract.records import (
-    AuditReport,
-    EvaluationResult,
-    PredictionResult,
-    RobustnessResult,
-)
+from engine.contract.records import AuditReport
+from engine.contract.results import EvaluationResult, PredictionResult, RobustnessResult
 from engine.project.access import open_alone
 
 if TYPE_CHECKING:

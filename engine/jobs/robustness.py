@@ -13,7 +13,7 @@ from engine.contract.commands import Robustness
 from engine.contract.control import Control
 from engine.contract.errors import RunError
 from engine.contract.events import Event, JobProgressed
-from engine.contract.records import RobustnessResult
+from engine.contract.results import RobustnessResult
 from engine.evaluate.findings import choose_thresholds
 from engine.evaluate.report import choose_threshold
 from engine.evaluate.robust_sample import choose_findings_images, choose_images, load_sample

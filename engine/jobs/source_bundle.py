@@ -19,7 +19,7 @@ from engine.contract.commands import Train
 from engine.contract.config import ExperimentConfig
 from engine.contract.config_io import from_plain, to_plain
 from engine.contract.errors import ConfigError, StorageError
-from engine.contract.records import ClassMatch
+from engine.contract.results import ClassMatch
 from engine.files import long_path, make_folder, read_json, storage_error, write_json
 from engine.hardware import Runtime
 from engine.methods.direct_transfer import DirectTransfer

@@ -15,7 +15,7 @@ from engine.contract.control import Control, JobCanceled
 from engine.contract.errors import EngineError, ProjectError
 from engine.contract.events import CANCELED, FAILED, Event, RunFinished
 from engine.contract.finding_table import findings_csv
-from engine.contract.records import EvaluationResult
+from engine.contract.results import EvaluationResult
 from engine.files import long_path, write_atomic, write_json
 from engine.jobs.data import make_split, scan_source
 from engine.jobs.results import evaluate_run, export_run

@@ -34,6 +34,7 @@ def fallback_warning(
         run=run,
         message=f"{why.problem} The processor {deed} instead, which takes {length}.",
         remedy=why.remedy,
+        cause=why.problem,
     )
 
 
@@ -66,6 +67,7 @@ def timed_warning(why: Fallback, minutes: float) -> Warned:
         message=f"{why.problem} The processor tries settings instead: the search still ends after "
         f"{in_words(60 * minutes)}, but fewer settings fit into them.",
         remedy=why.remedy,
+        cause=why.problem,
     )
 
 

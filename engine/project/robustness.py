@@ -7,7 +7,7 @@ from typing import Final
 
 from engine.contract.config_io import finite, from_plain, to_plain
 from engine.contract.errors import ConfigError, RunError, StorageError
-from engine.contract.records import RobustnessResult
+from engine.contract.results import RobustnessResult
 from engine.files import long_path, make_folder, read_json, write_json
 from engine.project.folder import RUNS_FOLDER
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 from engine.contract.config import ExperimentConfig
 from engine.contract.config_io import config_from_json, config_to_json, from_plain, to_plain
 from engine.contract.errors import ConfigError, DatasetError, RunError
-from engine.contract.records import EvaluationResult, RunSummary
+from engine.contract.records import RunSummary
+from engine.contract.results import EvaluationResult
 from engine.contract.run_states import INTERRUPTED, RESUMABLE, RUNNING, UNDER_WAY, may_follow
 from engine.project.classes import MULTI
 from engine.project.folder import RUNS_FOLDER

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from engine.contract.config_io import from_plain, to_plain
-from engine.contract.records import FramePolicy, SkippedFile
+from engine.contract.import_rules import FramePolicy
+from engine.contract.records import SkippedFile
 from engine.files import long_path
 from engine.project.folder import ProjectFolder, readable
 

@@ -17,7 +17,8 @@ from typing import Any, Final
 
 from engine.contract.config import ImageContract
 from engine.contract.config_io import from_plain, to_plain
-from engine.contract.records import FramePolicy, SkippedFile
+from engine.contract.import_rules import FramePolicy
+from engine.contract.records import SkippedFile
 from engine.project.folder import readable
 from engine.project.records import ON_SECOND_IMPORT, RECORD_COLUMNS
 from engine.project.sources import KnownFile, file_key

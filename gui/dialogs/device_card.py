@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 
 from engine.contract.device_checks import CHECK_NAMES, FAILED, PASSED, SKIPPED, WARNED, DeviceCheck
-from engine.contract.records import DeviceInfo
+from engine.contract.devices import DeviceInfo
 from gui.device_words import check_name, device_facts, state_word
 from gui.icons import pixmap
 from gui.theme import theme

@@ -5,8 +5,8 @@ from __future__ import annotations
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
+from engine.contract.import_rules import FramePolicy
 from engine.contract.limits import Between, limits_of
-from engine.contract.records import FramePolicy
 from gui.dialogs.label_fields import Choice, Field, note_label
 from gui.widgets.buttons import make_link
 from gui.widgets.card import Card

@@ -27,7 +27,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from engine.contract.records import ColumnMapping
+from engine.contract.import_rules import ColumnMapping
 from gui.dialogs.label_fields import Choice, Entries, Field, note_label
 from gui.dialogs.label_roles import FINDING, MAIN_ROLES, MORE_ROLES, ROLES, role_name, role_word
 from gui.theme import theme

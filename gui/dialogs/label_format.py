@@ -8,7 +8,7 @@ from typing import Final
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
-from engine.contract.records import SheetFormat
+from engine.contract.import_rules import SheetFormat
 from gui.dialogs.label_fields import Choice, Field, note_label
 from gui.widgets.buttons import make_link
 from gui.widgets.fold import Fold

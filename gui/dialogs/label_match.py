@@ -7,7 +7,8 @@ from typing import Final
 from PySide6.QtCore import QLocale, QSize, Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from engine.contract.records import ColumnMapping, SourcePreview
+from engine.contract.import_rules import ColumnMapping
+from engine.contract.records import SourcePreview
 from gui.dialogs.label_fields import Choice, note_label
 from gui.icons import pixmap
 from gui.theme import theme

@@ -9,7 +9,7 @@ from typing import Final
 from PySide6.QtCore import QLocale, Qt, Signal
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QRadioButton, QVBoxLayout, QWidget
 
-from engine.contract.records import LabelRule
+from engine.contract.import_rules import LabelRule
 from gui.dialogs.label_fields import Choice, Field, note_label
 from gui.dialogs.label_order import GradeOrder
 from gui.widgets.card import Card

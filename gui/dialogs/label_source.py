@@ -18,7 +18,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from engine.contract.records import ColumnMapping, SheetFormat, SourcePreview
+from engine.contract.import_rules import ColumnMapping, SheetFormat
+from engine.contract.records import SourcePreview
 from gui.dialogs.label_columns import ColumnForm
 from gui.dialogs.label_fields import Choice, note_label
 from gui.dialogs.label_format import FormatForm

@@ -9,7 +9,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtGui import QStandardItemModel
 from PySide6.QtWidgets import QComboBox, QLabel, QLineEdit, QVBoxLayout, QWidget
 
-from engine.contract.records import PatientRule
+from engine.contract.import_rules import PatientRule
 from gui.widgets.card import Card
 from gui.widgets.painting import set_role
 

@@ -18,8 +18,8 @@ from PySide6.QtWidgets import (
 from engine.contract.config_io import from_plain
 from engine.contract.device_checks import FAULTY, FINE, GPU_UNUSABLE, NO_GPU, DeviceCheck
 from engine.contract.device_checks import first_problem as _first_problem
+from engine.contract.devices import DeviceInfo
 from engine.contract.events import CANCELED, COMPLETED, Event, JobFinished, JobProgressed
-from engine.contract.records import DeviceInfo
 from gui.device_words import check_name, processor_sentence, report_text
 from gui.dialogs.device_card import DeviceCard, Sign
 from gui.panels.scroll_body import SCROLL_MARGIN_PX, ScrollBody

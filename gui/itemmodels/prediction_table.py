@@ -17,7 +17,7 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPixmap
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
-from engine.contract.records import PredictionResult, PredictionRow
+from engine.contract.results import PredictionResult, PredictionRow
 from gui.icons import icon
 from gui.itemmodels.run_words import percent_text
 from gui.theme import theme

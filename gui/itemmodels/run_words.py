@@ -10,7 +10,8 @@ from PySide6.QtCore import QCoreApplication, QDateTime, QLocale
 
 from engine.contract.backbones import backbone_card
 from engine.contract.methods import PRESETS, method_card
-from engine.contract.records import Estimate, RunSummary
+from engine.contract.records import RunSummary
+from engine.contract.results import Estimate
 from engine.contract.searching import ENSEMBLE
 
 __all__ = [

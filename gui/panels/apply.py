@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
 from engine.contract.commands import Predict
 from engine.contract.config_io import from_plain
 from engine.contract.events import COMPLETED, Event, JobFinished, JobProgressed
-from engine.contract.records import PredictionResult
+from engine.contract.results import PredictionResult
 from gui.itemmodels.run_words import backbone_name, number_text
 from gui.messages import left_text
 from gui.panels.apply_bundle import (

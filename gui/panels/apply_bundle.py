@@ -21,6 +21,7 @@ class BundleSummary:
         positive: Name of the positive class of two.
         threshold: Probability of it from which an image counts as positive.
         thresholds: Of several findings, from which each counts as present; else empty.
+        is_combined: Whether it averages several networks.
     """
 
     folder: Path
@@ -31,6 +32,7 @@ class BundleSummary:
     backbone: str
     auroc: float | None
     thresholds: tuple[float, ...] = ()
+    is_combined: bool = False
 
 
 def find_bundles(project: Path | None) -> list[BundleSummary]:
@@ -104,6 +106,7 @@ def _summary(folder: Path, facts: dict[str, Any]) -> BundleSummary:
         backbone=str(_part(facts, "backbone").get("key") or ""),
         auroc=float(auroc) if isinstance(auroc, int | float) else None,
         thresholds=_numbers(thresholds, len(classes)),
+        is_combined=bool(facts.get("members")),
     )
 
 

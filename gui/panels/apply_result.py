@@ -18,7 +18,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from engine.contract.records import PredictionResult, SkippedFile
+from engine.contract.records import SkippedFile
+from engine.contract.results import PredictionResult
 from gui.itemmodels.prediction_table import SORT_ROLE, PredictionDelegate, PredictionTableModel
 from gui.theme import theme
 from gui.widgets.buttons import make_button

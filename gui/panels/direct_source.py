@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 )
 
 from engine.contract.backbones import backbone_card
-from engine.contract.records import ClassMatch
+from engine.contract.results import ClassMatch
 from gui.panels.apply_bundle import BundleSummary, find_bundles, read_summary
 from gui.session import DirectChoice, Session
 from gui.widgets.buttons import make_button

@@ -22,7 +22,8 @@ from engine.contract.events import (
     JobProgressed,
     RunFinished,
 )
-from engine.contract.records import EvaluationResult, RunSummary
+from engine.contract.records import RunSummary
+from engine.contract.results import EvaluationResult
 from gui.dialogs.label_fields import Choice
 from gui.itemmodels.run_words import number_text, run_title
 from gui.messages import left_text

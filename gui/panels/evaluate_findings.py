@@ -17,7 +17,7 @@ from PySide6.QtGui import QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QAbstractItemView, QFileDialog, QWidget
 
 from engine.contract.finding_table import findings_csv
-from engine.contract.records import Estimate, EvaluationResult, FindingResult
+from engine.contract.results import Estimate, EvaluationResult, FindingResult
 from gui.itemmodels.run_words import interval_text, number_text
 from gui.panels.low_table import LowTable
 from gui.theme import theme

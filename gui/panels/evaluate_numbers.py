@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from engine.contract.records import CasePrediction, EvaluationResult, RocCurve
+from engine.contract.results import CasePrediction, EvaluationResult, RocCurve
 
 __all__ = [
     "cases_of_cell",

@@ -8,7 +8,7 @@ from PySide6.QtCore import QLocale, QSize, Qt, Signal
 from PySide6.QtGui import QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from engine.contract.records import CasePrediction, ClassResult, Estimate, EvaluationResult
+from engine.contract.results import CasePrediction, ClassResult, Estimate, EvaluationResult
 from engine.contract.targets import one_finding
 from gui.itemmodels.prediction_grid import PredictionCell, PredictionGrid
 from gui.itemmodels.run_words import interval_text, number_text

@@ -14,7 +14,8 @@ from engine.contract.config import preset_config
 from engine.contract.config_io import from_plain
 from engine.contract.errors import EngineError
 from engine.contract.events import COMPLETED, Event, JobFinished, JobProgressed, Warned
-from engine.contract.records import RobustnessResult, RunSummary
+from engine.contract.records import RunSummary
+from engine.contract.results import RobustnessResult
 from gui.messages import left_text, time_text
 from gui.panels.evaluate_robust_findings import RobustFindings
 from gui.panels.evaluate_robust_table import DegradationTable

@@ -10,7 +10,7 @@ from PySide6.QtCore import QCoreApplication, QItemSelectionModel, QLocale, QMode
 from PySide6.QtGui import QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QAbstractItemView, QWidget
 
-from engine.contract.records import AttackPoint, CorruptionPoint, Estimate, RobustnessResult
+from engine.contract.results import AttackPoint, CorruptionPoint, Estimate, RobustnessResult
 from gui.itemmodels.run_words import interval_text, number_text
 from gui.panels.low_table import LowTable
 from gui.theme import theme

@@ -10,7 +10,7 @@ from PySide6.QtCore import QCoreApplication, QModelIndex, QPersistentModelIndex,
 from PySide6.QtGui import QColor, QPainter, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem, QToolButton, QWidget
 
-from engine.contract.records import AttackPoint, CorruptionPoint, Estimate
+from engine.contract.results import AttackPoint, CorruptionPoint, Estimate
 from gui.itemmodels.run_words import interval_text, number_text
 from gui.panels.low_table import LowTable
 from gui.theme import theme

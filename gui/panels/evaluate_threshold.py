@@ -8,7 +8,7 @@ from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSlider, QVBoxLayout, QWidget
 
-from engine.contract.records import RocCurve
+from engine.contract.results import RocCurve
 from gui.itemmodels.run_words import number_text, percent_text
 from gui.panels.evaluate_numbers import rates_at
 from gui.theme import theme

@@ -20,8 +20,9 @@ from PySide6.QtWidgets import (
 from engine.contract.commands import Preview, Scan
 from engine.contract.config_io import from_plain
 from engine.contract.events import COMPLETED, Event, JobFinished, JobProgressed
+from engine.contract.import_rules import ColumnMapping
 from engine.contract.recommendation import recommend_setup
-from engine.contract.records import ColumnMapping, ScanResult, SourcePreview
+from engine.contract.records import ScanResult, SourcePreview
 from gui.dialogs.frame_choice import FrameChoiceCard
 from gui.dialogs.label_meaning import LabelMeaningCard
 from gui.dialogs.label_source import LabelSourceCard

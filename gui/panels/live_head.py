@@ -11,7 +11,8 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QWidget
 from engine.contract.commands import RefitHead
 from engine.contract.config_io import from_plain
 from engine.contract.events import COMPLETED, JobFinished
-from engine.contract.records import HeadRefit, RunSummary
+from engine.contract.records import RunSummary
+from engine.contract.results import HeadRefit
 from gui.itemmodels.run_words import number_text
 from gui.session import Session
 from gui.widgets.buttons import IconButton, make_link

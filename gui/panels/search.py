@@ -255,7 +255,7 @@ class SearchPanel(Panel):
             self._refresh()
 
     def _on_event(self, event: Event) -> None:
-        if isinstance(event, Warned):
+        if isinstance(event, Warned) and not event.cause:  # FallbackNotice tells the others
             self.show_message(MessageKind.WARNING, event.message, event.remedy)
         if not isinstance(event, JobProgressed):
             return

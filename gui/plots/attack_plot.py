@@ -8,7 +8,7 @@ from typing import Any
 
 from PySide6.QtWidgets import QWidget
 
-from engine.contract.records import AttackPoint
+from engine.contract.results import AttackPoint
 from gui.plots.themed_plot import ThemedPlot
 from gui.widgets.counts import decimal_text
 

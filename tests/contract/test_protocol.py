@@ -9,6 +9,7 @@ from engine.contract import events as e
 from engine.contract.commands import COMMAND_KINDS, DATA_KINDS, RUN_KINDS, Scan, Train
 from engine.contract.config import preset_config
 from engine.contract.errors import ConfigError, EngineError
+from engine.contract.import_rules import ColumnMapping, PatientRule
 from engine.contract.protocol import (
     REQUESTS,
     Request,
@@ -20,7 +21,6 @@ from engine.contract.protocol import (
     encode_request,
     encode_result,
 )
-from engine.contract.records import ColumnMapping, PatientRule
 
 EVENTS: list[e.Event] = [
     e.RunStarted(

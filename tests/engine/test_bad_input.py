@@ -42,7 +42,7 @@ from engine.contract.commands import (
 from engine.contract.control import Control
 from engine.contract.errors import ConfigError
 from engine.contract.events import COMPLETED, FAILED, JobFinished, RunFinished
-from engine.contract.records import PatientRule
+from engine.contract.import_rules import PatientRule
 from engine.data.listing import list_files
 from engine.evaluate.plots import write_plots
 from engine.export.model_card import model_card

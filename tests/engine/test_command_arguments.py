@@ -19,7 +19,7 @@ from engine.contract.commands import (
     Scan,
 )
 from engine.contract.errors import ConfigError
-from engine.contract.records import ColumnMapping, FramePolicy, LabelRule, SheetFormat
+from engine.contract.import_rules import ColumnMapping, FramePolicy, LabelRule, SheetFormat
 
 
 def parsed(*arguments: str) -> Any:

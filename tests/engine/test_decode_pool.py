@@ -18,7 +18,7 @@ from PIL import Image
 
 from engine.contract.config import ImageContract
 from engine.contract.errors import EngineError
-from engine.contract.records import FramePolicy
+from engine.contract.import_rules import FramePolicy
 from engine.data.decode_child import is_there, pixel_hash
 from engine.data.decode_messages import (
     PIXELS,

@@ -16,7 +16,7 @@ from engine.contract.commands import Evaluate, Export, Predict, Train
 from engine.contract.control import Control
 from engine.contract.errors import ConfigError
 from engine.contract.events import COMPLETED, FAILED, RunFinished
-from engine.contract.records import ClassMatch
+from engine.contract.results import ClassMatch
 from engine.contract.targets import UNKNOWN
 from engine.methods.direct_transfer import findings_prototype_head, prototype_head
 from engine.models.merged_head import NOT_IN_TASK, fit_head_to, merge_head

@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.contract.commands import Export, MakeSplit, Predict, Scan
 from engine.contract.events import COMPLETED
-from engine.contract.records import FramePolicy
+from engine.contract.import_rules import FramePolicy
 from engine.project.store import Project
 from tests.helpers.tiny_study import CONTRACT, run_job, small_config, train
 

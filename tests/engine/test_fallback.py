@@ -29,8 +29,8 @@ from engine.contract.commands import (
 )
 from engine.contract.config import ExperimentConfig, RuntimeConfig
 from engine.contract.control import Control
+from engine.contract.devices import DeviceInfo
 from engine.contract.events import COMPLETED, FAILED, Event, Warned
-from engine.contract.records import DeviceInfo
 from engine.evaluate import masking, robustness
 from engine.hardware import Fallback
 from engine.models.fallback import timed_warning

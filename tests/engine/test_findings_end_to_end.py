@@ -30,7 +30,7 @@ from engine.contract.commands import (
 )
 from engine.contract.control import Control
 from engine.contract.events import COMPLETED, FAILED, EpochFinished, RunFinished, Warned
-from engine.contract.records import EvaluationResult
+from engine.contract.results import EvaluationResult
 from engine.contract.targets import UNKNOWN, one_finding
 from engine.export.predictor import Predictor
 from engine.models.ensemble import EnsembleNetwork

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.contract.errors import ConfigError
-from engine.contract.records import FramePolicy
+from engine.contract.import_rules import FramePolicy
 from engine.data.frames import choose_frames
 
 

@@ -9,7 +9,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from engine.contract.commands import Evaluate, MakeSplit, Scan
 from engine.contract.events import COMPLETED
-from engine.contract.records import LabelRule, PatientRule
+from engine.contract.import_rules import LabelRule, PatientRule
 from engine.project.store import Project
 from tests.helpers.tiny_study import CONTRACT, run_job, small_config, train, write_images
 

@@ -24,7 +24,7 @@ from engine.contract.config import ImageContract
 from engine.contract.control import Control, JobCanceled
 from engine.contract.errors import DatasetError, EngineError
 from engine.contract.events import JobProgressed, Warned
-from engine.contract.records import FramePolicy, PatientRule
+from engine.contract.import_rules import FramePolicy, PatientRule
 from engine.data import decode_crew
 from engine.data.decode_pool import Limits
 from engine.data.import_writer import ImportWriter

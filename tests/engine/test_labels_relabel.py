@@ -11,7 +11,8 @@ import pytest
 from engine.contract.commands import ExportLabels, Relabel, Scan
 from engine.contract.control import Control, JobCanceled
 from engine.contract.errors import DatasetError
-from engine.contract.records import ColumnMapping, LabelRule, RelabelResult
+from engine.contract.import_rules import ColumnMapping, LabelRule
+from engine.contract.records import RelabelResult
 from engine.data.import_plan import ImportPlan
 from engine.data.label_sheet import export_labels, safe_cell
 from engine.data.label_writer import enter_labels, prepare_task

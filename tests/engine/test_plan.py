@@ -12,7 +12,7 @@ import pytest
 
 from engine.contract.commands import Scan
 from engine.contract.errors import DatasetError
-from engine.contract.records import ColumnMapping, LabelRule
+from engine.contract.import_rules import ColumnMapping, LabelRule
 from engine.data.import_plan import ImportPlan
 from engine.data.plan import plan_import
 

@@ -37,9 +37,9 @@ from engine.contract.device_checks import (
     first_problem,
     verdict_of,
 )
+from engine.contract.devices import DeviceInfo
 from engine.contract.errors import ConfigError
 from engine.contract.events import COMPLETED, Event, JobFinished, JobProgressed
-from engine.contract.records import DeviceInfo
 from engine.hardware import (
     Fallback,
     Runtime,

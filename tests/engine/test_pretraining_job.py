@@ -17,7 +17,7 @@ from engine.contract.config import BackboneConfig, ImageContract, RuntimeConfig
 from engine.contract.control import Control
 from engine.contract.errors import ConfigError
 from engine.contract.events import CANCELED, COMPLETED, FAILED, Event, JobFinished, JobProgressed
-from engine.contract.records import PatientRule
+from engine.contract.import_rules import PatientRule
 from engine.models.weights import added_weights
 from engine.project.store import Project
 from engine.run import execute

@@ -9,13 +9,13 @@ import pytest
 
 from engine.contract.config import ImageContract, preset_config
 from engine.contract.errors import RunError
-from engine.contract.records import (
+from engine.contract.records import SplitSummary
+from engine.contract.results import (
     CasePrediction,
     ClassResult,
     Estimate,
     EvaluationResult,
     RocCurve,
-    SplitSummary,
 )
 from engine.project import labels
 from engine.project.records import NewRecord

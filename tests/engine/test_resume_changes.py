@@ -13,7 +13,7 @@ import pytest
 from engine.contract.commands import Resume, Scan, Train
 from engine.contract.control import Control
 from engine.contract.events import CANCELED, COMPLETED, FAILED, BatchFinished, Event, RunFinished
-from engine.contract.records import PatientRule
+from engine.contract.import_rules import PatientRule
 from engine.project import labels
 from engine.project.run_data import (
     RunData,

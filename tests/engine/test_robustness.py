@@ -14,7 +14,7 @@ from engine.contract.config_io import to_plain
 from engine.contract.control import Control
 from engine.contract.errors import ConfigError
 from engine.contract.events import CANCELED, FAILED, Event, JobFinished, JobProgressed
-from engine.contract.records import AttackPoint, CorruptionPoint, Estimate, MaskingCheck
+from engine.contract.results import AttackPoint, CorruptionPoint, Estimate, MaskingCheck
 from engine.evaluate import masking, robustness
 from engine.evaluate.robust_sample import choose_images
 from engine.evaluate.robustness import STRENGTHS_255, skill_kept

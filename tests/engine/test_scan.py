@@ -15,7 +15,7 @@ from engine.contract.commands import Preview, Scan
 from engine.contract.control import Control, JobCanceled
 from engine.contract.errors import ConfigError, DatasetError, StorageError
 from engine.contract.events import JobProgressed
-from engine.contract.records import ColumnMapping, PatientRule
+from engine.contract.import_rules import ColumnMapping, PatientRule
 from engine.data.decode_pool import Limits
 from engine.data.preview import preview
 from engine.data.scan import scan

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine.contract.errors import DatasetError
-from engine.contract.records import ColumnMapping, SheetFormat
+from engine.contract.import_rules import ColumnMapping, SheetFormat
 from engine.data.covariates import OLDEST_AGE, read_age, read_sex, read_view
 from engine.data.dicom_header import OLDEST_AGE as OLDEST_AGE_IN_DICOM
 from engine.data.mapping import complete_mapping, guess_columns, guess_mapping, require_columns

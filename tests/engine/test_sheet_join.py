@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.contract.errors import DatasetError
-from engine.contract.records import ColumnMapping, LabelRule
+from engine.contract.import_rules import ColumnMapping, LabelRule
 from engine.data.dates import date_readers, read_date
 from engine.data.file_index import FileIndex
 from engine.data.joins import FolderImages, Join, join_rows

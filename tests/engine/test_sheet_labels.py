@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.contract.errors import DatasetError
-from engine.contract.records import ColumnMapping, LabelRule
+from engine.contract.import_rules import ColumnMapping, LabelRule
 from engine.data.label_values import SheetLabels, read_labels
 from engine.data.tables import Table
 from engine.project.classes import is_absence_of_all

@@ -10,7 +10,8 @@ from engine.contract.commands import Preview
 from engine.contract.config_io import from_plain, to_plain
 from engine.contract.control import Control
 from engine.contract.errors import DatasetError
-from engine.contract.records import ColumnMapping, LabelRule, SheetFormat, SourcePreview
+from engine.contract.import_rules import ColumnMapping, LabelRule, SheetFormat
+from engine.contract.records import SourcePreview
 from engine.data.preview import preview
 from tests.engine.test_plan import put, sheet
 from tests.engine.test_tables import book_file

@@ -13,7 +13,7 @@ import openpyxl
 import pytest
 
 from engine.contract.errors import DatasetError
-from engine.contract.records import SheetFormat
+from engine.contract.import_rules import SheetFormat
 from engine.data.sheet_text import decode_text
 from engine.data.tables import list_worksheets, read_table
 

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from engine.contract.config import ImageContract
 from engine.contract.errors import StorageError
-from engine.contract.records import FramePolicy
+from engine.contract.import_rules import FramePolicy
 from engine.data.images import decode_image
 from engine.data.rendering import to_pixels
 from engine.data.viewing import write_view

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.contract.records import MaskingCheck
+from engine.contract.results import MaskingCheck
 from engine.evaluate.decisions import Decision
 from engine.evaluate.masking import check_masking
 from engine.evaluate.worst_case import WorstCaseSearch

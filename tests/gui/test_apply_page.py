@@ -15,7 +15,8 @@ from PySide6.QtWidgets import QComboBox, QLabel, QPushButton
 from engine.contract.commands import Predict
 from engine.contract.config_io import to_plain
 from engine.contract.events import CANCELED, FAILED, JobFinished, JobStarted
-from engine.contract.records import PredictionResult, PredictionRow, SkippedFile
+from engine.contract.records import SkippedFile
+from engine.contract.results import PredictionResult, PredictionRow
 from gui.panels.apply import ApplyPanel
 from gui.panels.apply_bundle import find_bundles, free_path, read_summary, source_of
 from gui.widgets.message_bar import MessageKind

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtWidgets import QComboBox, QRadioButton
 
-from engine.contract.records import ClassMatch
+from engine.contract.results import ClassMatch
 from gui.panels.direct_source import DirectSource, same_names
 
 

@@ -14,7 +14,7 @@ from engine.contract.commands import Evaluate, Export
 from engine.contract.config import preset_config
 from engine.contract.config_io import to_plain
 from engine.contract.events import CANCELED, COMPLETED, FAILED, JobFinished, JobStarted
-from engine.contract.records import (
+from engine.contract.results import (
     CasePrediction,
     ClassResult,
     Estimate,

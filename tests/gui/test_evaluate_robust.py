@@ -12,13 +12,8 @@ from engine.contract.commands import Robustness
 from engine.contract.config import preset_config
 from engine.contract.config_io import finite, to_plain
 from engine.contract.events import CANCELED, COMPLETED, FAILED, JobFinished, JobStarted
-from engine.contract.records import (
-    AttackPoint,
-    CorruptionPoint,
-    Estimate,
-    RobustnessResult,
-    RunSummary,
-)
+from engine.contract.records import RunSummary
+from engine.contract.results import AttackPoint, CorruptionPoint, Estimate, RobustnessResult
 from engine.project.robustness import save_robustness
 from engine.project.store import Project
 from gui.panels.evaluate import EvaluatePanel

@@ -9,7 +9,7 @@ import pytest
 from engine.contract.config import preset_config
 from engine.contract.config_io import finite, to_plain
 from engine.contract.events import COMPLETED, JobFinished, JobStarted, Warned
-from engine.contract.records import (
+from engine.contract.results import (
     AttackPoint,
     CorruptionPoint,
     Estimate,

@@ -10,7 +10,8 @@ import pytest
 from PySide6.QtCore import Qt
 
 from engine.contract.events import SamplePrediction
-from engine.contract.records import (
+from engine.contract.records import SplitSummary
+from engine.contract.results import (
     CasePrediction,
     Estimate,
     EvaluationResult,
@@ -18,7 +19,6 @@ from engine.contract.records import (
     PredictionResult,
     PredictionRow,
     RocCurve,
-    SplitSummary,
 )
 from engine.project.labels import set_finding
 from engine.project.store import Project

@@ -13,14 +13,8 @@ from PySide6.QtWidgets import QApplication, QLabel, QMenu
 
 from engine.contract.config_io import to_plain
 from engine.contract.events import CANCELED, COMPLETED, FAILED, JobFinished, JobStarted
-from engine.contract.records import (
-    ColumnMapping,
-    FramePolicy,
-    ScanResult,
-    SheetFormat,
-    SkippedFile,
-    SourcePreview,
-)
+from engine.contract.import_rules import ColumnMapping, FramePolicy, SheetFormat
+from engine.contract.records import ScanResult, SkippedFile, SourcePreview
 from gui.dialogs import project_place
 from gui.dialogs.label_meaning import looks_like_grades
 from gui.dialogs.label_order import GradeOrder

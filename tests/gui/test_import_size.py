@@ -10,7 +10,8 @@ from PySide6.QtWidgets import QWidget
 
 from engine.contract.config_io import to_plain
 from engine.contract.events import COMPLETED, JobFinished, JobStarted
-from engine.contract.records import ColumnMapping, SheetFormat, SourcePreview
+from engine.contract.import_rules import ColumnMapping, SheetFormat
+from engine.contract.records import SourcePreview
 from gui.dialogs import project_place
 from gui.dialogs.size_choice import SizeChoiceCard
 from gui.main_window import MainWindow

@@ -12,7 +12,7 @@ from PySide6.QtCore import QSettings
 from engine.contract.config import ImageContract, preset_config
 from engine.contract.config_io import to_plain
 from engine.contract.events import CANCELED, COMPLETED, JobFinished, JobProgressed, JobStarted
-from engine.contract.records import Estimate
+from engine.contract.results import Estimate
 from engine.contract.searching import (
     CrossvalResult,
     EnsembleMember,

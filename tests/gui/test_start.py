@@ -18,7 +18,8 @@ from engine.contract.events import (
     JobProgressed,
     JobStarted,
 )
-from engine.contract.records import ColumnMapping, ScanResult, SkippedFile, SourcePreview
+from engine.contract.import_rules import ColumnMapping
+from engine.contract.records import ScanResult, SkippedFile, SourcePreview
 from gui.dialogs import project_place
 from gui.main_window import MainWindow
 from gui.preferences import Preferences

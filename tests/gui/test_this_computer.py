@@ -25,6 +25,7 @@ from engine.contract.device_checks import (
     SKIPPED,
     DeviceCheck,
 )
+from engine.contract.devices import DeviceInfo
 from engine.contract.events import (
     CANCELED,
     COMPLETED,
@@ -37,7 +38,6 @@ from engine.contract.events import (
 from engine.contract.events import (
     FAILED as JOB_FAILED,
 )
-from engine.contract.records import DeviceInfo
 from engine.project.store import Project
 from gui.device_words import device_facts, processor_sentence, report_text, unused_card
 from gui.dialogs.device_card import DeviceCard

@@ -13,7 +13,7 @@ from engine.contract.commands import MakeSplit, Scan, Train
 from engine.contract.config import ExperimentConfig, ImageContract, preset_config
 from engine.contract.control import Control
 from engine.contract.events import COMPLETED, Event, JobFinished, RunFinished
-from engine.contract.records import PatientRule
+from engine.contract.import_rules import PatientRule
 from engine.project.store import Project
 from engine.run import execute
 
