@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any, Final
 
-from engine.command_line import command_from, make_parser
+from engine.command_arguments import command_from
+from engine.command_line import make_parser
 from engine.contract.commands import Command
 from engine.contract.control import Control
 from engine.contract.errors import EngineError

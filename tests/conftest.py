@@ -15,8 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # An explicit setting wins: QT_QPA_PLATFORM=xcb shows the windows.
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 # Tiny networks and small arrays lose more time handing work to threads than they gain.
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, str(min(2, os.cpu_count() or 1)))
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads spin while they wait
 # As engine.__main__ does: spinning threads starve each other on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Libraries that would look for weights on a hub say so at once instead.

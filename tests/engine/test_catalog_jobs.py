@@ -10,7 +10,8 @@ import pytest
 import torch
 from torchvision.models import squeezenet1_0
 
-from engine.command_line import command_from, make_parser
+from engine.command_arguments import command_from
+from engine.command_line import make_parser
 from engine.contract.backbones import BACKBONES, backbone_card, is_noncommercial, nearest_sizes
 from engine.contract.commands import AddWeights, ListBackbones, ListWeights, RemoveWeights
 from engine.contract.config import BackboneConfig

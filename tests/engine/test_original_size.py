@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.command_line import command_from, make_parser
+from engine.command_arguments import command_from
+from engine.command_line import make_parser
 from engine.contract.commands import PrepareImages, Preview, Scan
 from engine.contract.config import ImageContract
 from engine.contract.control import Control

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.command_line import command_from, make_parser
+from engine.command_arguments import command_from
+from engine.command_line import make_parser
 from engine.contract.commands import MakeSplit, Pretrain, Scan
 from engine.contract.config import BackboneConfig, ImageContract, RuntimeConfig
 from engine.contract.control import Control

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from engine.command_line import command_from, make_parser
+from engine.command_arguments import command_from
+from engine.command_line import make_parser
 from engine.contract.commands import Train
 from engine.contract.control import Control
 from engine.contract.errors import ConfigError

@@ -8,7 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from engine.command_line import command_from, make_parser
+from engine.command_arguments import command_from
+from engine.command_line import make_parser
 from engine.contract.commands import Robustness
 from engine.contract.config_io import to_plain
 from engine.contract.control import Control

@@ -1,0 +1,309 @@
+"""The commands that the arguments of ``radtune-engine`` stand for."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from engine.command_line import COLUMNS
+from engine.contract.commands import (
+    AddWeights,
+    Audit,
+    Combine,
+    Command,
+    Crossval,
+    Deidentify,
+    Doctor,
+    Evaluate,
+    Export,
+    ExportLabels,
+    InspectFile,
+    ListBackbones,
+    ListMethods,
+    ListWeights,
+    LrRange,
+    MakeSample,
+    MakeSplit,
+    Predict,
+    PrepareImages,
+    Pretrain,
+    Preview,
+    RecommendSetup,
+    RefitHead,
+    Relabel,
+    RemoveWeights,
+    Resume,
+    Robustness,
+    RunAll,
+    Scan,
+    Search,
+    Train,
+)
+from engine.contract.config import ExperimentConfig, preset_config
+from engine.contract.config_edit import with_settings
+from engine.contract.errors import ConfigError
+from engine.contract.import_rules import (
+    ColumnMapping,
+    FramePolicy,
+    LabelRule,
+    PatientRule,
+    SheetFormat,
+)
+from engine.contract.results import ClassMatch
+
+
+def command_from(arguments: argparse.Namespace) -> Command:
+    """Return the command that parsed arguments stand for.
+
+    Raises:
+        ConfigError: If an option's value can't be used.
+    """
+    a = arguments
+    match a.kind:
+        case "run":
+            return RunAll(
+                source=_path(a.source),
+                out=_path(a.out),
+                labels=_path(a.labels) if a.labels else None,
+                preset=a.preset,
+                backbone=a.backbone,
+                method=a.method,
+                seed=a.seed,
+            )
+        case "sample":
+            return MakeSample(out=_path(a.out), n_images=a.images, seed=a.seed)
+        case "inspect":
+            return InspectFile(
+                file=_path(a.file), frame=a.frame, png=_path(a.png) if a.png else None
+            )
+        case "preview":
+            return Preview(
+                source=_path(a.source),
+                labels=_path(a.labels) if a.labels else None,
+                patient_pattern=a.patient_pattern,
+                sheet=_sheet(a),
+                columns=_columns(a),
+                label_rule=_label_rule(a),
+            )
+        case "scan":
+            return _scan(a)
+        case "relabel":
+            return Relabel(
+                project=_path(a.project),
+                labels=_path(a.labels),
+                sheet=_sheet(a),
+                columns=_columns(a),
+                label_rule=_label_rule(a),
+            )
+        case "export-labels":
+            return ExportLabels(project=_path(a.project), out=_path(a.out))
+        case "audit":
+            return Audit(project=_path(a.project))
+        case "deidentify":
+            return Deidentify(
+                project=_path(a.project), out=_path(a.out), records=_records(a.records)
+            )
+        case "split":
+            return MakeSplit(
+                project=_path(a.project), fractions=_fractions(a.fractions), seed=a.seed
+            )
+        case "train":
+            if a.recipe:
+                return _repeat(a)
+            config = preset_config(
+                a.preset or "standard", backbone=a.backbone, method=a.method, seed=a.seed or 0
+            )
+            config = with_settings(config, a.set)
+            return Train(
+                project=_path(a.project),
+                config=config,
+                finding=a.finding,
+                bundle=_path(a.bundle) if a.bundle else None,
+                matches=_matches(a.match),
+            )
+        case "resume":
+            return Resume(project=_path(a.project), run=a.run, anyway=a.anyway)
+        case "evaluate":
+            return Evaluate(project=_path(a.project), run=a.run)
+        case "robustness":
+            return Robustness(
+                project=_path(a.project),
+                run=a.run,
+                split=a.split,
+                n_images=a.images,
+                corruptions=not a.no_corruptions,
+            )
+        case "export":
+            return Export(
+                project=_path(a.project),
+                run=a.run,
+                out=_path(a.out),
+                difference_only=a.difference_only,
+            )
+        case "predict":
+            return Predict(bundle=_path(a.bundle), source=_path(a.source), out=_path(a.out))
+        case "backbones":
+            return ListBackbones()
+        case "weights":
+            return _weights(a)
+        case "recommend-setup":
+            return RecommendSetup(project=_path(a.project), minutes=a.minutes, apply=a.apply)
+        case "prepare-images":
+            return PrepareImages(project=_path(a.project), size_px=a.size_px)
+        case "pretrain":
+            return Pretrain(
+                projects=tuple(_path(project) for project in a.projects),
+                name=a.name,
+                backbone=a.backbone,
+                epochs=a.epochs,
+                seed=a.seed,
+            )
+        case "search":
+            return Search(
+                project=_path(a.project),
+                minutes=a.minutes,
+                config=_settings(a),
+                backbones=_names(a.backbones),
+                methods=_names(a.methods),
+            )
+        case "crossval":
+            return Crossval(project=_path(a.project), folds=a.folds, config=_settings(a))
+        case "lr-range":
+            return LrRange(project=_path(a.project), steps=a.steps, config=_settings(a))
+        case "ensemble":
+            return Combine(
+                project=_path(a.project),
+                runs=_names(a.runs),
+                crossval=a.crossval or "",
+                test_time_views=a.views,
+            )
+        case "refit-head":
+            return RefitHead(project=_path(a.project), backbone=a.backbone)
+        case "methods":
+            return ListMethods()
+        case "doctor":
+            return Doctor(check=not a.quick)
+    raise ValueError(a.kind)
+
+
+def _repeat(a: argparse.Namespace) -> Train:
+    others = (a.preset, a.backbone, a.method, a.seed, a.finding, a.bundle)
+    if any(value is not None for value in others) or a.set or a.match:
+        raise ConfigError(
+            "A recipe brings all settings of its run, so no other can be given beside it.",
+            remedy="Leave out either --recipe or the others.",
+        )
+    return Train(project=_path(a.project), recipe=_path(a.recipe))
+
+
+def _weights(a: argparse.Namespace) -> Command:
+    if a.action == "list":
+        return ListWeights()
+    if a.action == "remove":
+        return RemoveWeights(id=a.id)
+    return AddWeights(
+        file=_path(a.file), backbone=a.backbone, check_only=a.check, allow_partial=a.partial
+    )
+
+
+def _settings(a: argparse.Namespace) -> ExperimentConfig:
+    """Return the settings of a command that starts from a preset."""
+    backbone, method = getattr(a, "backbone", None), getattr(a, "method", None)
+    config = preset_config(a.preset, backbone=backbone, method=method, seed=a.seed)
+    return with_settings(config, a.set)
+
+
+def _scan(a: argparse.Namespace) -> Scan:
+    rule = PatientRule()
+    if a.patient_pattern:
+        rule = PatientRule(source="pattern", pattern=a.patient_pattern)
+    elif a.patient_column:
+        rule = PatientRule(source="column")
+    return Scan(
+        source=_path(a.source),
+        project=_path(a.project),
+        labels=_path(a.labels) if a.labels else None,
+        labels_from=a.labels_from,
+        sheet=_sheet(a),
+        columns=_columns(a),
+        label_rule=_label_rule(a),
+        frames=_frames(a.frames, a.axis),
+        patient_rule=rule,
+        positive=a.positive,
+        size_px=a.size_px,
+    )
+
+
+def _sheet(a: argparse.Namespace) -> SheetFormat:
+    return SheetFormat(
+        separator={"\\t": "\t", "tab": "\t"}.get(a.separator, a.separator),
+        encoding=a.encoding,
+        worksheet=a.worksheet,
+        header_row=a.header_row,
+    )
+
+
+def _columns(a: argparse.Namespace) -> ColumnMapping:
+    return ColumnMapping(
+        labels=_names(a.label_columns),
+        join=a.join,
+        **{column: getattr(a, f"{column}_column") for column in COLUMNS},
+    )
+
+
+def _label_rule(a: argparse.Namespace) -> LabelRule:
+    return LabelRule(
+        task=a.task,
+        separator=a.finding_separator,
+        uncertain=a.uncertain,
+        blank=a.blank,
+        order=_names(a.grades),
+    )
+
+
+def _matches(texts: list[str]) -> tuple[ClassMatch, ...]:
+    pairs = [text.partition("=") for text in texts]
+    if wrong := next((text for text, pair in zip(texts, pairs, strict=True) if not pair[1]), None):
+        raise ConfigError(
+            f"{wrong!r} is not a pair of classes.", remedy="Write it like pneumonia=opacity."
+        )
+    return tuple(ClassMatch(theirs=theirs.strip(), own=own.strip()) for theirs, _, own in pairs)
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip()) if text else ()
+
+
+def _frames(text: str, axis: str) -> FramePolicy:
+    which, _, step = text.partition(":")
+    if which not in ("middle", "every", "all") or (step and not step.isdecimal()):
+        raise ConfigError(
+            f"The frames {text!r} can't be used.", remedy="Write middle, all, or every:10."
+        )
+    return FramePolicy(frames=which, step=int(step or FramePolicy().step), axis=axis)
+
+
+def _records(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(
+            f"The records {text!r} are not whole numbers.", remedy="Write them like 3,17,18."
+        ) from error
+
+
+def _path(text: str) -> str:
+    return str(Path(text).expanduser().absolute())
+
+
+def _fractions(text: str) -> tuple[float, float, float]:
+    try:
+        train, val, test = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(
+            f"The fractions {text!r} are not three numbers.",
+            remedy="Write them like 0.7,0.15,0.15.",
+        ) from error
+    return train, val, test
