@@ -114,9 +114,9 @@ METHODS: Final[tuple[MethodCard, ...]] = (
     MethodCard(
         key="adversarial",
         title="Adversarial training",
-        advice="For trials with classifiers that tiny changes of an image can't fool. Costs some "
-        "accuracy on ordinary images and about three times the time; whether it helped, Robustness "
-        "on the Evaluate page says.",
+        advice="For trials with classifiers that tiny changes of an image can't fool. Needs "
+        "hundreds of images a class, or it learns nothing. Costs some accuracy on ordinary images "
+        "and about three times the time; whether it helped, Robustness on the Evaluate page says.",
         how="Beside each image the network learns from the worst version of it that differs by a "
         "few grey levels at most, found anew at every step.",
         reference="Madry et al., Deep Learning Models Resistant to Adversarial Attacks, ICLR 2018; "
