@@ -36,7 +36,10 @@ class FallbackNotice(QObject):
         self._told: dict[str, set[str]] = {}  # kinds of jobs by cause
         session.runs.event_received.connect(self._on_run_event)
         session.jobs.warned.connect(self._on_warned)
-        session.project_changed.connect(self._told.clear)
+        session.project_changed.connect(self._on_project)
+
+    def _on_project(self) -> None:
+        self._told.clear()
 
     def _on_run_event(self, event: Event) -> None:
         if isinstance(event, Warned):

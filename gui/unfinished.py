@@ -72,8 +72,6 @@ class UnfinishedRuns(QObject):
             self._session.background.do(partial(_find, *unfinished), self._on_found)
 
     def _on_found(self, found: _Unfinished) -> None:
-        if self._preferences.unfinished_run != (found.project, found.run):
-            return  # another run began meanwhile
         if found.is_over:
             self._preferences.unfinished_run = None
         elif found.can_go_on and self._session.folder is None:

@@ -57,6 +57,7 @@ class DirectSource(Card):
         self._group.addButton(self._averages)
         self._group.addButton(self._classifier)
         self._averages.setChecked(True)
+        self._classifier_help = QLabel()
         self._group.buttonClicked.connect(self._on_kind)
         self._choice = QComboBox()
         self._choice.setAccessibleName(self.tr("Classifier"))
@@ -81,6 +82,7 @@ class DirectSource(Card):
 
     def refresh(self) -> None:
         """Show the project's classifiers and classes as they are now."""
+        self._allow_classifier(is_possible=not self._learns_findings())
         names = self._own_classes()
         shown = [box.itemText(k) for box in self._boxes.values() for k in range(1, box.count())]
         if self._bundle is not None and shown[: len(names)] != list(names):
@@ -91,8 +93,8 @@ class DirectSource(Card):
     def take_bundle(self, folder: Path) -> bool:
         """Take a classifier, and match its classes by name; return whether it is one."""
         summary = read_summary(folder)
-        if summary is None:
-            self._facts.setText(self.tr("This folder holds no exported classifier."))
+        if (refusal := self._refusal(summary)) or summary is None:
+            self._facts.setText(refusal)
             return False
         self._bundle = summary
         self._classifier.setChecked(True)
@@ -121,13 +123,7 @@ class DirectSource(Card):
                 "gets the class whose average description is nearest."
             )
         )
-        classifier_help = QLabel(
-            self.tr(
-                "It answers as it is. Say which of its classes stands for which of yours; how like "
-                "its own images yours are is measured when you start."
-            )
-        )
-        for text in (averages_help, classifier_help):
+        for text in (averages_help, self._classifier_help):
             text.setWordWrap(True)
             text.setContentsMargins(_INDENT_PX, 0, 0, 0)
             set_role(text, "secondary")
@@ -149,17 +145,60 @@ class DirectSource(Card):
             self._averages,
             averages_help,
             self._classifier,
-            classifier_help,
+            self._classifier_help,
             self._details,
         ):
             self.body.addWidget(part)
 
     def _own_classes(self) -> tuple[str, ...]:
-        learned = [kind for kind in self._session.snapshot.classes if kind.index is not None]
-        return tuple(kind.name for kind in sorted(learned, key=lambda kind: kind.index or 0))
+        return self._session.snapshot.trained_names
+
+    def _learns_findings(self) -> bool:
+        """Return whether several findings are learned at once, which no matched class answers."""
+        snapshot = self._session.snapshot
+        return snapshot.is_multi and snapshot.learned is None
+
+    def _allow_classifier(self, *, is_possible: bool) -> None:
+        self._classifier.setEnabled(is_possible)
+        if is_possible:
+            text = self.tr(
+                "It answers as it is. Say which of its classes stands for which of yours; how like "
+                "its own images yours are is measured when you start."
+            )
+        else:
+            text = self.tr(
+                "Not for several findings at once: it would give each image one class. Choose a "
+                "single finding to learn on the Train page, and a classifier can answer for it."
+            )
+        self._classifier_help.setText(text)
+        self._classifier.setAccessibleDescription(text)
+        if not is_possible and self._classifier.isChecked():
+            self._averages.setChecked(True)
+            self._tell()
+
+    def _refusal(self, summary: BundleSummary | None) -> str:
+        """Return why a classifier's classes can't be matched, or nothing."""
+        if summary is None:
+            return self.tr("This folder holds no exported classifier.")
+        if self._learns_findings():
+            return self._classifier_help.text()
+        if summary.thresholds:
+            return self.tr(
+                "This classifier answers for several findings, each by itself; only one that gives "
+                "each image one class can be matched."
+            )
+        if summary.is_combined:
+            return self.tr(
+                "This classifier combines several networks; choose the export of one of its runs."
+            )
+        return ""
+
+    def _matchable(self) -> list[BundleSummary]:
+        """Return the project's classifiers whose classes can be matched, newest first."""
+        return [b for b in find_bundles(self._session.folder) if not self._refusal(b)]
 
     def _list_bundles(self) -> None:
-        found = find_bundles(self._session.folder)
+        found = self._matchable()
         if self._bundle is not None and all(b.folder != self._bundle.folder for b in found):
             found = [self._bundle, *found]
         with QSignalBlocker(self._choice):
@@ -173,7 +212,7 @@ class DirectSource(Card):
 
     def _on_kind(self) -> None:
         if self._classifier.isChecked() and self._bundle is None:
-            bundles = find_bundles(self._session.folder)
+            bundles = self._matchable()
             if bundles:
                 self.take_bundle(bundles[0].folder)
             else:

@@ -55,7 +55,7 @@ EVENTS: list[e.Event] = [
         seconds=3.0,
         samples=(e.SamplePrediction(record=5, label=1, probabilities=(0.2, 0.8)),),
     ),
-    e.Warned(message="From scratch.", remedy="Add weights.", run="r1"),
+    e.Warned(message="From scratch.", remedy="Add weights.", run="r1", cause="No weights."),
     e.RunPaused(run="r1", reason="The disk is full."),
     e.RunResumed(run="r1"),
     e.Recovered(run="r1", message="An earlier state was used."),

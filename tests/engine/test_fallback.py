@@ -189,6 +189,7 @@ def test_a_device_that_the_settings_name_is_never_replaced(study, command):
 def test_a_search_says_that_its_time_stays():
     warned = timed_warning(Fallback(problem="It is broken.", remedy="Mend it."), 30.0)
     assert "still ends after 30 minutes" in warned.message
+    assert warned.cause == "It is broken."
 
 
 def test_no_job_chooses_a_device_without_trying_it():

@@ -315,3 +315,4 @@ def test_the_fallback_names_reason_remedy_and_time():
         "The driver is too old. The processor trains instead, which takes at most about 25 minutes."
     )
     assert warned.remedy == "Update it."
+    assert warned.cause == why.problem

@@ -7,10 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PySide6.QtWidgets import QComboBox, QRadioButton
+from PySide6.QtWidgets import QComboBox, QLabel, QRadioButton, QWidget
 
 from engine.contract.results import ClassMatch
+from engine.project.store import Project
 from gui.panels.direct_source import DirectSource, same_names
+from gui.panels.model import ModelPanel
+from tests.helpers.findings_project import make_findings_project
 
 
 def _bundle(folder: Path, classes: tuple[str, ...]) -> Path:
@@ -20,11 +23,15 @@ def _bundle(folder: Path, classes: tuple[str, ...]) -> Path:
     return folder
 
 
+def _choose_direct_transfer(session) -> None:
+    config = session.config
+    session.choose(replace(config, method=replace(config.method, key="direct_transfer")))
+
+
 @pytest.fixture
 def session(open_session, split_folder):
     session = open_session(split_folder)
-    config = session.config
-    session.choose(replace(config, method=replace(config.method, key="direct_transfer")))
+    _choose_direct_transfer(session)
     return session
 
 
@@ -34,6 +41,13 @@ def source(qtbot, session):
     qtbot.addWidget(source)
     source.show()
     return source
+
+
+def _bundle_that_says(folder: Path, **facts: object) -> Path:
+    path = _bundle(folder, ("Pneumonia", "Effusion")) / "bundle.json"
+    known = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(known | facts), encoding="utf-8")
+    return folder
 
 
 def _own(session) -> list[str]:
@@ -96,3 +110,87 @@ def test_names_match_whatever_their_capitals():
         ClassMatch(theirs="Normal", own="normal"),
         ClassMatch(theirs="TB", own="tb"),
     )
+
+
+@pytest.fixture
+def findings_session(qtbot, session, tmp_path):
+    folder = make_findings_project(tmp_path / "findings.radtune", n_images=24)
+    with qtbot.waitSignal(session.snapshot_changed):
+        session.close_project()
+    with qtbot.waitSignal(session.snapshot_changed):
+        session.open_project(folder)
+    _choose_direct_transfer(session)
+    return session
+
+
+def _learn(qtbot, session, name: str | None) -> None:
+    kind = next((kind.id for kind in session.snapshot.classes if kind.name == name), None)
+    with qtbot.waitSignal(session.snapshot_changed):
+        session.change(Project.choose_finding, kind)
+
+
+def _radios(parent: QWidget) -> tuple[QRadioButton, QRadioButton]:
+    averages, classifier = parent.findChildren(QRadioButton)
+    return averages, classifier
+
+
+def _texts(page) -> str:
+    return " ".join(label.text() for label in page.findChildren(QLabel) if label.isVisible())
+
+
+def test_no_classifier_is_offered_for_several_findings(qtbot, findings_session, tmp_path):
+    folder = _bundle(tmp_path / "ward", ("Pneumonia", "Normal"))
+    page = ModelPanel(findings_session)
+    qtbot.addWidget(page)
+    page.show()
+    averages, classifier = _radios(page.findChildren(DirectSource)[0])
+    assert averages.isChecked()
+    assert not classifier.isEnabled()
+    assert "Not for several findings at once" in _texts(page)
+    assert not page.findChildren(DirectSource)[0].take_bundle(folder)
+    assert findings_session.next_run().bundle is None
+
+
+def test_one_finding_is_matched_until_all_are_learned_again(qtbot, findings_session, tmp_path):
+    _learn(qtbot, findings_session, "Pneumonia")
+    page = ModelPanel(findings_session)
+    qtbot.addWidget(page)
+    page.show()
+    (source,) = page.findChildren(DirectSource)
+    averages, classifier = _radios(page.findChildren(DirectSource)[0])
+    assert classifier.isEnabled()
+    assert "Not for several findings at once" not in _texts(page)
+    assert source.take_bundle(_bundle(tmp_path / "ward", ("Pneumonia", "Normal")))
+    source.match("Normal", "no Pneumonia")
+    assert not source.problem
+    assert findings_session.next_run().matches == (
+        ClassMatch(theirs="Pneumonia", own="Pneumonia"),
+        ClassMatch(theirs="Normal", own="no Pneumonia"),
+    )
+
+    _learn(qtbot, findings_session, None)
+    assert averages.isChecked()
+    assert not classifier.isEnabled()
+    assert not any(box.isVisible() for box in source.findChildren(QComboBox))
+    assert findings_session.next_run().bundle is None
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"thresholds": [0.5, 0.4]}, "answers for several findings"),
+        ({"members": [{"key": "resnet18"}, {"key": "resnet18"}]}, "combines several networks"),
+    ],
+)
+def test_what_can_not_be_matched_is_said_and_not_listed(session, qtbot, tmp_path, facts, said):
+    source = DirectSource(session)
+    qtbot.addWidget(source)
+    source.show()
+    _bundle_that_says(session.folder / "bundles" / "several", **facts)
+    good = _bundle(session.folder / "bundles" / "one", tuple(_own(session)))
+    _radios(source)[1].click()
+    (choice,) = (b for b in source.findChildren(QComboBox) if b.accessibleName() == "Classifier")
+    assert [choice.itemData(k) for k in range(choice.count())] == [good]
+    assert not source.take_bundle(session.folder / "bundles" / "several")
+    assert said in " ".join(label.text() for label in source.findChildren(QLabel))
+    assert session.next_run().bundle == str(good)

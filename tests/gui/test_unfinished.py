@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from engine.project.store import Project
 from gui.main_window import MainWindow
 from gui.preferences import Preferences
 from gui.run_state import RunState
+from gui.snapshot import Snapshot, read_snapshot
 from gui.stages import Stage
 from tests.helpers.scripted_engine import endless_run, short_run
 
@@ -104,6 +106,39 @@ def test_its_project_offers_it_when_it_is_opened(qtbot, engine, open_window, cut
     press(window, "Continue training")
     qtbot.waitUntil(lambda: window.session.runs.state is RunState.RUNNING)
     assert engine.asked("resume") == [Resume(project=str(cut_off), run="r1")]
+
+
+def test_a_read_from_before_the_run_makes_no_offer_after_it(
+    qtbot, engine, open_window, preferences, cut_off, monkeypatch
+):
+    was_read, has_ended = threading.Event(), threading.Event()
+    states = []
+
+    def read_slowly(folder: Path) -> Snapshot:
+        snapshot = read_snapshot(folder)
+        states.append(snapshot.runs[0].state)
+        was_read.set()
+        assert has_ended.wait(10)
+        return snapshot
+
+    def ends_at_once(command, control):
+        assert was_read.wait(10)
+        with Project.open(cut_off) as project:
+            project.update_run("r1", state="running")
+            project.update_run("r1", state="completed")
+        yield from short_run(command, control)
+
+    monkeypatch.setattr("gui.session.read_snapshot", read_slowly)
+    engine.runs("resume", ends_at_once)
+    preferences.unfinished_run = (cut_off, "r1")
+    window = open_window()
+    window.unfinished.offer_last()
+    qtbot.waitUntil(lambda: bool(said(window)))
+    window.session.runs.finished.connect(lambda _: has_ended.set())
+    press(window, "Continue training")
+    wait_until_read(qtbot, window)
+    assert states == ["interrupted", "completed"]
+    assert said(window) == []
 
 
 def _finish(project: Project) -> None:
