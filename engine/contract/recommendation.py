@@ -21,13 +21,15 @@ WHOLE: Final = "full_finetune"
 
 MANY_IMAGES: Final = 1000
 """From so many training images on, adapting the whole network pays."""
+ENOUGH_IMAGES: Final = 500
+"""From so many on it pays where a linear probe leaves something to gain; measured with 699."""
 FEW_OF_A_CLASS: Final = 20
 """Fewer training images of the smallest class were never measured."""
 SMALL_IMAGE_PX: Final = 64
 """Images of at most this side gain nothing from being enlarged to the usual size."""
 SIZE_OF_SMALL_PX: Final = 112
 GOOD_AUROC: Final = 0.99
-"""From this validation AUROC of a linear probe on, few images leave nothing to gain."""
+"""From this validation AUROC of a linear probe on, there is nothing to gain with few images."""
 _MOST_UNEQUAL: Final = 3.0
 """The largest class of the measured sets has so many times the images of the smallest."""
 
@@ -215,6 +217,11 @@ def _method(facts: SetupFacts, backbone: str) -> Choice:
             return Choice(value=HEAD_ONLY, why=why)
     if facts.total >= MANY_IMAGES:
         why = "There are enough training images to adapt the whole network to them."
+    elif facts.total >= ENOUGH_IMAGES:
+        why = (
+            "A linear probe left something to gain, and there are enough training images to adapt "
+            "the whole network to them."
+        )
     else:
         why = "Such small images are unlike what the network knows, so adapting it pays early."
     return Choice(value=WHOLE, why=why)
@@ -222,23 +229,28 @@ def _method(facts: SetupFacts, backbone: str) -> Choice:
 
 def _why_head_only(facts: SetupFacts) -> str | None:
     """Return why a decision layer is to be tried before the whole network, or None."""
-    if facts.total >= MANY_IMAGES:
-        if facts.smallest >= FEW_OF_A_CLASS:
-            return None
+    if facts.total >= ENOUGH_IMAGES and facts.smallest < FEW_OF_A_CLASS:
         return (
             f"The smallest class has {facts.smallest} training images, too few to adapt a whole "
             "network to."
         )
-    if facts.is_small and facts.probe_auroc is not None and facts.probe_auroc < GOOD_AUROC:
+    if facts.total >= MANY_IMAGES:
         return None
-    if facts.is_small and facts.probe_auroc is None:
+    if not facts.is_small and facts.total < ENOUGH_IMAGES:
+        return (
+            f"With fewer than {ENOUGH_IMAGES:,} training images, adapting the whole network takes "
+            "many times as long and was not measurably better."
+        )
+    if facts.probe_auroc is None:
         return (
             "It takes seconds, and its result on the validation images tells whether adapting the "
             "whole network is worth while."
         )
+    if facts.probe_auroc < GOOD_AUROC:
+        return None
     return (
-        f"With fewer than {MANY_IMAGES:,} training images, adapting the whole network takes many "
-        "times as long and was not measurably better."
+        "Its result on the validation images leaves nothing to gain by adapting the whole network, "
+        "which takes many times as long."
     )
 
 

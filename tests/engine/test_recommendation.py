@@ -33,6 +33,19 @@ def facts(**changes) -> SetupFacts:
 CASES = {
     "few of each class": (facts(n_train=(20, 20)), "linear_probe", "quick", "none"),
     "hundreds of each": (facts(), "linear_probe", "quick", "none"),
+    "hundreds of each, probe not enough": (
+        facts(probe_auroc=0.94),
+        "full_finetune",
+        "standard",
+        "none",
+    ),
+    "hundreds of each, probe enough": (facts(probe_auroc=0.995), "linear_probe", "quick", "none"),
+    "too few for more than the probe": (
+        facts(n_train=(249, 250), probe_auroc=0.85),
+        "linear_probe",
+        "quick",
+        "none",
+    ),
     "just too few": (facts(n_train=(MANY_IMAGES - 200, 199)), "linear_probe", "quick", "weights"),
     "just enough": (facts(n_train=(500, 500)), "full_finetune", "standard", "none"),
     "hardly any of one class": (
@@ -59,12 +72,6 @@ CASES = {
     ),
     "tiny pictures, probe enough": (
         facts(image_px=64, probe_auroc=0.999),
-        "linear_probe",
-        "quick",
-        "none",
-    ),
-    "large pictures, probe not enough": (
-        facts(probe_auroc=0.85),
         "linear_probe",
         "quick",
         "none",
@@ -228,7 +235,7 @@ def test_images_count_once_where_they_show_several_findings():
     known = facts(n_train=(700, 700, 700), n_images=900, task="multi")
     assert (known.total, known.smallest) == (900, 700)
     found = recommend_setup(known)
-    assert found.method.value == "linear_probe"  # fewer than 1,000 images
+    assert found.method.value == "linear_probe"  # nothing was tried yet
     assert found.imbalance.value == "none"
 
 
