@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Final
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from engine.contract.errors import EngineError
 from engine.contract.events import COMPLETED, STOPPED, Event, RunFinished, RunStarted
@@ -18,6 +19,9 @@ from gui.session import Session
 from gui.widgets.message_bar import MessageAction, MessageBar, MessageKind
 
 __all__ = ["UnfinishedRuns"]
+
+_AGAIN_MS: Final = 2_000
+_MOST_LOOKS: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class UnfinishedRuns(QObject):
         self._messages = messages
         self._message = 0
         self._is_new_project = False
+        self._n_looks = 0
         session.runs.event_received.connect(self._on_event)
         session.runs.state_changed.connect(self._on_state)
         session.project_changed.connect(self._on_project)
@@ -74,7 +79,13 @@ class UnfinishedRuns(QObject):
     def _on_found(self, found: _Unfinished) -> None:
         if found.is_over:
             self._preferences.unfinished_run = None
-        elif found.can_go_on and self._session.folder is None:
+        elif self._session.folder is not None:
+            return  # a project that is opened offers its own
+        elif not found.can_go_on:  # its worker may take seconds to notice that the window is gone
+            self._n_looks += 1
+            if self._n_looks < _MOST_LOOKS:
+                QTimer.singleShot(_AGAIN_MS, self, self.offer_last)
+        else:
             what = self.tr("The training in “%s” was interrupted.") % found.name
             self._offer(what, found.project, found.run)
 

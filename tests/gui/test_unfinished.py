@@ -167,7 +167,10 @@ def test_what_can_not_go_on_is_not_offered(qtbot, open_window, preferences, cut_
     assert preferences.unfinished_run is None
 
 
-def test_a_run_that_another_process_is_at_is_not_offered(qtbot, open_window, preferences, cut_off):
+def test_a_run_that_another_process_is_at_is_offered_when_that_lets_go(
+    qtbot, open_window, preferences, cut_off, monkeypatch
+):
+    monkeypatch.setattr("gui.unfinished._AGAIN_MS", 50)
     hold = (
         "import sys; from pathlib import Path; from engine.project.lock import ProjectLock;"
         "lock = ProjectLock(Path(sys.argv[1]), 'a training'); lock.acquire();"
@@ -190,9 +193,8 @@ def test_a_run_that_another_process_is_at_is_not_offered(qtbot, open_window, pre
     finally:
         other.communicate()
     # What ended without giving the lock back doesn't keep it.
-    again = open_window()
-    again.unfinished.offer_last()
-    qtbot.waitUntil(lambda: bool(said(again)))
+    qtbot.waitUntil(lambda: bool(said(window)))
+    assert said(window) == ["The training in “split” was interrupted."]
 
 
 def test_a_run_is_remembered_while_it_is_under_way_and_no_longer(
