@@ -67,13 +67,14 @@ def test_other_threads_collect_nothing(qtbot):
 
 def test_cycles_with_widgets_go_all_the_same(qtbot):
     gone: list[bool] = []
-    widget = QWidget()
-    vars(widget)["cycle"] = widget
-    widget.destroyed.connect(lambda: gone.append(True))
-    del widget
-    litter: list[list[int]] = [[] for _ in range(gc.get_threshold()[0] + 100)]
-    qtbot.waitUntil(lambda: bool(gone), timeout=5_000)
-    del litter
+
+    def litter_until_one_is_gone() -> bool:
+        widget = QWidget()
+        vars(widget)["cycle"] = widget
+        widget.destroyed.connect(lambda: gone.append(True))
+        return bool(gone)
+
+    qtbot.waitUntil(litter_until_one_is_gone, timeout=20_000)
 
 
 def test_a_window_survives_a_thread_that_makes_garbage():
