@@ -76,7 +76,7 @@ class HeadSolver:
         self._directions = small.T @ turn / sizes  # (F, R)
         # Each image's place along the directions, and 1 for the bias.
         self._places = torch.cat([basis @ turn * sizes, torch.ones(n, 1)], dim=1)  # (N, R + 1)
-        left = float(torch.linalg.vector_norm(features)) ** 2 - float(squares[kept].sum())
+        left = float(features.square().sum(dtype=torch.float64)) - float(squares[kept].sum())
         self._rest = max(0.0, left) / max(1, width - len(sizes))
 
     def fit(self, loss: Loss, penalty: float, start: Layer, *, slope: float = FINE) -> Layer:
