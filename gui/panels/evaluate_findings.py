@@ -19,16 +19,13 @@ from PySide6.QtWidgets import QAbstractItemView, QFileDialog, QWidget
 from engine.contract.finding_table import findings_csv
 from engine.contract.results import Estimate, EvaluationResult, FindingResult
 from gui.itemmodels.run_words import interval_text, number_text
-from gui.panels.low_table import LowTable
+from gui.panels.low_table import RIGHT, LowTable, set_heads
 from gui.theme import theme
 from gui.widgets.buttons import make_link
 from gui.widgets.card import Card
 from gui.widgets.painting import class_swatch
 
 __all__ = ["FindingsTable"]
-
-_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-_LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 
 
 class FindingsTable(Card):
@@ -131,12 +128,7 @@ class FindingsTable(Card):
         selection = self._table.selectionModel()
         selection.blockSignals(True)
         self._rows.clear()
-        heads = self._heads()
-        self._rows.setHorizontalHeaderLabels([text for text, _ in heads])
-        for column, (_, tip) in enumerate(heads):
-            head = self._rows.horizontalHeaderItem(column)
-            head.setTextAlignment(_RIGHT if column else _LEFT)
-            head.setToolTip(tip)
+        set_heads(self._rows, self._heads())
         for index, found in enumerate(self._result.findings):
             self._rows.appendRow(self._items(index, found))
         self._table.fit_height()
@@ -184,7 +176,7 @@ class FindingsTable(Card):
         swatch = class_swatch(theme().tokens.class_color(index))
         items[0].setData(swatch, Qt.ItemDataRole.DecorationRole)
         for item in items[1:]:
-            item.setTextAlignment(_RIGHT)
+            item.setTextAlignment(RIGHT)
         limits = interval_text(found.average_precision)
         if limits:
             items[5].setToolTip(self.tr("95 % interval {0}").format(limits))

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QAbstractItemView, QWidget
 
 from engine.contract.results import AttackPoint, CorruptionPoint, Estimate, RobustnessResult
 from gui.itemmodels.run_words import interval_text, number_text
-from gui.panels.low_table import LowTable
+from gui.panels.low_table import RIGHT, LowTable, set_heads
 from gui.theme import theme
 from gui.widgets.card import Card
 from gui.widgets.painting import class_swatch
@@ -21,8 +21,6 @@ __all__ = ["RobustFindings"]
 
 _SHOWN_255: Final = 2.0
 _SHOWN_SEVERITY: Final = 3
-_RIGHT: Final = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-_LEFT: Final = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 
 
 class RobustFindings(Card):
@@ -82,12 +80,7 @@ class RobustFindings(Card):
         selection = self._table.selectionModel()
         selection.blockSignals(True)
         self._rows.clear()
-        heads = self._heads()
-        self._rows.setHorizontalHeaderLabels([text for text, _ in heads])
-        for column, (_, tip) in enumerate(heads):
-            head = self._rows.horizontalHeaderItem(column)
-            head.setTextAlignment(_RIGHT if column else _LEFT)
-            head.setToolTip(tip)
+        set_heads(self._rows, self._heads())
         mean = QStandardItem(self.tr("Mean of all findings"))
         blank = (QStandardItem(""), QStandardItem(""))
         numbers = _numbers(self._result.attacks, self._result.corruptions)
@@ -99,7 +92,7 @@ class RobustFindings(Card):
             name.setData(swatch, Qt.ItemDataRole.DecorationRole)
             counts = [QStandardItem(locale.toString(n)) for n in (found.n_present, found.n_absent)]
             for item in counts:
-                item.setTextAlignment(_RIGHT)
+                item.setTextAlignment(RIGHT)
             self._rows.appendRow([name, *counts, *_numbers(found.attacks, found.corruptions)])
         self._table.fit_height()
         self.choose(place)
@@ -134,7 +127,7 @@ def _numbers(
     mean = sum(known) / len(known) if known else math.nan
     items = [_cell(attacks[0].auroc), _cell(worst.auroc), QStandardItem(number_text(mean, 2))]
     for item in items:
-        item.setTextAlignment(_RIGHT)
+        item.setTextAlignment(RIGHT)
     return items
 
 

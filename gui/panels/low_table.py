@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from PySide6.QtCore import QEvent, Qt
-from PySide6.QtGui import QHelpEvent, QResizeEvent
+from PySide6.QtGui import QHelpEvent, QResizeEvent, QStandardItemModel
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QToolTip
 
 from gui.theme import theme
 
-__all__ = ["LowTable"]
+__all__ = ["RIGHT", "LowTable", "set_heads"]
+
+RIGHT: Final = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+"""How numbers stand in their cells."""
+_LEFT: Final = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 
 _MAX_ROWS: Final = 8
 _LEAST_PX: Final = 160
@@ -102,3 +107,17 @@ class LowTable(QTableView):
             odd = rest % n_columns if column == n_columns - 1 else 0
             self.setColumnWidth(column, width + rest // n_columns + odd)
         return sum(wanted) > self.viewport().width()
+
+
+def set_heads(rows: QStandardItemModel, heads: Sequence[tuple[str, str]]) -> None:
+    """Name the columns: the first holds names, the others numbers.
+
+    Args:
+        rows: What the table shows.
+        heads: The text and the tooltip of each column.
+    """
+    rows.setHorizontalHeaderLabels([text for text, _ in heads])
+    for column, (_, tip) in enumerate(heads):
+        head = rows.horizontalHeaderItem(column)
+        head.setTextAlignment(RIGHT if column else _LEFT)
+        head.setToolTip(tip)
