@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -94,8 +95,13 @@ class Pulse:
 
     def _write(self, line: str) -> None:
         with self._lock:
-            self._stream.write(line + "\n")
-            self._stream.flush()
+            try:
+                self._stream.write(line + "\n")
+                self._stream.flush()
+            except OSError:
+                # The window is gone, and its other pipes go next. A run must not call that a
+                # failure of its own: cut off here, it can go on.
+                os._exit(0)
 
 
 def open_stacks(role: str) -> TextIO | None:

@@ -3,7 +3,8 @@
 File descriptor 1 is pointed at standard error before anything else is loaded, so that a library
 that prints can't break the stream. A thread reads standard input: requests reach the running job
 at once, and the end of the input, which is how the window's death looks from here, ends the
-process in the middle of whatever it does. That is safe, since everything is written atomically.
+process in the middle of whatever it does; so does an event that can't be written any more. That is
+safe, since everything is written atomically.
 Another thread says every two seconds whether the job moves, see :mod:`engine.pulse`.
 """
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from engine.contract.errors import EngineError
+from engine.contract.errors import EngineError, RunError
 from engine.contract.events import COMPLETED, STOPPED, Event, RunFinished, RunStarted
 from engine.contract.run_states import INTERRUPTED, UNDER_WAY
 from gui.messages import interrupted_text
@@ -81,7 +81,7 @@ class UnfinishedRuns(QObject):
             self._preferences.unfinished_run = None
         elif self._session.folder is not None:
             return  # a project that is opened offers its own
-        elif not found.can_go_on:  # its worker may take seconds to notice that the window is gone
+        elif not found.can_go_on:  # a worker may take seconds to notice that its window is gone
             self._n_looks += 1
             if self._n_looks < _MOST_LOOKS:
                 QTimer.singleShot(_AGAIN_MS, self, self.offer_last)
@@ -132,15 +132,17 @@ def _find(project: Path, run: str) -> _Unfinished:
     from engine.project.lock import is_in_use
     from engine.project.store import Project, has_project
 
-    if not has_project(project):
-        return _Unfinished(project, run)
-    if is_in_use(project):  # by another window, which may still need to remember it
-        return _Unfinished(project, run, is_over=False)
+    # A drive that isn't there yet may come; another window may still need to remember its run.
+    later = _Unfinished(project, run, is_over=False)
+    if not has_project(project) or is_in_use(project):
+        return later
     try:
         with Project.open(project, read_only=True) as opened:
             summary = opened.run_summary(run)
             is_cut_off = summary.state in (*UNDER_WAY, INTERRUPTED) and not summary.is_stale
             can_go_on = is_cut_off and opened.has_saved_state(run)
             return _Unfinished(project, run, opened.name, can_go_on, is_over=not can_go_on)
-    except (EngineError, ValueError):
+    except (RunError, ValueError):
         return _Unfinished(project, run)
+    except EngineError:
+        return later

@@ -197,6 +197,30 @@ def test_a_run_that_another_process_is_at_is_offered_when_that_lets_go(
     assert said(window) == ["The training in “split” was interrupted."]
 
 
+def test_a_project_on_a_drive_that_comes_late_is_offered_then(
+    qtbot, open_window, preferences, cut_off, monkeypatch
+):
+    monkeypatch.setattr("gui.unfinished._AGAIN_MS", 50)
+    away = cut_off.rename(cut_off.with_suffix(".away"))
+    preferences.unfinished_run = (cut_off, "r1")
+    window = open_window()
+    window.unfinished.offer_last()
+    wait_until_read(qtbot, window)
+    assert said(window) == []
+    assert preferences.unfinished_run == (cut_off, "r1")
+    away.rename(cut_off)
+    qtbot.waitUntil(lambda: bool(said(window)))
+    assert said(window) == ["The training in “split” was interrupted."]
+
+
+def test_a_run_that_was_deleted_is_forgotten(qtbot, open_window, preferences, cut_off):
+    preferences.unfinished_run = (cut_off, "r2")
+    window = open_window()
+    window.unfinished.offer_last()
+    wait_until_read(qtbot, window)
+    assert preferences.unfinished_run is None
+
+
 def test_a_run_is_remembered_while_it_is_under_way_and_no_longer(
     qtbot, engine, open_window, preferences, split_folder
 ):
