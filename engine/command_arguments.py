@@ -178,7 +178,7 @@ def command_from(arguments: argparse.Namespace) -> Command:
                 test_time_views=a.views,
             )
         case "refit-head":
-            return RefitHead(project=_path(a.project), backbone=a.backbone)
+            return RefitHead(project=_path(a.project), backbone=a.backbone, weights=a.weights)
         case "methods":
             return ListMethods()
         case "doctor":

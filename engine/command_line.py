@@ -266,6 +266,12 @@ def _add_bundle_jobs(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     refit.add_argument("--project", required=True)
     refit.add_argument("--backbone", default=BackboneConfig().key, metavar="KEY")
+    refit.add_argument(
+        "--weights",
+        default=BackboneConfig().weights,
+        metavar="WEIGHTS",
+        help="'pretrained' (the default), or 'file:ID' as 'weights list' shows it",
+    )
 
     commands.add_parser("methods", parents=[common], help="the ways to adapt a network")
     doctor = commands.add_parser(

@@ -73,6 +73,11 @@ class DirectChoice:
     bundle: Path
     matches: tuple[ClassMatch, ...]
 
+    def unmatched(self, own: Sequence[str]) -> str | None:
+        """Return the first class of the project that none of the classifier's stands for."""
+        matched = {match.own for match in self.matches}
+        return next((name for name in own if name not in matched), None)
+
 
 class Session(QObject):
     """The open project, read off the window's thread, and the choices for the next run.
@@ -272,6 +277,13 @@ class Session(QObject):
         if choice != self.direct:
             self.direct = choice
             self.choices_changed.emit()
+
+    @property
+    def unmatched_class(self) -> str | None:
+        """The class that keeps the next run from starting, since nothing would answer for it."""
+        if self.direct is None or self.config.method.key != DIRECT:
+            return None
+        return self.direct.unmatched(self.snapshot.trained_names)
 
     def next_run(self) -> Train:
         """Return the command that starts a run with the present choices.

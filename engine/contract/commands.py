@@ -426,11 +426,13 @@ class RefitHead:
 
     Attributes:
         backbone: Whose features are used; each image is described once, then they are at hand.
+        weights: What the backbone starts from, see ``BackboneConfig``.
         described_only: Whether to fail, instead of describing images that haven't been yet.
     """
 
     project: str
     backbone: str = BackboneConfig().key
+    weights: str = BackboneConfig().weights
     described_only: bool = False
 
 

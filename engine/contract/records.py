@@ -339,6 +339,7 @@ class RunSummary:
         looks: How often the test set has been looked at with this run.
         findings: What it learned, in a project with several findings an image: one of them or, at
             once, several; empty elsewhere, and while that isn't known.
+        weights: What its backbone started from, see ``BackboneConfig``.
     """
 
     id: str
@@ -356,3 +357,4 @@ class RunSummary:
     looks: int
     changes: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
+    weights: str = "pretrained"

@@ -13,13 +13,14 @@ import torch
 from numpy.typing import NDArray
 
 from engine.contract.commands import RefitHead
-from engine.contract.config import preset_config
+from engine.contract.config import BackboneConfig, preset_config
 from engine.contract.control import Control
 from engine.contract.errors import DatasetError
 from engine.contract.events import Event, JobProgressed
 from engine.contract.results import HeadRefit
 from engine.data.pixels import open_pixels, pixel_kind
 from engine.hardware import apply_runtime, place_run
+from engine.jobs.training import with_weights_there_are
 from engine.jobs.trials import TrialBench, fresh_network
 from engine.methods.head_solver import one_blas_thread
 from engine.methods.linear_head import LinearHead, fit_linear_head
@@ -60,8 +61,10 @@ def refit_head(command: RefitHead, emit: Callable[[Event], None], control: Contr
     with open_alone(Path(command.project), owner="a fit of the decision layer") as project:
         table = project.training_table()
         _require_classes(table)
-        config = preset_config("quick", backbone=command.backbone, method="linear_probe")
-        config = replace(config, image=project.image_contract)
+        config = preset_config("quick", method="linear_probe")
+        chosen = BackboneConfig(key=command.backbone, weights=command.weights)
+        config = replace(config, image=project.image_contract, backbone=chosen)
+        config = with_weights_there_are(config)
         runtime, fallback = place_run(config.runtime)
         apply_runtime(runtime)
         bench = TrialBench(
@@ -69,12 +72,18 @@ def refit_head(command: RefitHead, emit: Callable[[Event], None], control: Contr
         )
         network = fresh_network(config, get_method(config.method.key), table, runtime)
         used = table.rows[(table.split == 0) | (table.split == 1)]
+        kind = features_kind(network, network.weights_digest, config.image, runtime)
+        n_missing = _n_missing(SegmentReader(project, kind), used)
+        if command.described_only and n_missing:
+            raise DatasetError(
+                f"{n_missing:,} images haven't been described by the backbone yet.",
+                remedy="Train a linear probe once; then the decision layer follows the labels.",
+            )
         if fallback is not None:
-            n_looks, size_px = 0 if command.described_only else len(used), config.image.size_px
-            emit(looking_warning(fallback, network, size_px, n_looks, deed="describes images"))
+            deed = "describes images" if n_missing else "fits the decision layer"
+            size_px = config.image.size_px
+            emit(looking_warning(fallback, network, size_px, n_missing, deed=deed))
         if command.described_only:
-            kind = features_kind(network, network.weights_digest, config.image, runtime)
-            _require_described(SegmentReader(project, kind), used)
             pixels = SegmentReader(project, pixel_kind(config.image))
         else:
             pixels = open_pixels(project, config.image, control=control)
@@ -150,14 +159,10 @@ def _probabilities(network: Network, features: NDArray[np.float32]) -> NDArray[n
         return probabilities_of(network, logits).cpu().numpy()
 
 
-def _require_described(features: SegmentReader, rows: NDArray[np.int64]) -> None:
+def _n_missing(features: SegmentReader, rows: NDArray[np.int64]) -> int:
     n_missing = len(features.missing(rows))
     features.close()
-    if n_missing:
-        raise DatasetError(
-            f"{n_missing:,} images haven't been described by the backbone yet.",
-            remedy="Train a linear probe once; then the decision layer follows the labels.",
-        )
+    return n_missing
 
 
 def _require_classes(table: TrainingTable) -> None:

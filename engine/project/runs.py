@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from engine.contract.config import ExperimentConfig
+from engine.contract.config import BackboneConfig, ExperimentConfig
 from engine.contract.config_io import config_from_json, config_to_json, from_plain, to_plain
 from engine.contract.errors import ConfigError, DatasetError, RunError
 from engine.contract.records import RunSummary
@@ -128,7 +128,8 @@ class RunStore(SplitStore):
             rows = self.db.all(
                 """
                 SELECT id, created, state, preset, backbone, method, val_auroc, epochs, seconds,
-                       error, looks, data_digest, split_digest
+                       error, looks, data_digest, split_digest,
+                       json_extract(config, '$.backbone.weights')
                 FROM runs ORDER BY created DESC, rowid DESC
                 """
             )
@@ -169,6 +170,7 @@ class RunStore(SplitStore):
             is_resumable=can_go_on and not any(change.is_fatal for change in changes),
             changes=tuple(change.sentence for change in changes),
             findings=learned_findings(self.run_folder(row[0])) if is_multi else (),
+            weights=row[13] or BackboneConfig().weights,
         )
 
     def keep_run_data(self, run: str, table: TrainingTable) -> None:

@@ -266,15 +266,14 @@ class DirectSource(Card):
         if not self._classifier.isChecked():
             self._session.choose_direct(None)
             return
-        bundle, matches = self._bundle, self._matches()
+        bundle = self._bundle
+        choice = None if bundle is None else DirectChoice(bundle.folder, self._matches())
         self._facts.setText("" if bundle is None else self._facts_text(bundle))
-        missing = [n for n in self._own_classes() if n not in {m.own for m in matches}]
+        missing = None if choice is None else choice.unmatched(self._own_classes())
         text = self.tr("None of its classes stands for “%s” yet.")
-        self._problem.setText(text % missing[0] if missing and bundle is not None else "")
-        self._problem.setVisible(bool(self._problem.text()))
-        self._session.choose_direct(
-            None if bundle is None else DirectChoice(bundle.folder, matches)
-        )
+        self._problem.setText("" if missing is None else text % missing)
+        self._problem.setVisible(missing is not None)
+        self._session.choose_direct(choice)
 
     def _facts_text(self, bundle: BundleSummary) -> str:
         text = self.tr("%s classes") % len(bundle.classes)

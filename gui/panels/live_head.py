@@ -109,7 +109,12 @@ class LiveHead(QFrame):
             self._clock.start(_BUSY_MS)
             return
         self._is_edited, self._is_fitting = False, True
-        command = RefitHead(project=str(session.folder), backbone=run.backbone, described_only=True)
+        command = RefitHead(
+            project=str(session.folder),
+            backbone=run.backbone,
+            weights=run.weights,
+            described_only=True,
+        )
         session.jobs.start(command, self._on_finished, is_quiet=True)
 
     def _described_by(self) -> RunSummary | None:

@@ -374,6 +374,13 @@ class TrainPanel(Panel):
         elif (error := unfit_size(self.session)) is not None:
             what, remedy = self.tr(error.message), self.tr(error.remedy)
             action, self._missing_stage = self.tr("Go to the model"), Stage.MODEL
+        elif (name := self.session.unmatched_class) is not None:
+            what = self.tr("No class of the chosen classifier stands for “%s”.") % name
+            remedy = self.tr(
+                "Match one on the Model page, leave that class out of the project, or let the "
+                "averages of your classes answer."
+            )
+            action, self._missing_stage = self.tr("Go to the model"), Stage.MODEL
         else:
             self._empty.hide()
             return True

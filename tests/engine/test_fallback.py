@@ -136,6 +136,14 @@ def test_a_card_that_fails_is_announced_with_a_time_and_the_processor_does_the_j
     assert said[0].remedy == "Mend it."
 
 
+def test_a_refit_describes_images_once_and_says_so(tmp_path, tried):
+    study = make_study(tmp_path)
+    _, first = perform(RefitHead(project=str(study)))
+    _, second = perform(RefitHead(project=str(study)))
+    assert "The processor describes images instead" in first[0].message
+    assert "The processor fits the decision layer instead" in second[0].message
+
+
 def test_pretraining_announces_it_too(study, tmp_path, monkeypatch, tried):
     monkeypatch.setenv("RADTUNE_WEIGHTS", str(tmp_path / "weights"))
     other = make_study(tmp_path / "other", n_patients=30, classes=("x", "y", "z"))

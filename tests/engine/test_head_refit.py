@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engine.contract.commands import ListMethods, RefitHead
+from engine.contract.config import preset_config
 from engine.contract.control import Control
 from engine.contract.events import COMPLETED, FAILED, JobFinished
 from engine.contract.methods import METHODS
@@ -26,6 +28,17 @@ def test_a_refit_gives_the_validation_result_of_a_linear_probe(study: Path) -> N
         assert refit["n_train"] == (table.split == 0).sum()
         assert refit["n_val"] == (table.split == 1).sum()
         assert [run.id for run in project.runs()] == [finished.run]  # it isn't a run
+
+
+def test_a_refit_starts_from_the_weights_that_the_run_started_from(study: Path) -> None:
+    config = small_config("linear_probe")
+    scratch = replace(config.backbone, weights="scratch")
+    config = replace(config, backbone=scratch, seed=preset_config("quick").seed)
+    finished, _ = train(study, config)
+    with Project.open(study) as project:
+        assert project.runs()[0].weights == "scratch"
+    refit = run_job(RefitHead(project=str(study), weights="scratch"))
+    assert refit["val_auroc"] == pytest.approx(finished.result["val_auroc"], abs=1e-6)
 
 
 def test_a_refit_follows_labels_that_changed_after_the_split(study: Path) -> None:

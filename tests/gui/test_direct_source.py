@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PySide6.QtWidgets import QComboBox, QLabel, QRadioButton, QWidget
+from PySide6.QtWidgets import QComboBox, QLabel, QPushButton, QRadioButton, QWidget
 
 from engine.contract.results import ClassMatch
 from engine.project.store import Project
 from gui.panels.direct_source import DirectSource, same_names
 from gui.panels.model import ModelPanel
+from gui.panels.train import TrainPanel
+from gui.stages import Stage
 from tests.helpers.findings_project import make_findings_project
 
 
@@ -194,3 +196,21 @@ def test_what_can_not_be_matched_is_said_and_not_listed(session, qtbot, tmp_path
     assert not source.take_bundle(session.folder / "bundles" / "several")
     assert said in " ".join(label.text() for label in source.findChildren(QLabel))
     assert session.next_run().bundle == str(good)
+
+
+def test_training_waits_until_every_class_is_matched(qtbot, source, session, tmp_path):
+    page = TrainPanel(session)
+    qtbot.addWidget(page)
+    page.show()
+    asked: list[Stage] = []
+    page.stage_requested.connect(asked.append)
+    start = next(b for b in page.findChildren(QPushButton) if b.text() == "Start")
+    own = _own(session)
+    source.take_bundle(_bundle(tmp_path / "ward", (own[0], "other")))
+    assert not start.isEnabled()
+    texts = [label.text() for label in page.findChildren(QLabel) if label.isVisible()]
+    assert f"No class of the chosen classifier stands for “{own[1]}”." in texts
+    next(b for b in page.findChildren(QPushButton) if b.text() == "Go to the model").click()
+    assert asked == [Stage.MODEL]
+    source.match("other", own[1])
+    assert start.isEnabled()

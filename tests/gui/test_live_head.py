@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from gui.run_state import RunState
 from gui.session import Session
 from tests.helpers.scripted_engine import ScriptedEngine, endless_run
 
+WEIGHTS = "file:0123456789abcdef"  # some that the user added
 Opened = Callable[[Path], Session]
 
 
@@ -31,7 +33,9 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 def add_run(folder: Path) -> None:
     """Leave a finished run, so that the images have been described."""
     with Project.open(folder) as project:
-        project.add_run("r1", preset_config("quick"))
+        config = preset_config("quick")
+        config = replace(config, backbone=replace(config.backbone, weights=WEIGHTS))
+        project.add_run("r1", config)
         project.update_run("r1", outcome=COMPLETED, val_auroc=0.9)
 
 
@@ -69,7 +73,12 @@ def test_relabelling_updates_the_decision_layer_and_offers_what_it_doubts(
     relabel(session)
     qtbot.waitUntil(page.live_head.isVisible)
     assert engine.asked("refit_head") == [
-        RefitHead(project=str(session.folder), backbone="efficientnet_lite0", described_only=True)
+        RefitHead(
+            project=str(session.folder),
+            backbone="efficientnet_lite0",
+            weights=WEIGHTS,
+            described_only=True,
+        )
     ]
     assert page.live_head.text == "Decision layer updated: validation AUROC 0.900."
     assert page.live_head.link == "Look again at 2 labels"
