@@ -52,6 +52,7 @@ class TrainingState:
         step: Updates done in all.
         loss_sum: Sum of the epoch's batch losses so far.
         train_seconds: Time spent on training batches, over all parts of the run.
+        seconds: Time that the run took, over all its parts, without pauses.
         images: Training images seen so far.
         micro_batch: Images of a batch that are computed at once; 0 until that is found.
         health: How training fares.
@@ -65,6 +66,7 @@ class TrainingState:
     loss_sum: float = 0.0
     epoch_seconds: float = 0.0
     train_seconds: float = 0.0
+    seconds: float = 0.0
     images: int = 0
     best_epoch: int = 0
     best_auroc: float = float("-inf")

@@ -37,14 +37,19 @@ class FittingUpdater:
     def find(self, state: TrainingState, network: Network, method: FineTuneMethod) -> None:
         """Find how many images fit, with all layers open that will be in the last epoch.
 
+        A run that goes on keeps its number while that fits, so that it adds up in the same order.
+
         Raises:
             MemoryError: If not even one image fits.
         """
         config = self._context.config
         method.begin_epoch(network, config.method.max_epochs, config)
         method.set_train_mode(network)
-        state.micro_batch = find_micro_batch(self._updater, network, self._context)
-        if state.micro_batch < min(config.optimizer.batch_size, len(self._context.data.train)):
+        wanted = min(config.optimizer.batch_size, len(self._context.data.train))
+        wanted = state.micro_batch or wanted
+        found = find_micro_batch(self._updater, network, self._context)
+        state.micro_batch = min(found, wanted)
+        if state.micro_batch < wanted:
             self._tell(
                 f"A whole batch doesn't fit into memory, so {_images(state.micro_batch)} computed "
                 "at a time. The result stays the same."

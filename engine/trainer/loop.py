@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import sys
 import time
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.contract.control import JobCanceled
-from engine.contract.errors import RunError
+from engine.contract.errors import EngineError, RunError, StorageError
 from engine.contract.events import (
     BatchFinished,
     EpochFinished,
@@ -35,6 +36,7 @@ from engine.models.network import Network
 from engine.seeding import step_seed
 from engine.trainer.checkpoint import (
     TrainingState,
+    best_facts,
     load_state,
     save_best,
     save_state,
@@ -79,6 +81,7 @@ class Trainer:
         is_trial: Whether nothing is written: a short run within a run, to choose a setting.
         last_epoch: Epoch to end with, whatever the settings say; their schedule stays. None for
             that of the settings.
+        began: When this part of the run did, by ``time.perf_counter``; None for now.
         best: What the best epoch gave on validation, of those since the run began or went on.
     """
 
@@ -92,6 +95,7 @@ class Trainer:
     emit: Callable[[Event], None]
     is_trial: bool = False
     last_epoch: int | None = None
+    began: float | None = None
     best: Validation | None = None
 
     def __post_init__(self) -> None:
@@ -113,6 +117,8 @@ class Trainer:
         self._stopping = EarlyStopping(patience=self.config.method.patience)
         self._recent: list[tuple[float, int]] = []
         self._saved_at, self._save_s = self._clock(), 0.0
+        self._began = self._saved_at if self.began is None else self.began
+        self._seconds_before = 0.0
         self._kept: tuple[TrainingState, dict[str, Tensor]] | None = None
         # A last batch of one image would give batch norm nothing to normalise by.
         n_train, size = len(self.data.train), self.config.optimizer.batch_size
@@ -150,6 +156,7 @@ class Trainer:
             )
         state.config_digest = self.config_digest
         state.micro_batch = state.micro_batch or self.config.optimizer.batch_size
+        self._seconds_before = state.seconds
         self._restore(state, tensors)
         if problem is not None:
             self.emit(Recovered(run=self.run, message=problem))
@@ -165,8 +172,9 @@ class Trainer:
             telling_smaller_parts(self._tell_smaller_parts),
             self.control.pausing(self._on_pause, self._on_proceed),
         ):
-            if self._state.step == 0:
-                self._fitting.find(self._state, self.network, self.method)
+            is_new = self._state.step == 0
+            self._fitting.find(self._state, self.network, self.method)
+            if is_new:
                 self._save()
             while (problem := self._train_epochs()) is not None:
                 self._go_back(problem)
@@ -193,9 +201,23 @@ class Trainer:
     def _restore(self, state: TrainingState, tensors: dict[str, Tensor]) -> None:
         self.updater.load(tensors)
         self._state = state
+        if not self.is_trial:
+            self._believe_kept_weights()
         self._stopping.best_epoch = state.best_epoch
         self._stopping.best_auroc = state.best_auroc
         self._stopping.best_loss = state.best_loss
+
+    def _believe_kept_weights(self) -> None:
+        """Let the best epoch be the one whose weights are kept, also one after the state's.
+
+        Weights are kept before the state that knows of them, and stay where training goes back.
+        """
+        with contextlib.suppress(EngineError):  # what is damaged is told when it is read
+            facts = best_facts(self._checkpoints)
+            state = self._state
+            if facts.get("val_loss") is not None and facts["epoch"] != state.best_epoch:
+                state.best_epoch = facts["epoch"]
+                state.best_auroc, state.best_loss = facts["val_auroc"], facts["val_loss"]
 
     def _go_back(self, problem: GoBackError) -> None:
         """Go on from a saved state: at a lower rate if numbers went wrong, else in smaller parts.
@@ -282,9 +304,17 @@ class Trainer:
 
     def _save_now_and_then(self) -> None:
         """Save within a long epoch, unless numbers are wrong or saving would take too much time."""
+        if self._is_time_to_save() and not self.is_trial and self._state.health.n_wrong == 0:
+            self._save()
+
+    def _is_time_to_save(self, in_s: float = 0.0) -> bool:
         since = self._clock() - self._saved_at
-        is_time = since >= max(_SAVE_EVERY_S, _SAVE_SHARE * self._save_s)
-        if is_time and not self.is_trial and self._state.health.n_wrong == 0:
+        return since + in_s >= max(_SAVE_EVERY_S, _SAVE_SHARE * self._save_s)
+
+    def _save_before_looking(self) -> None:
+        """Save at the end of an epoch's updates, unless what follows is short."""
+        rest_s = self._time_left.end_s
+        if not self.is_trial and rest_s is not None and self._is_time_to_save(rest_s):
             self._save()
 
     def _epoch_order(self, epoch: int) -> NDArray[np.int64]:
@@ -296,10 +326,14 @@ class Trainer:
 
     def _finish_epoch(self) -> None:
         state, started = self._state, self._clock()
+        self._save_before_looking()
         kept, result = self._looked_at()
         is_best = self._stopping.update(
             state.epoch, result.auroc, result.loss, is_forced=self._is_forced_best()
         )
+        if is_best:  # before any state counts it, which may be saved if this has to wait
+            self.best = result
+            self._retrying(lambda: self._save_best(kept))
         elapsed = self._clock() - started
         state.history.append(
             EpochRow(
@@ -316,9 +350,6 @@ class Trainer:
         state.best_loss = self._stopping.best_loss
         state.epoch, state.batch, state.loss_sum, state.epoch_seconds = state.epoch + 1, 0, 0.0, 0.0
         self._watcher.epoch(state, result.probabilities)
-        if is_best:
-            self.best = result
-            self._retrying(lambda: self._save_best(kept))
         self._save()
         self._retrying(lambda: write_history(self.folder / "history.csv", state.history))
         self._time_left.epoch_end(self._clock() - started)
@@ -372,6 +403,7 @@ class Trainer:
         facts = {
             "epoch": self._stopping.best_epoch,
             "val_auroc": self._stopping.best_auroc,
+            "val_loss": self._stopping.best_loss,
             "method_facts": self.method.summary(network),
         }
         save_best(self._checkpoints, network, facts)
@@ -383,6 +415,7 @@ class Trainer:
             self._kept = (copy.deepcopy(self._state), copies)
             return
         started = self._clock()
+        self._state.seconds = self._seconds_before + started - self._began
         self._retrying(lambda: save_state(self._checkpoints, self._state, tensors))
         self._saved_at = self._clock()
         self._save_s = self._saved_at - started
@@ -390,7 +423,20 @@ class Trainer:
     def _retrying(self, write: Callable[[], None]) -> None:
         if self.is_trial:
             return
-        when_there_is_room(write, run=self.run, emit=self.emit, control=self.control)
+
+        def with_memory() -> None:
+            try:
+                write()
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                release_memory()
+                raise StorageError(
+                    "Memory ran short while the training was being saved.",
+                    remedy="Close other programs; it goes on by itself.",
+                ) from None
+
+        when_there_is_room(with_memory, run=self.run, emit=self.emit, control=self.control)
 
     def _on_pause(self) -> None:
         self._save()

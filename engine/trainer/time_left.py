@@ -91,6 +91,12 @@ class TimeLeft:
             pieces = [self._first]
         return _recent_median(pieces) if pieces else None
 
+    @property
+    def end_s(self) -> float | None:
+        """Seconds that what follows an epoch's last batch takes; None before the first batch."""
+        speed = self.per_image_s
+        return None if speed is None else self._end() * speed
+
     def seconds_left(self, *, images_left: int, epochs_after: int) -> float | None:
         """Return the time to the end of the last epoch; None before the first batch.
 
@@ -102,11 +108,12 @@ class TimeLeft:
         if speed is None:
             return None
         # Everything in images learned from, so that it follows the speed of the computer.
-        end = statistics.median(self._ends) if self._ends else self._expected_end()
-        images = images_left + epochs_after * self._n_images + (epochs_after + 1) * end
+        images = images_left + epochs_after * self._n_images + (epochs_after + 1) * self._end()
         return max(0.0, images * speed)
 
-    def _expected_end(self) -> float:
+    def _end(self) -> float:
+        if self._ends:
+            return statistics.median(self._ends)
         return self._n_looked_at * (_LOOK_SHARE if self._look is None else self._look)
 
 

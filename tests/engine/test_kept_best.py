@@ -1,0 +1,184 @@
+"""The best epoch that a run reports is the one whose weights it kept, whatever came between."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import engine.trainer.checkpoint
+import engine.trainer.loop
+from engine.contract.control import Control, JobCanceled
+from engine.contract.errors import StorageError
+from engine.contract.events import BatchFinished, EpochFinished, Event, RunPaused, RunResumed
+from engine.trainer.checkpoint import load_state, save_best
+from engine.trainer.going_back import GoBackError
+from engine.trainer.loop import Trainer
+from engine.trainer.steps import Validation, validate
+from tests.engine.test_resume_anywhere import assert_same, run_through
+from tests.helpers.tiny_training import TinyTraining, tiny_config
+
+FOUR = replace(tiny_config(), method=replace(tiny_config().method, max_epochs=4, patience=9))
+
+
+def kept(folder: Path) -> dict[str, Any]:
+    text = (folder / "checkpoints" / "best" / "facts.json").read_text(encoding="utf-8")
+    return dict(json.loads(text))
+
+
+def scripted(monkeypatch: pytest.MonkeyPatch, *aurocs: float) -> None:
+    """Let validation say these, one after the other."""
+    left = iter(aurocs)
+
+    def say(*arguments: Any, **named: Any) -> Validation:
+        return replace(validate(*arguments, **named), auroc=next(left))
+
+    monkeypatch.setattr(engine.trainer.loop, "validate", say)
+
+
+@pytest.mark.parametrize("n_epochs", [1, 2])
+def test_a_best_that_could_not_be_written_is_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_epochs: int
+) -> None:
+    config = replace(FOUR, method=replace(FOUR.method, max_epochs=n_epochs))
+    scripted(monkeypatch, *(0.5 + 0.1 * k for k in range(9)))
+    whole = run_through(TinyTraining(tmp_path / "whole", config))
+    training = TinyTraining(tmp_path / "cut", config)
+
+    def refuse(checkpoints: Path, network: Any, facts: dict[str, Any]) -> None:
+        if facts["epoch"] == n_epochs:
+            raise StorageError("Another program has the folder open.", remedy="Close it.")
+        save_best(checkpoints, network, facts)
+
+    monkeypatch.setattr(engine.trainer.loop, "save_best", refuse)
+    scripted(monkeypatch, *(0.5 + 0.1 * k for k in range(9)))
+    control = Control()
+    trainer = training.begin(control)
+    trainer.emit = lambda event: control.interrupt() if isinstance(event, RunPaused) else None
+    with pytest.raises(JobCanceled):
+        trainer.train()
+    monkeypatch.setattr(engine.trainer.loop, "save_best", save_best)
+    again = training.begin()
+    again.resume()
+    assert again.state.best_epoch == n_epochs - 1
+    scripted(monkeypatch, *(0.5 + 0.1 * k for k in range(n_epochs - 1, 9)))
+    again.train()
+    assert again.state.best_epoch == kept(training.folder)["epoch"] == n_epochs
+    assert_same(whole, again)
+
+
+def test_a_best_from_after_the_state_that_training_goes_back_to_stays_the_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted(monkeypatch, 0.6, 0.7, 0.8, 0.7, 0.7, 0.7)
+    training = TinyTraining(tmp_path, FOUR)
+    trainer = training.begin()
+    tell, wrong = trainer._watcher.batch, iter([False] * 6 + [True] * 2 + [False] * 99)
+
+    def watch(*arguments: Any) -> None:
+        if next(wrong):
+            raise GoBackError(is_numeric=True)
+        tell(*arguments)
+
+    trainer._watcher.batch = watch  # type: ignore[method-assign]
+    trainer.train()
+    facts = kept(tmp_path)
+    assert (facts["epoch"], facts["val_auroc"]) == (3, 0.8)
+    assert (trainer.state.best_epoch, trainer.state.best_auroc) == (3, 0.8)
+
+
+def test_memory_that_runs_short_while_saving_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run_through(TinyTraining(tmp_path / "whole"))
+    save, left = engine.trainer.checkpoint.save, iter([0, 1, 0, 0, 1])
+
+    def short(tensors: Any) -> bytes:
+        if next(left, 0):
+            raise MemoryError
+        return save(tensors)
+
+    monkeypatch.setattr(engine.trainer.checkpoint, "save", short)
+    monkeypatch.setattr(engine.trainer.full_disk, "_TRY_AGAIN_S", 0.01)
+    training = TinyTraining(tmp_path / "short")
+    assert_same(whole, run_through(training))
+    paused = [event.reason for event in training.events if isinstance(event, RunPaused)]
+    assert len(paused) == sum(isinstance(event, RunResumed) for event in training.events) == 2
+    assert all("Memory ran short" in reason for reason in paused)
+
+
+def interrupted_after(training: TinyTraining, step: int) -> Trainer:
+    control = Control()
+    trainer = training.begin(control)
+
+    def listen(event: Event) -> None:
+        if isinstance(event, BatchFinished) and event.step == step:
+            control.interrupt()
+
+    trainer.emit = listen
+    with pytest.raises(JobCanceled):
+        trainer.train()
+    return trainer
+
+
+def test_the_time_of_all_parts_is_added_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(Trainer, "_clock", lambda self: now[0])
+    training = TinyTraining(tmp_path)
+    control = Control()
+    trainer = training.begin(control)
+
+    def listen(event: Event) -> None:
+        if isinstance(event, BatchFinished):
+            now[0] += 10.0
+            control.interrupt()
+
+    trainer.emit = listen
+    with pytest.raises(JobCanceled):
+        trainer.train()
+    assert load_state(tmp_path / "checkpoints")[0].seconds == 10.0
+    now[0] = 5000.0
+    again = training.begin()
+    again.resume()
+    again.emit = lambda event: now.__setitem__(0, now[0] + 1.0)
+    again.train()
+    n_events = 3 + 2  # three updates, two passes; the last pass is told after the last saving
+    assert again.state.seconds == 10.0 + n_events - 1
+
+
+def test_a_run_that_goes_on_where_less_fits_computes_smaller_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = TinyTraining(tmp_path)
+    before = interrupted_after(training, 1).state.micro_batch
+    monkeypatch.setattr(engine.trainer.fitting, "find_micro_batch", lambda *_: before // 2)
+    again = training.begin()
+    again.resume()
+    again.train()
+    assert again.state.micro_batch == before // 2
+    monkeypatch.setattr(engine.trainer.fitting, "find_micro_batch", lambda *_: before * 2)
+    last = training.begin()
+    last.resume()
+    last.train()
+    assert last.state.micro_batch == before // 2  # kept while it fits: the order of the sum stays
+
+
+def test_a_long_look_at_the_end_of_a_pass_begins_with_a_saved_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine.trainer.loop.TimeLeft, "end_s", 3600.0)
+    seen = []
+
+    def look(*arguments: Any, **named: Any) -> Validation:
+        state, _, _ = load_state(tmp_path / "checkpoints")
+        seen.append((state.epoch, state.batch))
+        return validate(*arguments, **named)
+
+    monkeypatch.setattr(engine.trainer.loop, "validate", look)
+    training = TinyTraining(tmp_path)
+    run_through(training)
+    assert seen == [(1, 2), (2, 2)]
+    assert sum(isinstance(event, EpochFinished) for event in training.events) == 2
