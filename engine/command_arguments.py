@@ -40,7 +40,7 @@ from engine.contract.commands import (
     Train,
 )
 from engine.contract.config import ExperimentConfig, preset_config
-from engine.contract.config_edit import with_settings
+from engine.contract.config_edit import require_effect, with_settings
 from engine.contract.errors import ConfigError
 from engine.contract.import_rules import (
     ColumnMapping,
@@ -114,6 +114,12 @@ def command_from(arguments: argparse.Namespace) -> Command:
                 a.preset or "standard", backbone=a.backbone, method=a.method, seed=a.seed or 0
             )
             config = with_settings(config, a.set)
+            require_effect(config.method.key, a.set)
+            if a.match and not a.bundle:
+                raise ConfigError(
+                    "Classes can only be matched to those of a classifier.",
+                    remedy="Say which with --bundle, or leave out --match.",
+                )
             return Train(
                 project=_path(a.project),
                 config=config,
@@ -167,9 +173,9 @@ def command_from(arguments: argparse.Namespace) -> Command:
                 methods=_names(a.methods),
             )
         case "crossval":
-            return Crossval(project=_path(a.project), folds=a.folds, config=_settings(a))
+            return Crossval(project=_path(a.project), folds=a.folds, config=_effective(a))
         case "lr-range":
-            return LrRange(project=_path(a.project), steps=a.steps, config=_settings(a))
+            return LrRange(project=_path(a.project), steps=a.steps, config=_effective(a))
         case "ensemble":
             return Combine(
                 project=_path(a.project),
@@ -259,6 +265,13 @@ def _label_rule(a: argparse.Namespace) -> LabelRule:
         blank=a.blank,
         order=_names(a.grades),
     )
+
+
+def _effective(a: argparse.Namespace) -> ExperimentConfig:
+    """Return the settings of a command that keeps to one method."""
+    config = _settings(a)
+    require_effect(config.method.key, a.set)
+    return config
 
 
 def _matches(texts: list[str]) -> tuple[ClassMatch, ...]:

@@ -11,8 +11,10 @@ from typing import Any, Final
 from engine.contract.config import ExperimentConfig
 from engine.contract.errors import ConfigError
 from engine.contract.limits import limits_of
+from engine.contract.methods import METHODS
 
 _OF_THE_PROJECT: Final = "image"
+_OF_EVERY_METHOD: Final = ("backbone", "evaluation", "runtime", "")
 _SWITCH: Final = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
@@ -51,6 +53,27 @@ def with_settings(config: ExperimentConfig, changes: Sequence[str]) -> Experimen
         else:
             config = replace(config, **{name: value})
     return config
+
+
+def require_effect(method: str, changes: Sequence[str]) -> None:
+    """Refuse changes of settings at which a method doesn't look.
+
+    Args:
+        method: A key of ``engine.contract.methods.METHODS``; unknown ones are refused elsewhere.
+        changes: As :func:`with_settings` took them.
+
+    Raises:
+        ConfigError: Naming the first, and the methods that do look at it.
+    """
+    for change in changes:
+        name = change.partition("=")[0].strip()
+        stage = name.rpartition(".")[0]
+        looking = [card.key for card in METHODS if stage in card.settings]
+        if stage not in _OF_EVERY_METHOD and name != "method.key" and method not in looking:
+            raise ConfigError(
+                f"The setting {name} has no effect on the method {method}.",
+                remedy=f"Leave it out, or choose a method that uses it: {', '.join(looking)}.",
+            )
 
 
 def _settings(config: ExperimentConfig) -> Iterator[tuple[str, Any]]:
@@ -95,10 +118,10 @@ def _unknown(name: str, known: tuple[str, ...]) -> ConfigError:
         )
     field = name.rpartition(".")[2]
     near = [full for full in known if full.rpartition(".")[2] == field]
-    near += [n for n in get_close_matches(name, known, n=3, cutoff=0.6) if n not in near]
     by_field = {full.rpartition(".")[2]: full for full in known}
     close = get_close_matches(field, by_field, n=3, cutoff=0.7)
     near += [by_field[match] for match in close if by_field[match] not in near]
+    near += [n for n in get_close_matches(name, known, n=3, cutoff=0.6) if n not in near]
     remedy = (
         f"Did you mean {' or '.join(near[:3])}?"
         if near

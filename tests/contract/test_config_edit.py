@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.contract.config import ExperimentConfig
-from engine.contract.config_edit import setting_names, with_settings
+from engine.contract.config_edit import require_effect, setting_names, with_settings
 from engine.contract.errors import ConfigError
 
 
@@ -59,6 +59,7 @@ def test_what_cannot_be_used_is_refused_with_the_reason(change: str, says: str) 
         ("learning_rate", "optimizer.learning_rate"),
         ("method.max_epoch", "method.max_epochs"),
         ("loss.focal_gama", "loss.focal_gamma"),
+        ("optimizer.epochs", "method.max_epochs"),
     ],
 )
 def test_a_misspelt_name_gets_the_near_ones(name: str, meant: str) -> None:
@@ -71,3 +72,27 @@ def test_names_are_those_of_the_dataclasses() -> None:
     names = setting_names()
     assert {"seed", "method.key", "optimizer.batch_size", "lora.rank"} <= set(names)
     assert not any(name.startswith("image") for name in names)
+
+
+@pytest.mark.parametrize(
+    ("method", "change", "users"),
+    [
+        ("linear_probe", "lora.rank=3", "lora"),
+        ("full_finetune", "anchor.strength=4", "soft_threshold, l2_sp"),
+        ("linear_probe", "optimizer.learning_rate=0.1", "full_finetune"),
+        ("direct_transfer", "loss.imbalance=focal", "linear_probe"),
+    ],
+)
+def test_a_setting_at_which_the_method_does_not_look_is_refused(
+    method: str, change: str, users: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"no effect on the method {method}") as caught:
+        require_effect(method, ["seed=1", "method.key=lora", "backbone.weights=scratch", change])
+    assert users in caught.value.remedy
+
+
+def test_settings_at_which_it_looks_are_taken() -> None:
+    require_effect(
+        "lora", ["lora.rank=3", "optimizer.batch_size=8", "evaluation.test_time_views=2"]
+    )
+    require_effect("linear_probe", ["loss.imbalance=focal", "seed=3"])

@@ -118,3 +118,14 @@ def test_images_are_prepared_at_a_size_within_the_limits():
     assert command == PrepareImages(project=here("p"), size_px=112)
     with pytest.raises(ConfigError):
         parsed(*"prepare-images --project p --size-px 8".split())
+
+
+@pytest.mark.parametrize("command", ["train", "crossval", "lr-range"])
+def test_a_setting_without_effect_is_refused(command: str):
+    with pytest.raises(ConfigError, match="no effect"):
+        parsed(command, "--project", "p", "--method", "full_finetune", "--set", "lora.rank=3")
+
+
+def test_classes_are_matched_to_those_of_a_classifier_only():
+    with pytest.raises(ConfigError, match="matched"):
+        parsed("train", "--project", "p", "--method", "direct_transfer", "--match", "a=b")
