@@ -8,33 +8,25 @@ for people goes to standard error. Exit codes: 0 done, 1 an error the user can m
 from __future__ import annotations
 
 import argparse
-import atexit
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 from typing import Any, Final
 
 from engine.command_arguments import command_from
 from engine.command_line import make_parser
-from engine.contract.commands import Command
+from engine.contract.commands import Command, Resume, Train
 from engine.contract.control import Control
 from engine.contract.errors import EngineError
-from engine.contract.events import (
-    CANCELED,
-    FAILED,
-    Event,
-    RunFinished,
-)
+from engine.contract.events import CANCELED, FAILED, Event, RunStarted
 from engine.contract.protocol import encode_error, encode_event, encode_result
+from engine.ending import INTERRUPTED, Ending, Hurried, way_on
 from engine.hardware.threads import let_apple_gpu_fall_back, let_waiting_threads_sleep
 from engine.progress_display import ProgressDisplay
 
 DONE: Final = 0
 USER_ERROR: Final = 1
-INTERRUPTED: Final = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,51 +36,58 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in ("stdout", "stderr"):  # a program without a console, or one that closed them
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
-    control = Control()
-    before = _interrupt_on_signals(control)  # first of all: loading alone takes a second
     # ``json`` may stand before or after the subcommand, so neither parser gives it a default.
     arguments = make_parser().parse_args(argv, argparse.Namespace(json=False))
-    if arguments.kind == "worker":
-        from engine import worker
-
-        for number, handler in before.items():  # it ends with its standard input, or when killed
-            signal.signal(number, handler)
-        if arguments.role == "check":
-            from engine.hardware import check_child
-
-            return check_child.serve(worker.claim_stdout())
-        return worker.main(arguments.role)
+    if arguments.kind == "worker":  # it ends with its standard input, or when killed
+        return _serve(arguments.role)
+    control = Control()
     from engine.worker import claim_stdout, keep_crashes
 
     keep_crashes("command")
     # A library that prints must not break the stream.
     stream = claim_stdout() if arguments.json else sys.stdout
     output = _Output(stream, control, as_json=arguments.json)
+    ending = Ending(control)
+    command: Command | None = None
     try:
+        ending.heed_signals()  # loading alone takes seconds
         command = command_from(arguments)
-        return _run(command, control, output)
+        return _run(command, ending, output)
     except EngineError as error:
         return output.fail(error)
     except Hurried:
-        output.fail(EngineError("Interrupted.", remedy="Start it again when you like."))
+        output.fail(EngineError("Interrupted.", remedy=way_on(command, output.run)))
         return INTERRUPTED
 
 
-class Hurried(BaseException):
-    """Asked to end for the second time: at once, wherever the job is."""
+def _serve(role: str) -> int:
+    from engine import worker
+
+    if role == "check":
+        from engine.hardware import check_child
+
+        return check_child.serve(worker.claim_stdout())
+    return worker.main(role)
 
 
 class _Output:
-    """What is printed; nobody listening any more is no reason to lose a job's work."""
+    """What is printed; nobody listening any more is no reason to lose a job's work.
+
+    Attributes:
+        run: Id of the run that has begun; empty before, and where none does.
+    """
 
     def __init__(self, stream: Any, control: Control, *, as_json: bool) -> None:
         self.as_json = as_json
+        self.run = ""
         self._stream = stream
         self._control = control
         self._display = ProgressDisplay(sys.stderr)
 
     def emit(self, event: Event) -> None:
         """Print an event for programs, and its progress for people."""
+        if isinstance(event, RunStarted):
+            self.run = event.run
         if self.as_json:
             self._print(encode_event(event))
         with contextlib.suppress(OSError):  # a terminal that was closed
@@ -126,16 +125,19 @@ class _Output:
             print(line.encode("ascii", "backslashreplace").decode(), file=self._stream, flush=True)
 
 
-def _run(command: Command, control: Control, output: _Output) -> int:
+def _run(command: Command, ending: Ending, output: _Output) -> int:
     from engine.run import execute
+    from engine.worker import load_training
 
-    finished = execute(command, output.emit, control)
+    if isinstance(command, Train | Resume):
+        load_training()
+    ending.begins()
+    finished = execute(command, output.emit, ending.control)
     if finished.outcome == FAILED:
         message = finished.error or "The job failed."
         return output.fail(EngineError(message, remedy=finished.remedy or ""))
     if finished.outcome == CANCELED:
-        hint = "Go on with 'resume'." if isinstance(finished, RunFinished) and finished.run else ""
-        output.fail(EngineError("Interrupted.", remedy=hint or "Start it again when you like."))
+        output.fail(EngineError("Interrupted.", remedy=way_on(command, output.run)))
         return INTERRUPTED
     return output.result(finished.result)
 
@@ -167,33 +169,6 @@ def finding_line(found: dict[str, Any]) -> str:
     rates = f"sensitivity {own['sensitivity']:.3f}, specificity {own['specificity']:.3f}"
     precision = f"average precision {found['average_precision']['value']:.3f}"
     return f"{found['name']}: {auroc}, {precision}, {rates}; {counts}"
-
-
-def _interrupt_on_signals(control: Control) -> dict[int, Any]:
-    """Let the first Ctrl-C or TERM end the job at its next safe point, the second one at once.
-
-    A third one doesn't even wait for the second to clean up. Returns the handlers there were.
-    """
-    n_more = 0
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal n_more
-        if not control.interrupted:
-            control.interrupt()
-            return
-        n_more += 1
-        if n_more > 1:
-            os._exit(INTERRUPTED)
-        raise Hurried
-
-    before: dict[int, Any] = {}
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):  # the last two: a closed terminal
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup's wish
-            before[number] = signal.signal(number, handle)
-    # What has printed its result has ended: the interpreter would die of a signal while it leaves.
-    atexit.register(lambda: [signal.signal(number, signal.SIG_IGN) for number in before])
-    return before
 
 
 if __name__ == "__main__":

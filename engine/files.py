@@ -52,7 +52,8 @@ def write_atomic(path: Path, data: bytes | str) -> None:
         replace_file(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # whoever holds it on Windows lets it not go either
+            temporary.unlink(missing_ok=True)
         raise storage_error(error, "a file") from error
 
 
@@ -75,14 +76,19 @@ def replace_file(source: Path, target: Path, *, wait: Callable[[float], None] = 
             wait(0.01 * 2**attempt)
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder and its parents where they are missing.
+def make_folder(path: Path, *, parents: bool = True) -> None:
+    """Make a folder where it is missing.
+
+    Args:
+        path: The folder.
+        parents: Whether to make those around it, too. Not where they must be there, so that they
+            are gone if they aren't: a drive may have been pulled out, and its place left empty.
 
     Raises:
         StorageError: If the disk doesn't allow it.
     """
     try:
-        long_path(path).mkdir(parents=True, exist_ok=True)
+        long_path(path).mkdir(parents=parents, exist_ok=True)
     except OSError as error:
         raise storage_error(error, "a folder") from error
 
@@ -151,6 +157,18 @@ def drop_temporaries(folder: Path) -> None:
 
 def _changed(path: Path) -> float:
     return path.stat().st_mtime
+
+
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from one that lies at the same path later; None if none is there.
+
+    Some disks number no files; there only its presence counts.
+    """
+    try:
+        found = long_path(path).stat()
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if found.st_ino else (0, 0)
 
 
 def sync_folder(folder: Path) -> None:
@@ -243,15 +261,16 @@ def verbatim_windows(path: PureWindowsPath) -> str:
     return "\\\\?\\" + text
 
 
-def storage_error(error: OSError, what: str, *, reading: bool = False) -> StorageError:
+def storage_error(error: OSError, what: str, *, reading: bool | None = False) -> StorageError:
     """Return the user's sentence for a failed file operation.
 
     Args:
         error: What the system said.
         what: What was being written or read, such as ``a checkpoint``; never a path.
-        reading: Whether it was being read.
+        reading: Whether it was being read; None where that isn't known.
     """
-    code, failed = error.errno, f"{what} could not be {'read' if reading else 'written'}"
+    deed = {None: "read or written", True: "read", False: "written"}[reading]
+    code, failed = error.errno, f"{what} could not be {deed}"
     if code in _FULL or getattr(error, "winerror", None) in _FULL_ON_WINDOWS:
         return StorageError(
             f"The disk is full: {failed}.",

@@ -89,7 +89,7 @@ def train(command: Train | Resume, emit: Emit, control: Control) -> RunFinished:
     """Train or resume a run; a failure before the run exists is a failed run without an id."""
     with ExitStack() as stack:
         try:
-            from engine.jobs.training import begin_run
+            from engine.jobs.beginning import begin_run
 
             run = stack.enter_context(begin_run(command, emit, control))
         except Exception as failure:
@@ -143,7 +143,7 @@ def as_engine_error(failure: Exception) -> EngineError:
     if isinstance(failure, EngineError):
         return failure
     if isinstance(failure, OSError) and failure.errno is not None:
-        return storage_error(failure, "a file")
+        return storage_error(failure, "a file", reading=None)
     log_path = log_failure(failure)
     if isinstance(failure, MemoryError):
         return EngineError(

@@ -7,8 +7,10 @@ generator state has to be saved.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import random
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -26,6 +28,24 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+
+
+@contextlib.contextmanager
+def untouched_generators() -> Iterator[None]:
+    """Give the global generators of Python, NumPy and torch their state back afterwards.
+
+    Whether what is done inside is done at all then makes no difference to what follows.
+    """
+    import torch
+
+    python, numpy = random.getstate(), np.random.get_state()
+    cards = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
+    with torch.random.fork_rng(devices=cards):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
 
 
 def step_seed(seed: int, *parts: int | str) -> int:

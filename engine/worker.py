@@ -14,6 +14,7 @@ import contextlib
 import faulthandler
 import os
 import queue
+import signal
 import sys
 import threading
 from collections.abc import Iterable
@@ -79,6 +80,7 @@ def main(role: str) -> int:
     """
     stream = claim_stdout()
     keep_crashes(role)
+    _leave_the_end_to_the_window()
     if role == "decode":
         _decode(stream)
     hold_lifeline()
@@ -88,7 +90,7 @@ def main(role: str) -> int:
     threading.Thread(target=pulse.beat, daemon=True).start()
     _be_nice()
     if role == "run":
-        _warm_up()
+        load_training()
 
     from engine.hardware.out_of_memory import release_memory
     from engine.run import execute
@@ -99,6 +101,16 @@ def main(role: str) -> int:
         execute(command, pulse.emit, control)
         pulse.end()
         release_memory()  # other programs may want it; the worker lives as long as the window
+
+
+def _leave_the_end_to_the_window() -> None:
+    """Outlive the signals that a log-off sends to every process: the window has the run saved.
+
+    The end of the window closes standard input, and so ends this process.
+    """
+    for name in ("SIGTERM", "SIGHUP"):
+        if (number := getattr(signal, name, None)) is not None:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _decode(stream: TextIO) -> NoReturn:
@@ -138,6 +150,7 @@ def _be_nice() -> None:
         process.nice(low)
 
 
-def _warm_up() -> None:
-    with contextlib.suppress(ImportError):  # a broken torch is reported by the job that needs it
-        import engine.jobs.training  # noqa: F401
+def load_training() -> None:
+    """Load what training takes, which is seconds."""
+    with contextlib.suppress(ImportError, OSError):  # the job that needs it reports a broken torch
+        import engine.jobs.beginning  # noqa: F401

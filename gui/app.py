@@ -17,6 +17,7 @@ from gui.garbage import GarbageCollector
 from gui.icons import app_icon
 from gui.main_window import MainWindow
 from gui.preferences import Preferences
+from gui.system_end import SystemEnd
 from gui.theme import ThemeChoice, theme
 from gui.worker.engine_client import EngineClient
 
@@ -55,7 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     reporter.install()
     preferences = Preferences()
     _apply_preferences(preferences)
+    system_end = SystemEnd(app)
+    system_end.listen()
     window = MainWindow(EngineClient(), preferences)
+    system_end.save_wanted.connect(window.closing.save)
+    system_end.end_wanted.connect(window.closing.end)
     reporter.failure_happened.connect(window.show_unexpected, Qt.ConnectionType.QueuedConnection)
     paint = _FirstPaint(window)
     if _PRINT_FLAG in arguments:
@@ -65,7 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if paths:
             paint.happened.connect(lambda: window.open_paths([paths[0].absolute()]))
     window.show()
-    return leave(app.exec(), window.session)
+    code = app.exec()
+    system_end.finish()
+    return leave(code, window.session)
 
 
 def make_application() -> QApplication:

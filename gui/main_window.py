@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 
 from engine.contract.errors import EngineError
 from gui.actions import Actions
+from gui.closing import Closing
 from gui.fallback_notice import FallbackNotice
 from gui.hang_notice import HangNotice
 from gui.import_flow import ImportFlow
@@ -65,6 +66,7 @@ class MainWindow(QMainWindow):
             self,
         )
         self.session = Session(client, self)
+        self.closing = Closing(self, self.session)
         self.imports = ImportFlow(self.session, self)
         self._pages: dict[Stage, Panel] = {}
         self._import_page: ImportPanel | None = None
@@ -233,20 +235,13 @@ class MainWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Ask once if something runs; then end everything in order."""
-        from gui.closing import may_close
-
-        if not may_close(self, self.session):
+        if not self.closing.is_allowed():
             event.ignore()
             return
         self._preferences.geometry = self.saveGeometry()
         self.hide()
         self._preloader.stop()
-        self.session.runs.interrupt()
-        self.session.jobs.cancel_all()
-        self._client.close()
-        self.session.runs.interrupt()
-        self.session.jobs.cancel_all()
-        self.session.close_project()
+        self.closing.end_work()
         event.accept()
 
     def _look_at(self, source: Path, project: Path | None) -> None:

@@ -6,12 +6,20 @@ from typing import Any
 
 from PySide6.QtCore import QCoreApplication, QLocale
 
-from engine.contract.events import BatchFinished, EpochFinished, JobProgressed, RunProgressed
+from engine.contract.events import (
+    FAILED,
+    BatchFinished,
+    EpochFinished,
+    JobProgressed,
+    RunProgressed,
+)
+from engine.contract.records import RunSummary
 
 __all__ = [
+    "cut_off_text",
     "device_text",
     "device_tool_tip",
-    "interrupted_text",
+    "goes_on_text",
     "job_text",
     "left_text",
     "most_left_text",
@@ -46,9 +54,18 @@ def device_tool_tip(device: dict[str, Any]) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def interrupted_text() -> str:
-    """Return what is said of an open project whose newest run was cut off."""
+def cut_off_text(state: str) -> str:
+    """Return what is said of the run of an open project that can be continued."""
+    if state == FAILED:
+        return _tr("The last training run failed.")
     return _tr("The last training run was interrupted.")
+
+
+def goes_on_text(run: RunSummary) -> str:
+    """Return where a run that can be continued goes on from."""
+    if run.has_saved_state:
+        return _tr("It can go on from its last saved state.")
+    return _tr("It had not saved its state yet and begins again.")
 
 
 def time_text(seconds: float) -> str:

@@ -18,6 +18,7 @@ __all__ = [
     "choice_of_file",
     "is_recommended",
     "weights_state",
+    "weights_to_advise",
     "with_backbone",
     "with_method",
     "with_preset",
@@ -50,6 +51,7 @@ class AddedFile:
         choice: What ``BackboneConfig.weights`` calls them.
         name: Of the file or the pre-training that they came from.
         is_made: Whether a pre-training in RadTune made them.
+        is_whole: Whether they leave no layer random, and are of no other network.
     """
 
     choice: str
@@ -57,6 +59,7 @@ class AddedFile:
     pretrained_on: str
     licence: str
     is_made: bool
+    is_whole: bool
 
 
 class WeightsState(StrEnum):
@@ -85,10 +88,21 @@ def added_files(device: dict[str, Any], key: str) -> list[AddedFile]:
             pretrained_on=str(item["pretrained_on"]),
             licence=str(item["licence"]),
             is_made=item["kind"] == _MADE,
+            is_whole=bool(item.get("is_whole", True)),
         )
         for item in device.get("added_weights") or ()
         if item["backbone"] == key
     ]
+
+
+def weights_to_advise(device: dict[str, Any]) -> dict[str, str]:
+    """Return where the weights of each backbone are; those that leave layers random are missing."""
+    states = dict(device.get("weights") or {})
+    for key, state in states.items():
+        default = next((file for file in added_files(device, key) if not file.is_made), None)
+        if state == WeightsState.ADDED and default is not None and not default.is_whole:
+            states[key] = WeightsState.MISSING.value
+    return states
 
 
 def choice_of_file(device: dict[str, Any], key: str, weights_id: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import time
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +12,7 @@ from PySide6.QtCore import QByteArray, QSettings
 __all__ = ["MAX_RECENT", "Preferences"]
 
 MAX_RECENT: Final = 8
+_UNFINISHED: Final = "unfinished_runs"
 
 
 class Preferences:
@@ -75,18 +78,33 @@ class Preferences:
         self._store([known for known in self.recent_projects if known != folder])
 
     @property
-    def unfinished_run(self) -> tuple[Path, str] | None:
-        """Project and id of the run that was under way when the program ended, however it ended."""
-        project = str(self._settings.value("unfinished/project", ""))
-        run = str(self._settings.value("unfinished/run", ""))
-        return (Path(project), run) if project and run else None
+    def unfinished_runs(self) -> list[tuple[Path, str]]:
+        """Projects and the run of each that was under way when a window ended, newest first."""
+        self._settings.sync()  # other windows write here too
+        self._settings.beginGroup(_UNFINISHED)
+        kept = [self._settings.value(key) for key in self._settings.childKeys()]
+        self._settings.endGroup()
+        entries = [entry for entry in kept if isinstance(entry, list) and len(entry) == 3]
+        entries.sort(key=lambda entry: str(entry[0]), reverse=True)
+        return [(Path(str(project)), str(run)) for _, project, run in entries]
 
-    @unfinished_run.setter
-    def unfinished_run(self, unfinished: tuple[Path, str] | None) -> None:
-        project, run = unfinished or ("", "")
-        self._settings.setValue("unfinished/project", str(project))
-        self._settings.setValue("unfinished/run", run)
+    def add_unfinished(self, project: Path, run: str) -> None:
+        """Remember the run that is under way in a project, in the place of an earlier one."""
+        since = f"{time.time():017.6f}"
+        self._settings.setValue(_key_of(project), [since, str(project), run])
         self._settings.sync()  # the program may be killed the next moment
+
+    def forget_unfinished(self, project: Path, run: str) -> None:
+        """Forget a run that has ended, and none of another window's."""
+        if (project, run) in self.unfinished_runs:
+            self._settings.remove(_key_of(project))
+            self._settings.sync()
 
     def _store(self, folders: list[Path]) -> None:
         self._settings.setValue("recent/projects", [str(folder) for folder in folders])
+
+
+def _key_of(project: Path) -> str:
+    """Return a key of its own for each project: windows that write at once lose nothing then."""
+    digest = hashlib.sha256(str(project).encode("utf-8", "surrogateescape")).hexdigest()
+    return f"{_UNFINISHED}/{digest[:16]}"

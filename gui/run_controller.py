@@ -8,6 +8,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from engine.contract.commands import KIND_OF, RESUMABLE_KINDS, Command, Resume, Train
 from engine.contract.events import (
+    CANCELED,
     FAILED,
     Event,
     JobFinished,
@@ -157,6 +158,10 @@ class RunController(QObject):
         elif was_still and not self._is_still:
             self._move(RunInput.MOVED)
 
+    def was_cut_off(self, finished: RunFinished) -> bool:
+        """Return whether a run that ends so was interrupted; for those who hear its last event."""
+        return finished.outcome == CANCELED and self._state is not RunState.CANCELING
+
     def _request(self, name: str, moved_by: RunInput) -> None:
         if self._thread is not None and next_state(self._state, moved_by) is not self._state:
             self._thread.request(name)
@@ -287,6 +292,12 @@ class JobController(QObject):
         """Whether a job of this kind runs."""
         return any(KIND_OF[type(job.engine_thread.command)] == kind for job in self._jobs)
 
+    @property
+    def resumable_kind(self) -> str:
+        """The kind of a job that runs and can go on another time; empty if there is none."""
+        threads = (job.engine_thread for job in self._jobs)
+        return next((KIND_OF[type(t.command)] for t in threads if _can_go_on(t)), "")
+
     def start(
         self,
         command: Command,
@@ -341,11 +352,22 @@ class JobController(QObject):
 
     def cancel_all(self, timeout_ms: int = 10_000) -> None:
         """Ask every job to end and wait for it (window closing); what can go on later is kept."""
-        for job in list(self._jobs):
-            is_resumable = KIND_OF[type(job.engine_thread.command)] in RESUMABLE_KINDS
-            job.engine_thread.request("interrupt" if is_resumable else "cancel")
+        for job in self._jobs:
+            job.engine_thread.request("interrupt" if _can_go_on(job.engine_thread) else "cancel")
         for job in list(self._jobs):
             job.engine_thread.wait(_worth_waiting(job.engine_thread, timeout_ms))
+
+    def interrupt(self, timeout_ms: int = 10_000) -> None:
+        """Let the jobs that can go on later save what they have and end, and wait for them."""
+        threads = [job.engine_thread for job in self._jobs if _can_go_on(job.engine_thread)]
+        for thread in threads:
+            thread.request("interrupt")
+        for thread in threads:
+            thread.wait(_worth_waiting(thread, timeout_ms))
+
+
+def _can_go_on(thread: EngineThread) -> bool:
+    return KIND_OF[type(thread.command)] in RESUMABLE_KINDS and not thread.is_canceled
 
 
 def _worth_waiting(thread: EngineThread, timeout_ms: int) -> int:

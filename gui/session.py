@@ -68,10 +68,15 @@ class ShownImages:
 
 @dataclass(frozen=True, slots=True)
 class DirectChoice:
-    """A classifier that direct transfer applies as it is, and what its classes stand for."""
+    """A classifier that direct transfer applies as it is, and what its classes stand for.
+
+    Attributes:
+        backbone: Key of its own backbone.
+    """
 
     bundle: Path
     matches: tuple[ClassMatch, ...]
+    backbone: str
 
     def unmatched(self, own: Sequence[str]) -> str | None:
         """Return the first class of the project that none of the classifier's stands for."""
@@ -279,11 +284,19 @@ class Session(QObject):
             self.choices_changed.emit()
 
     @property
+    def answering(self) -> DirectChoice | None:
+        """The classifier that answers in the next run, in place of the chosen backbone, if any."""
+        return self.direct if self.config.method.key == DIRECT else None
+
+    @property
+    def next_backbone(self) -> str:
+        """Key of the backbone that the next run looks at images with."""
+        return self.answering.backbone if self.answering else self.config.backbone.key
+
+    @property
     def unmatched_class(self) -> str | None:
         """The class that keeps the next run from starting, since nothing would answer for it."""
-        if self.direct is None or self.config.method.key != DIRECT:
-            return None
-        return self.direct.unmatched(self.snapshot.trained_names)
+        return self.answering.unmatched(self.snapshot.trained_names) if self.answering else None
 
     def next_run(self) -> Train:
         """Return the command that starts a run with the present choices.
@@ -294,9 +307,9 @@ class Session(QObject):
         if self._folder is None:
             raise ValueError("no project is open")
         command = Train(project=str(self._folder), config=self.config)
-        if self.direct is None or self.config.method.key != DIRECT:
+        if self.answering is None:
             return command
-        return replace(command, bundle=str(self.direct.bundle), matches=self.direct.matches)
+        return replace(command, bundle=str(self.answering.bundle), matches=self.answering.matches)
 
     def find_device(self) -> None:
         """Ask the engine what this machine can do; ends in ``device_changed``."""
@@ -361,10 +374,12 @@ class Session(QObject):
     def _read(self, folder: Path, changed: Sequence[int] | None = None) -> Snapshot:
         """Read a project; only in the pool's one thread, so that reads build on each other."""
         before = self._last_read
+        is_locked = self._lock is not None and not self._lock.is_read_only  # against others' runs
+        has_worker = self.runs.state.is_busy or not is_locked
         if changed is None or before is None or before.folder != folder:
-            self._last_read = read_snapshot(folder)
+            self._last_read = read_snapshot(folder, has_worker=has_worker)
         else:
-            self._last_read = read_changes(before, folder, changed)
+            self._last_read = read_changes(before, folder, changed, has_worker=has_worker)
         return self._last_read
 
     def _take_snapshot(self, snapshot: Snapshot) -> None:

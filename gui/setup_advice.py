@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from engine.contract.recommendation import Recommendation, SetupFacts, recommend_setup
+from gui.next_run import weights_to_advise
 
 if TYPE_CHECKING:
     from gui.session import Session
@@ -101,7 +102,7 @@ class SetupAdvice(QObject):
             device=str(device.get("device") or "cpu"),
             threads=int(device.get("threads") or 1),
             minutes=self._minutes,
-            weights=dict(device.get("weights") or {}),
+            weights=weights_to_advise(device),
         )
 
 

@@ -132,8 +132,13 @@ class Snapshot:
         return next((c for c in self.classes if c.id == record.class_id), None)
 
 
-def read_snapshot(folder: Path) -> Snapshot:
-    """Read everything the pages show; for a thread of its own, since it can take a second."""
+def read_snapshot(folder: Path, *, has_worker: bool = False) -> Snapshot:
+    """Read everything the pages show; for a thread of its own, since it can take a second.
+
+    Args:
+        folder: Of the open project.
+        has_worker: Whether a run is under way; else one that is marked so was cut off.
+    """
     from engine.project.store import Project
 
     with Project.open(folder, read_only=True) as project:
@@ -142,7 +147,7 @@ def read_snapshot(folder: Path) -> Snapshot:
         # thread less.
         by_name = sorted(sorted(records, key=attrgetter("frame")), key=_folded_path)
         images = _Images(records, tuple(by_name), SearchTexts(by_name))
-        return _snapshot(project, folder, images, project.audit())
+        return _snapshot(project, folder, images, project.audit(), has_worker=has_worker)
 
 
 class _Images(NamedTuple):
@@ -157,7 +162,9 @@ def _folded_path(record: ImageRecord) -> str:
     return record.path.casefold()
 
 
-def read_changes(before: Snapshot, folder: Path, changed: Sequence[int]) -> Snapshot:
+def read_changes(
+    before: Snapshot, folder: Path, changed: Sequence[int], *, has_worker: bool = False
+) -> Snapshot:
     """Read a project after some records changed; the others are taken from ``before``.
 
     Reading 100,000 records takes most of a second, too long for a label key. No records at all
@@ -168,7 +175,7 @@ def read_changes(before: Snapshot, folder: Path, changed: Sequence[int]) -> Snap
     with Project.open(folder, read_only=True) as project:
         if not changed:
             images = _Images(before.records, before.by_name, before.texts)
-            return _snapshot(project, folder, images, project.audit())
+            return _snapshot(project, folder, images, project.audit(), has_worker=has_worker)
         fresh = {record.id: record for record in project.records(changed)}
         records, by_name = (
             tuple([fresh.get(record.id, record) for record in order])
@@ -176,7 +183,7 @@ def read_changes(before: Snapshot, folder: Path, changed: Sequence[int]) -> Snap
         )
         # Neither the order of names nor the text depends on what a user decides.
         images = _Images(records, by_name, before.texts)
-        return _snapshot(project, folder, images, before.audit)
+        return _snapshot(project, folder, images, before.audit, has_worker=has_worker)
 
 
 def _snapshot(
@@ -184,6 +191,8 @@ def _snapshot(
     folder: Path,
     images: _Images,
     audit: AuditReport | None,
+    *,
+    has_worker: bool,
 ) -> Snapshot:
     from engine.project.classes import MULTI
     from engine.project.labels import can_redo, can_undo
@@ -200,7 +209,7 @@ def _snapshot(
         is_split_stale=project.split_is_stale(),
         audit=audit,
         is_audit_stale=project.audit_is_stale(),
-        runs=project.runs(),
+        runs=project.runs(has_worker=has_worker),
         n_patients=len({record.patient_id for record in images.records}),
         can_undo=can_undo(project),
         can_redo=can_redo(project),

@@ -312,8 +312,8 @@ class AddWeights:
     Result of a file: ``backbone``, ``name``, ``fits``, ``share`` of the backbone's parameters that
     are in it, ``n_tensors``, ``n_wanted``, ``missing``, ``misfits``, ``strangers``, ``examples`` of
     them, ``warnings``, ``licence``, ``pretrained_on``, and ``id`` if it was kept. Of a folder:
-    ``added`` with a list of these, ``refused`` with ``name``, ``message`` and ``remedy`` of each
-    other one.
+    ``added`` with a list of these, ``partial`` with those of files that fit in part and were not
+    kept, ``refused`` with ``message`` and ``remedy`` of each other one; all with their ``file``.
 
     Attributes:
         file: The file, or a folder of files.
@@ -396,6 +396,9 @@ class PrepareImages:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pretrain:
     """Train one backbone on several projects. Result: ``engine.contract.pretraining``.
+
+    The same command goes on with one that was interrupted, in whatever order the projects are given
+    and whatever the new backbone is to be called.
 
     Attributes:
         projects: At least two, labelled and divided; their test images are not touched.
@@ -635,5 +638,5 @@ DATA_KINDS: Final = frozenset(
 """Kinds that need no torch: they go to the data worker, all others to the run worker."""
 RUN_KINDS: Final = frozenset({"train", "resume"})
 """Kinds that answer with the events of a run."""
-RESUMABLE_KINDS: Final = frozenset({"crossval", "search"})
+RESUMABLE_KINDS: Final = frozenset({"crossval", "pretrain", "run", "search"})
 """Kinds of jobs that go on where they were interrupted when they are asked for again."""

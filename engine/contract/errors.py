@@ -41,6 +41,10 @@ class ProjectError(EngineError):
     """A project folder can't be made, opened, locked or written."""
 
 
+class ProjectBusyError(ProjectError):
+    """Another program is writing to the project just now."""
+
+
 class StorageError(EngineError):
     """The disk is full, read-only or gone."""
 

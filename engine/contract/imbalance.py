@@ -30,18 +30,44 @@ def imbalance_advice(counts: Sequence[int]) -> tuple[str, str]:
         return "none", "The classes are about equally common; nothing needs evening out."
     times = f"{ratio:.0f} times" if ratio >= 3 else f"{ratio:.1f} times"
     about = f"The most common class has {times} the images of the rarest"
-    if ratio < _MANIFOLD:
-        choice = "weights"
-        advice = "counting images of rarer classes more keeps them from being missed"
-    else:
-        choice = "logit_adjustment"
-        advice = (
-            "adjusting for how common each class is keeps rare ones from being missed, and is "
-            "steadier than weights at such a difference"
-        )
     warning = (
         f" With {min(present)} images of one class, more of them would help most."
         if min(present) < _FEW
         else ""
     )
-    return choice, f"{about}: {advice}.{warning}"
+    if ratio < _MANIFOLD:
+        advice = "counting images of rarer classes more keeps them from being missed"
+        return "weights", f"{about}: {advice}.{warning}"
+    advice = (
+        "adjusting for how common each class is keeps rare ones from being missed, and is steadier "
+        "than weights at such a difference"
+    )
+    return "logit_adjustment", f"{about}: {advice}.{warning}"
+
+
+def findings_advice(counts: Sequence[int], n_images: int) -> tuple[str, str]:
+    """Return the same for several findings an image, each of which is present or absent.
+
+    Findings don't compete for an image, so it isn't their sizes that count but how much rarer than
+    its absence the rarest of them is.
+
+    Args:
+        counts: Training images that show each finding; findings that none shows don't count.
+        n_images: All training images.
+    """
+    rarest = min((count for count in counts if count > 0), default=0)
+    if rarest == 0:
+        return "none", "No image shows a finding yet, so there is nothing to even out."
+    ratio = (n_images - rarest) / rarest
+    if ratio < _EQUAL:
+        return "none", "Every finding is about as often present as absent, or more often."
+    about = f"The rarest finding is present in {rarest:,} of {n_images:,} images"
+    warning = " More images that show it would help most." if rarest < _FEW else ""
+    if ratio < _MANIFOLD:
+        advice = "counting such images more keeps it from being missed"
+        return "weights", f"{about}: {advice}.{warning}"
+    advice = (
+        "adjusting for how common each finding is keeps it from being missed, and is steadier than "
+        "weights at such a difference"
+    )
+    return "logit_adjustment", f"{about}: {advice}.{warning}"

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+FEW_OF_A_CLASS: Final = 20
+"""No method that changes the backbone was measured with fewer training images of a class."""
+
 _DESCENT: Final = ("method", "augmentation", "optimizer", "loss")
 _ALWAYS: Final = ("evaluation", "runtime", "")
 
@@ -19,6 +22,7 @@ class MethodCard:
         how: What happens, in two sentences.
         reference: Where it was published.
         settings: Stages of ``ExperimentConfig`` that it looks at; "" are those of the run.
+        least_of_a_class: Training images that the smallest class should have at least.
     """
 
     key: str
@@ -27,6 +31,7 @@ class MethodCard:
     how: str
     reference: str
     settings: tuple[str, ...] = (*_DESCENT, *_ALWAYS)
+    least_of_a_class: int = FEW_OF_A_CLASS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +55,7 @@ METHODS: Final[tuple[MethodCard, ...]] = (
         reference="Mensink et al., Distance-Based Image Classification, TPAMI 2013; Snell et al., "
         "Prototypical Networks, NeurIPS 2017",
         settings=_ALWAYS,
+        least_of_a_class=1,
     ),
     MethodCard(
         key="linear_probe",
@@ -59,13 +65,17 @@ METHODS: Final[tuple[MethodCard, ...]] = (
         "decision layer on top is fitted, its strength chosen on the validation images.",
         reference="Alain and Bengio, Understanding intermediate layers, ICLR Workshop 2017",
         settings=("loss", *_ALWAYS),
+        least_of_a_class=1,
     ),
     MethodCard(
         key="full_finetune",
         title="Full fine-tuning",
         advice="The usual choice from a few hundred images on; takes minutes.",
-        how="Every layer is adapted to your images, earlier layers more gently than later ones, "
-        "starting from a fitted decision layer so that what was pre-trained isn't spoilt.",
+        how="Starting from a fitted decision layer, so that what was pre-trained isn't spoilt, the "
+        "network is adapted to your images; only its two stages next to the image, which see edges "
+        "and textures, stay as they are. Two settings in the details do more or less of that: with "
+        "0 Frozen stages every layer is adapted, and with a Layer decay below 1 earlier layers "
+        "learn more gently than later ones.",
         reference="Kumar et al., Fine-Tuning can Distort Pretrained Features, ICLR 2022; "
         "Howard and Ruder, ULMFiT, ACL 2018",
     ),
@@ -75,7 +85,8 @@ METHODS: Final[tuple[MethodCard, ...]] = (
         advice="A careful form of full fine-tuning. Try it when full fine-tuning is good at first "
         "and gets worse with every pass; it is a little faster.",
         how="The layers next to the decision learn first, since they are the most particular to "
-        "what the network was made for; earlier ones join pass by pass.",
+        "what the network was made for; earlier stages join pass by pass, all but those that stay "
+        "frozen.",
         reference="Howard and Ruder, Universal Language Model Fine-tuning, ACL 2018",
         settings=(*_DESCENT, "gradual", *_ALWAYS),
     ),
@@ -96,8 +107,8 @@ METHODS: Final[tuple[MethodCard, ...]] = (
         title="Pull to the start (L2-SP)",
         advice="Full fine-tuning on a leash, against learning few images by heart: try it with "
         "some hundred images. Takes about twice as long, as it finds the right strength.",
-        how="Every weight is drawn back towards its pre-trained value, the more the further it has "
-        "moved, so the network forgets less of what it knew.",
+        how="Every weight that is trained is drawn back towards its pre-trained value, the more "
+        "the further it has moved, so the network forgets less of what it knew.",
         reference="Li et al., Explicit Inductive Bias for Transfer Learning, ICML 2018",
         settings=(*_DESCENT, "anchor", *_ALWAYS),
     ),
@@ -106,8 +117,8 @@ METHODS: Final[tuple[MethodCard, ...]] = (
         title="Low-rank changes (LoRA)",
         advice="Changes about a twentieth as many numbers as full fine-tuning. Made for very large "
         "backbones; with small ones full fine-tuning is usually better.",
-        how="The pre-trained weights stay, and each layer learns a small correction made of two "
-        "narrow layers, which is added to its weights at the end.",
+        how="The pre-trained weights stay, and each layer of the stages that aren't frozen learns "
+        "a small correction made of two narrow layers, which is added to its weights at the end.",
         reference="Hu et al., LoRA: Low-Rank Adaptation, ICLR 2022",
         settings=(*_DESCENT, "lora", *_ALWAYS),
     ),
@@ -122,6 +133,7 @@ METHODS: Final[tuple[MethodCard, ...]] = (
         reference="Madry et al., Deep Learning Models Resistant to Adversarial Attacks, ICLR 2018; "
         "Wong et al., Fast is better than free, ICLR 2020",
         settings=(*_DESCENT, "adversarial", *_ALWAYS),
+        least_of_a_class=200,
     ),
 )
 
@@ -134,7 +146,7 @@ PRESETS: Final[tuple[PresetCard, ...]] = (
     PresetCard(
         key="standard",
         title="Standard",
-        advice="Adapts the whole network, up to 8 passes over the images.",
+        advice="Adapts the network to your images, in up to 8 passes over them.",
     ),
     PresetCard(
         key="thorough",

@@ -37,7 +37,7 @@ class PretrainResult:
         projects: What it learned from, in the order given.
         epochs: Passes made.
         best_epoch: The pass that was kept, from 1.
-        seconds: Time of the whole job.
+        seconds: Time of the whole job; of earlier parts, if it was interrupted, that of training.
         sentences: The same for people, and how to train on it.
     """
 

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from engine.contract.backbones import backbone_card, nearest_sizes
+from engine.contract.backbones import backbone_card, size_error
 from engine.contract.config import ExperimentConfig, ImageContract, preset_config
-from engine.contract.imbalance import imbalance_advice
+from engine.contract.imbalance import findings_advice, imbalance_advice
+from engine.contract.methods import FEW_OF_A_CLASS, method_card
+from engine.contract.size_advice import SMALL_IMAGE_PX, size_advice
 from engine.contract.training_time import Pace, expected_pace, rough_time, training_seconds
 
 DEFAULT_BACKBONE: Final = "efficientnet_lite0"
@@ -20,14 +22,9 @@ HEAD_ONLY: Final = "linear_probe"
 WHOLE: Final = "full_finetune"
 
 MANY_IMAGES: Final = 1000
-"""From so many training images on, adapting the whole network pays."""
+"""From so many training images on, full fine-tuning pays."""
 ENOUGH_IMAGES: Final = 500
 """From so many on it pays where a linear probe leaves something to gain; measured with 699."""
-FEW_OF_A_CLASS: Final = 20
-"""Fewer training images of the smallest class were never measured."""
-SMALL_IMAGE_PX: Final = 64
-"""Images of at most this side gain nothing from being enlarged to the usual size."""
-SIZE_OF_SMALL_PX: Final = 112
 GOOD_AUROC: Final = 0.99
 """From this validation AUROC of a linear probe on, there is nothing to gain with few images."""
 _MOST_UNEQUAL: Final = 3.0
@@ -211,16 +208,16 @@ def _method(facts: SetupFacts, backbone: str) -> Choice:
         needed = estimated_minutes(facts, WHOLE, "standard", backbone)
         if needed > facts.minutes:
             why = (
-                f"Adapting the whole network would take about {rough_time(60 * needed)} at most, "
-                f"more than the {rough_time(60 * facts.minutes)} there are."
+                f"Full fine-tuning would take about {rough_time(60 * needed)} at most, more than "
+                f"the {rough_time(60 * facts.minutes)} there are."
             )
             return Choice(value=HEAD_ONLY, why=why)
     if facts.total >= MANY_IMAGES:
-        why = "There are enough training images to adapt the whole network to them."
+        why = "There are enough training images to adapt the network to them."
     elif facts.total >= ENOUGH_IMAGES:
         why = (
             "A linear probe left something to gain, and there are enough training images to adapt "
-            "the whole network to them."
+            "the network to them."
         )
     else:
         why = "Such small images are unlike what the network knows, so adapting it pays early."
@@ -228,29 +225,29 @@ def _method(facts: SetupFacts, backbone: str) -> Choice:
 
 
 def _why_head_only(facts: SetupFacts) -> str | None:
-    """Return why a decision layer is to be tried before the whole network, or None."""
+    """Return why a decision layer is to be tried before full fine-tuning, or None."""
     if facts.total >= ENOUGH_IMAGES and facts.smallest < FEW_OF_A_CLASS:
         return (
-            f"The smallest class has {facts.smallest} training images, too few to adapt a whole "
-            "network to."
+            f"The smallest class has {facts.smallest} training images, too few to adapt a network "
+            "to."
         )
     if facts.total >= MANY_IMAGES:
         return None
     if not facts.is_small and facts.total < ENOUGH_IMAGES:
         return (
-            f"With fewer than {ENOUGH_IMAGES:,} training images, adapting the whole network takes "
-            "many times as long and was not measurably better."
+            f"With fewer than {ENOUGH_IMAGES:,} training images, full fine-tuning takes many times "
+            "as long and was not measurably better."
         )
     if facts.probe_auroc is None:
         return (
-            "It takes seconds, and its result on the validation images tells whether adapting the "
-            "whole network is worth while."
+            "It takes seconds, and its result on the validation images tells whether full "
+            "fine-tuning is worth while."
         )
     if facts.probe_auroc < GOOD_AUROC:
         return None
     return (
-        "Its result on the validation images leaves nothing to gain by adapting the whole network, "
-        "which takes many times as long."
+        "Its result on the validation images leaves nothing to gain by full fine-tuning, which "
+        "takes many times as long."
     )
 
 
@@ -267,28 +264,51 @@ def _preset(facts: SetupFacts, method: str, backbone: str) -> Choice:
 
 def _size(facts: SetupFacts, backbone: str) -> Choice:
     card = backbone_card(backbone)
-    sizes = (facts.size_px,) if card is None else nearest_sizes(card, facts.size_px)
-    if card is not None and facts.size_px not in sizes:
-        why = (
-            f"{card.title} cuts images into patches of {card.size_step_px} px, and "
-            f"{facts.size_px} px don't divide into whole ones."
-        )
-        return Choice(value=sizes[-1], why=why)
-    if facts.is_small and facts.size_px > SIZE_OF_SMALL_PX:
-        why = (
-            f"The images have only {facts.image_px} px: enlarged to {SIZE_OF_SMALL_PX} px they "
-            "train several times as fast, and measured no worse."
-        )
-        return Choice(value=SIZE_OF_SMALL_PX, why=why)
-    why = f"The images of this project were prepared at {facts.size_px} px."
-    return Choice(value=facts.size_px, why=why)
+    if card is None:
+        why = f"The images of this project were prepared at {facts.size_px} px."
+        return Choice(value=facts.size_px, why=why)
+    wanted, why = size_advice(card, size_px=facts.size_px, image_px=facts.image_px)
+    is_usable = size_error(card, facts.size_px) is None
+    if wanted > facts.size_px and is_usable and (short := _why_not_larger(facts, wanted, backbone)):
+        return Choice(value=facts.size_px, why=short)
+    return Choice(value=wanted, why=why)
+
+
+def _why_not_larger(facts: SetupFacts, size_px: int, backbone: str) -> str | None:
+    """Return why there is no time for more pixels: for what fits as the images are now, or None."""
+    if facts.minutes is None:
+        return None
+    method = str(_method(facts, backbone).value)
+    preset = "quick" if method == HEAD_ONLY else "standard"
+    needed = estimated_minutes(replace(facts, size_px=size_px), method, preset, backbone)
+    if needed <= facts.minutes:
+        return None
+    card = method_card(method)
+    return (
+        f"At {size_px} px, {card.title.lower() if card else method} would take about "
+        f"{rough_time(60 * needed)} at most, more than the {rough_time(60 * facts.minutes)} there "
+        "are."
+    )
 
 
 def _imbalance(facts: SetupFacts) -> Choice:
-    if facts.n_images is not None:
-        return Choice(value="none", why="Every finding is learned for itself, present or absent.")
-    choice, why = imbalance_advice(facts.n_train)
+    if facts.n_images is None:
+        choice, why = imbalance_advice(facts.n_train)
+    else:
+        choice, why = findings_advice(facts.n_train, facts.n_images)
     return Choice(value=choice, why=why)
+
+
+def shortage(facts: SetupFacts, method: str) -> str | None:
+    """Return what to tell someone who chose a method that these images are too few for, or None."""
+    card = method_card(method)
+    if card is None or not facts.n_train or facts.smallest >= card.least_of_a_class:
+        return None
+    kind = "class" if facts.n_images is None else "finding"
+    return (
+        f"{card.title} needs about {card.least_of_a_class} training images of each {kind}, and the "
+        f"rarest {kind} has {facts.smallest}. Add images, or take what is recommended."
+    )
 
 
 def _notes(facts: SetupFacts, method: str) -> tuple[str, ...]:

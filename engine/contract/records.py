@@ -340,6 +340,7 @@ class RunSummary:
         findings: What it learned, in a project with several findings an image: one of them or, at
             once, several; empty elsewhere, and while that isn't known.
         weights: What its backbone started from, see ``BackboneConfig``.
+        has_saved_state: Whether it goes on from a saved state when continued, not from its start.
     """
 
     id: str
@@ -358,3 +359,4 @@ class RunSummary:
     changes: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
     weights: str = "pretrained"
+    has_saved_state: bool = True

@@ -11,31 +11,44 @@ from engine.contract.commands import AddWeights, ListBackbones, ListWeights, Rem
 from engine.contract.config_io import to_plain
 from engine.contract.control import Control
 from engine.contract.events import Event
+from engine.models.weights_facts import share_words
 
 Emit = Callable[[Event], None]
 
 _MEGA: Final = 1e6
 _STATES: Final = {"embedded": "built in", "added": "added", "missing": "add a file"}
+_USE_IT: Final = (
+    "With --partial they are added all the same, and layers that don't fit start random."
+)
 
 
 def list_backbones(command: ListBackbones, emit: Emit, control: Control) -> dict[str, Any]:
-    """Return the cards of the backbones with their weights' state, and a table for people."""
-    from engine.models.weights import added_weights, weights_state
+    """Return the cards of the backbones with their weights' state, and a table for people.
+
+    The licence is that of the weights that are there; where there are none, of the library's.
+    """
+    from engine.models.weights import added_weights, weights_info
 
     cards, rows = [], [("KEY", "FAMILY", "PARAMETERS", "SIZE", "WEIGHTS", "LICENCE")]
     for card in BACKBONES:
-        state = weights_state(card.key)
-        is_nc = is_noncommercial(card.licence)
-        ids = [item.id for item in added_weights(card.key)]
-        cards.append({**to_plain(card), "weights": state, "added": ids, "is_noncommercial": is_nc})
+        info = weights_info(card.key)
+        licence = card.licence if info.state == "missing" else info.licence
+        is_nc = is_noncommercial(licence)
+        facts = {
+            "licence": licence,
+            "is_noncommercial": is_nc,
+            "weights": info.state,
+            "added": [item.id for item in added_weights(card.key)],
+        }
+        cards.append(to_plain(card) | facts)
         rows.append(
             (
                 card.key,
                 card.family,
                 f"{card.n_parameters / _MEGA:.1f} M",
                 f"{card.input_px} px",
-                _STATES[state],
-                card.licence + (" (non-commercial)" if is_nc else ""),
+                _STATES[info.state] + ("" if info.is_whole else ", in part"),
+                licence + (" (non-commercial)" if is_nc else ""),
             )
         )
     return {"backbones": cards, "sentences": _table(rows)}
@@ -55,8 +68,11 @@ def add_weights(command: AddWeights, emit: Emit, control: Control) -> dict[str, 
         )
         return {**result, "sentences": _folder_lines(result)}
     if command.check_only:
-        return check_weights(file, command.backbone)
-    return add_weights(file, command.backbone, allow_partial=command.allow_partial)
+        report = check_weights(file, command.backbone)
+        lines = _misfit_lines(report)
+        return {**report, "sentences": [*lines, _USE_IT] if lines else []}
+    report = add_weights(file, command.backbone, allow_partial=command.allow_partial)
+    return {**report, "sentences": _misfit_lines(report)}
 
 
 def list_weights(command: ListWeights, emit: Emit, control: Control) -> dict[str, Any]:
@@ -67,6 +83,7 @@ def list_weights(command: ListWeights, emit: Emit, control: Control) -> dict[str
     rows = [("ID", "BACKBONE", "FROM", "PRE-TRAINED ON", "LICENCE")]
     rows += [(w.id, w.backbone, w.name, w.pretrained_on, w.licence) for w in found]
     lines = _table(rows) if found else ["No weights were added yet."]
+    lines += [f"{w.id}: {note}" for w in found for note in w.warnings]
     return {"weights": [to_plain(item) for item in found], "sentences": lines}
 
 
@@ -78,10 +95,36 @@ def remove_weights(command: RemoveWeights, emit: Emit, control: Control) -> dict
     return {"removed": command.id}
 
 
+def _misfit_lines(report: dict[str, Any]) -> list[str]:
+    """Return a table of the tensors of a file that don't fit; of many, the first."""
+    if report["fits"]:
+        return []
+    shown = report["examples"]
+    rows = [("TENSOR", "PROBLEM", "SHAPE WANTED")]
+    rows += [(e["name"], e["problem"], " x ".join(map(str, e["wanted"]))) for e in shown]
+    n_more = _n_misfits(report) - len(shown)
+    return _table(rows) + ([f"and {n_more:,} more"] if n_more else [])
+
+
 def _folder_lines(result: dict[str, Any]) -> list[str]:
-    added = [f"{r['name']}: {r['backbone']}, {r['share']:.0%} fits" for r in result["added"]]
-    refused = [f"{r['name']}: not added. {r['message']} {r['remedy']}" for r in result["refused"]]
-    return added + refused
+    """Return what became of each file of a folder, with its notes."""
+    lines = []
+    for report in (*result["added"], *result["partial"]):
+        line = f"{report['file']}: {report['backbone']}, {share_words(report['share'])} fits"
+        if not report["fits"]:
+            line += f", {_n_misfits(report):,} tensors don't"
+        lines.append(line)
+        lines += [f"  {note}" for note in report["warnings"]]
+    if result["partial"]:
+        names = ", ".join(report["file"] for report in result["partial"])
+        lines.append(f"Not added, since they fit in part only: {names}. {_USE_IT}")
+    for refused in result["refused"]:
+        lines.append(f"{refused['file']}: not added. {refused['message']} {refused['remedy']}")
+    return lines
+
+
+def _n_misfits(report: dict[str, Any]) -> int:
+    return sum(int(report[kind]) for kind in ("missing", "misfits", "strangers"))
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:

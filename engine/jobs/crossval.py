@@ -30,12 +30,13 @@ from engine.contract.results import Estimate
 from engine.contract.searching import CrossvalResult, FoldResult
 from engine.files import read_json, write_json
 from engine.hardware import Fallback, Runtime, apply_runtime, place_run
-from engine.jobs.training import checked_table, with_weights_there_are
+from engine.jobs.run_checks import checked_table, with_weights_there_are
 from engine.jobs.trials import TrialBench
 from engine.methods.registry import get_method
 from engine.metrics.findings import bootstrap_findings_auroc
 from engine.metrics.intervals import Interval, bootstrap_auroc, bootstrap_ovr_auroc
 from engine.models.fallback import expected_seconds, fallback_warning
+from engine.models.weights_warning import weights_warning
 from engine.project.access import open_alone
 from engine.project.searching import CROSSVAL, begin_or_go_on, save_result
 from engine.project.store import Project
@@ -144,6 +145,8 @@ class _Crossval:
             runtime=runtime,
             control=control,
         )
+        if (warned := weights_warning(config.backbone)) is not None:
+            emit(warned)
         if fallback is not None:
             self._warn_of(fallback)
 

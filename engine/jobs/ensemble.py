@@ -27,7 +27,7 @@ from engine.files import make_folder, write_json
 from engine.hardware import place_run
 from engine.jobs.crossval import out_of_fold, runtime_of_folds
 from engine.jobs.recipe import versions
-from engine.jobs.training import new_run_id
+from engine.jobs.run_checks import new_run_id
 from engine.models.weights import weights_info
 from engine.project.access import open_alone
 from engine.project.searching import is_stale, read_crossval
@@ -162,7 +162,7 @@ def _enter(
         method=replace(config.method, key=ENSEMBLE),
         evaluation=replace(config.evaluation, test_time_views=n_views),
     )
-    make_folder(project.run_folder(run))
+    make_folder(project.run_folder(run), parents=False)
     write_json(
         project.run_folder(run) / "recipe.json",
         {
@@ -178,8 +178,9 @@ def _enter(
             "members": members,
         },
     )
-    project.add_run(run, combined)
-    project.update_run(run, outcome=COMPLETED, val_auroc=auroc, epochs=0, seconds=0.0)
+    with project.transaction():  # no moment in which it would seem to be under way
+        project.add_run(run, combined)
+        project.update_run(run, outcome=COMPLETED, val_auroc=auroc, epochs=0, seconds=0.0)
     return run
 
 

@@ -20,7 +20,7 @@ from engine.contract.events import Event, JobProgressed
 from engine.contract.results import HeadRefit
 from engine.data.pixels import open_pixels, pixel_kind
 from engine.hardware import apply_runtime, place_run
-from engine.jobs.training import with_weights_there_are
+from engine.jobs.run_checks import with_weights_there_are
 from engine.jobs.trials import TrialBench, fresh_network
 from engine.methods.head_solver import one_blas_thread
 from engine.methods.linear_head import LinearHead, fit_linear_head

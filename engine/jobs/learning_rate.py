@@ -14,7 +14,7 @@ from engine.contract.errors import ConfigError, RunError
 from engine.contract.events import Event, JobProgressed
 from engine.contract.searching import LrRangeResult
 from engine.hardware import apply_runtime, place_run
-from engine.jobs.training import checked_table, with_weights_there_are
+from engine.jobs.run_checks import checked_table, with_weights_there_are
 from engine.jobs.trials import TrialBench
 from engine.methods.registry import get_method
 from engine.models.fallback import looking_warning

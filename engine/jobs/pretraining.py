@@ -1,9 +1,10 @@
-"""Pre-training a backbone on several projects; it is kept when it is finished, and not before."""
+"""Pre-training a backbone on several projects; one that was cut off goes on when it is repeated."""
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 
 from engine.contract.backbones import BackboneCard
 from engine.contract.commands import Pretrain
-from engine.contract.config import ExperimentConfig, preset_config
-from engine.contract.control import Control
+from engine.contract.config import BackboneConfig, ExperimentConfig, preset_config
+from engine.contract.config_io import to_plain
+from engine.contract.control import Control, JobCanceled
 from engine.contract.errors import ConfigError, DatasetError
 from engine.contract.events import Event, JobProgressed
 from engine.contract.pretraining import PretrainedOn, PretrainResult
@@ -24,16 +26,25 @@ from engine.hardware import apply_runtime, place_run
 from engine.jobs.splitting import require_two_classes
 from engine.models.fallback import expected_seconds, fallback_warning
 from engine.models.registry import build_network, check_size
-from engine.models.weights import register_backbone, weights_info, weights_state
+from engine.models.weights import (
+    register_backbone,
+    weights_digest,
+    weights_info,
+    weights_state,
+)
+from engine.models.weights_warning import weights_warning
 from engine.project.access import open_alone
 from engine.project.facts import image_facts
+from engine.project.pretrainings import begin_or_go_on, data_of
+from engine.project.searching import PRETRAIN
 from engine.project.store import Project
 from engine.project.table import TrainingTable
 from engine.seeding import seed_everything
+from engine.trainer.checkpoint import has_state
+from engine.trainer.pretrain_state import Pretrained
 from engine.trainer.pretrain_task import Task, n_outputs
-from engine.trainer.pretraining import Pretrained, Pretrainer, PretrainProgress
+from engine.trainer.pretraining import Pretrainer, PretrainProgress
 
-KIND: Final = "pretrain"
 FEWEST_PROJECTS: Final = 2
 Emit = Callable[[Event], None]
 
@@ -63,36 +74,27 @@ class _Source:
 def pretrain(command: Pretrain, emit: Emit, control: Control) -> PretrainResult:
     """Train one backbone on the training images of several projects and add it to the catalog.
 
-    Test images are not touched, nor learned from as a copy in another project.
+    Test images are not touched, nor learned from as a copy in another project. The order in which
+    the projects are given doesn't count. One that was cut off goes on if settings and data are the
+    same.
 
     Raises:
         ConfigError: If fewer than two projects are given, or the backbone has no weights.
         DatasetError: If a project isn't ready for training, or two prepare images of other sizes.
-        JobCanceled: If the user canceled; nothing is kept.
+        JobCanceled: If canceled, and then nothing is kept; or interrupted, and then the same
+            command goes on.
         ProjectError: If a project can't be opened.
     """
     started = time.perf_counter()
     _check(command)
     config = _settings(command)
     with _opened(command.projects) as sources:
-        tasks = [_task(source, emit, control) for source in sources]
-        runtime, fallback = place_run(config.runtime)
-        apply_runtime(runtime)
-        seed_everything(config.seed)
-        network = build_network(
-            command.backbone, n_outputs(tasks), seed=command.seed, features="last"
-        ).to(runtime.device)
         check_size(command.backbone, sources[0].project.image_contract.size_px)
-        if fallback is not None:
-            size_px = sources[0].project.image_contract.size_px
-            n_train, n_val = (sum(len(getattr(s, p)) for s in sources) for p in ("train", "val"))
-            seconds = expected_seconds(network, size_px, n_train, n_val, command.epochs)
-            emit(fallback_warning("", fallback, seconds))
-        report = _Reporter(emit)
-        trainer = Pretrainer(network, tasks, config, runtime, control, report, report.describing)
-        kept = trainer.train()
-        shares = _shares(sources, kept)
-    weights = _register(command, network.card, kept, shares)
+        with _kept(command, config, sources, control) as checkpoints:
+            ranked = sorted(sources, key=lambda source: data_of(source.project))
+            kept, card = _train(command, config, ranked, checkpoints, emit, control)
+            shares = _shares(sources, dict(zip(ranked, kept.val_aurocs, strict=True)))
+            weights = _register(command, card, kept, shares)
     return PretrainResult(
         weights=weights,
         name=command.name,
@@ -100,12 +102,64 @@ def pretrain(command: Pretrain, emit: Emit, control: Control) -> PretrainResult:
         projects=shares,
         epochs=kept.epochs,
         best_epoch=kept.best_epoch,
-        seconds=round(time.perf_counter() - started, 2),
+        seconds=round(kept.seconds_before + time.perf_counter() - started, 2),
         sentences=(
             *(_told(share) for share in shares),
             f"To train on it: train --backbone {command.backbone} --set backbone.weights={weights}",
         ),
     )
+
+
+@contextmanager
+def _kept(
+    command: Pretrain, config: ExperimentConfig, sources: Sequence[_Source], control: Control
+) -> Iterator[Path]:
+    """Give the folder of the state; it goes unless there is something in it to go on from."""
+    asked = {"config": to_plain(config), "weights": weights_digest(command.backbone)}
+    keeper, name = begin_or_go_on([source.project for source in sources], asked, command)
+    folder = keeper.run_folder(name)
+    checkpoints = folder / "checkpoints"
+    try:
+        yield checkpoints
+    except JobCanceled:
+        if not control.interrupted:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    except Exception:
+        if not has_state(checkpoints):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _train(
+    command: Pretrain,
+    config: ExperimentConfig,
+    sources: Sequence[_Source],
+    checkpoints: Path,
+    emit: Emit,
+    control: Control,
+) -> tuple[Pretrained, BackboneCard]:
+    """Train on the sources; return the best pass, its AUROCs in their order, and the card."""
+    tasks = [_task(source, emit, control) for source in sources]
+    runtime, fallback = place_run(config.runtime)
+    apply_runtime(runtime)
+    seed_everything(config.seed)
+    network = build_network(
+        command.backbone, n_outputs(tasks), seed=command.seed, features="last"
+    ).to(runtime.device)
+    if fallback is not None:
+        size_px = sources[0].project.image_contract.size_px
+        n_train, n_val = (sum(len(getattr(s, p)) for s in sources) for p in ("train", "val"))
+        seconds = expected_seconds(network, size_px, n_train, n_val, command.epochs)
+        emit(fallback_warning("", fallback, seconds))
+    if (warned := weights_warning(BackboneConfig(key=command.backbone))) is not None:
+        emit(warned)
+    report = _Reporter(emit)
+    trainer = Pretrainer(
+        network, tasks, config, runtime, control, report, report.describing, checkpoints, emit
+    )
+    return trainer.train(), network.card
 
 
 def _check(command: Pretrain) -> None:
@@ -229,7 +283,7 @@ def _hashes(project: Project, table: TrainingTable) -> tuple[tuple[str, str], ..
 
 def _task(source: _Source, emit: Emit, control: Control) -> Task:
     def on_progress(done: int, total: int) -> None:
-        emit(JobProgressed(kind=KIND, stage="Reading images", done=done, total=total))
+        emit(JobProgressed(kind=PRETRAIN, stage="Reading images", done=done, total=total))
 
     table, contract = source.table, source.project.image_contract
     return Task(
@@ -252,7 +306,7 @@ class _Reporter:
 
     def describing(self, done: int, total: int) -> None:
         """Tell how many images are described, for the heads to start from."""
-        self._emit(JobProgressed(kind=KIND, stage="Describing images", done=done, total=total))
+        self._emit(JobProgressed(kind=PRETRAIN, stage="Describing images", done=done, total=total))
 
     def __call__(self, progress: PretrainProgress) -> None:
         """Tell how far training is."""
@@ -261,7 +315,7 @@ class _Reporter:
             stage += f" (best validation AUROC so far {progress.val_auroc:.3f})"
         self._emit(
             JobProgressed(
-                kind=KIND,
+                kind=PRETRAIN,
                 stage=stage,
                 done=progress.step,
                 total=progress.n_steps,
@@ -270,7 +324,9 @@ class _Reporter:
         )
 
 
-def _shares(sources: Sequence[_Source], kept: Pretrained) -> tuple[PretrainedOn, ...]:
+def _shares(
+    sources: Sequence[_Source], aurocs: Mapping[_Source, float]
+) -> tuple[PretrainedOn, ...]:
     return tuple(
         PretrainedOn(
             name=source.project.name,
@@ -278,9 +334,9 @@ def _shares(sources: Sequence[_Source], kept: Pretrained) -> tuple[PretrainedOn,
             n_train=len(source.train),
             n_val=len(source.val),
             n_left_out=int((~source.is_kept & np.isin(source.table.split, (0, 1))).sum()),
-            val_auroc=round(auroc, 4),
+            val_auroc=round(aurocs[source], 4),
         )
-        for source, auroc in zip(sources, kept.val_aurocs, strict=True)
+        for source in sources
     )
 
 
@@ -293,7 +349,7 @@ def _register(
         command.backbone,
         kept.body,
         name=command.name.strip(),
-        pretrained_on=_sentence(card, shares),
+        pretrained_on=_sentence(start.pretrained_on, shares),
         licence=start.licence,  # no freer than what it began from
         mean=card.mean,
         std=card.std,
@@ -301,9 +357,9 @@ def _register(
     return f"file:{weights_id}"
 
 
-def _sentence(card: BackboneCard, shares: Sequence[PretrainedOn]) -> str:
+def _sentence(seen: str, shares: Sequence[PretrainedOn]) -> str:
     counted = ", ".join(f"“{share.name}” ({share.n_train:,} images)" for share in shares)
-    return f"{card.pretrained_on}; then your projects {counted}"
+    return f"{seen}; then your projects {counted}"
 
 
 def _told(share: PretrainedOn) -> str:

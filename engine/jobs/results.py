@@ -77,7 +77,13 @@ def list_methods(command: ListMethods, emit: Emit, control: Control) -> dict[str
     """Return the cards of the methods, and lines of a table for people."""
     cards = [to_plain(card) for card in METHODS]
     width = max(len(card.key) for card in METHODS)
-    lines = [f"{card.key:<{width}}  {card.title}: {card.advice}" for card in METHODS]
+    indent = " " * (width + 2)
+    lines = [
+        f"{card.key:<{width}}  {card.title}: {card.advice}\n"
+        f"{indent}How it works: {card.how}\n"
+        f"{indent}Reference: {card.reference}."
+        for card in METHODS
+    ]
     return {"methods": cards, "sentences": lines}
 
 

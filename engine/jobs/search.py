@@ -18,8 +18,8 @@ from engine.contract.events import Event
 from engine.contract.methods import METHODS, method_card
 from engine.contract.searching import SearchResult
 from engine.jobs.candidates import DEFAULT_METHODS, Start, make_candidates
+from engine.jobs.run_checks import checked_table
 from engine.jobs.search_rounds import SearchRounds
-from engine.jobs.training import checked_table
 from engine.methods.registry import METHOD_KEYS, get_method
 from engine.models.registry import check_size
 from engine.models.weights import FILE, MADE, PRETRAINED, added_weights, weights_info

@@ -31,6 +31,7 @@ from engine.jobs.search_pace import measured_pace, part_of, shortened, smallest_
 from engine.jobs.search_words import ranked_rows, sentences, words
 from engine.jobs.trials import TrialBench, TrialResult
 from engine.models.fallback import timed_warning
+from engine.models.weights_warning import weights_warning
 from engine.project.searching import SEARCH
 from engine.project.store import Project
 from engine.project.table import TrainingTable
@@ -75,6 +76,9 @@ class SearchRounds:
         config = candidates[0].config
         runtime, fallback = place_run(config.runtime)
         apply_runtime(runtime)
+        for backbone in dict.fromkeys(candidate.config.backbone for candidate in candidates):
+            if (warned := weights_warning(backbone)) is not None:
+                emit(warned)
         if fallback is not None:
             emit(timed_warning(fallback, minutes))
         self._bench = TrialBench(

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.contract.backbones import backbone_card
-from engine.contract.commands import Resume, Train
 from engine.contract.config import ExperimentConfig
 from engine.contract.config_io import config_to_json, to_plain
 from engine.contract.control import Control
-from engine.contract.errors import ConfigError, DatasetError, EngineError, RunError
+from engine.contract.errors import EngineError
 from engine.contract.events import (
     CANCELED,
     COMPLETED,
@@ -35,25 +31,22 @@ from engine.contract.events import (
     RunStarted,
     Warned,
 )
+from engine.contract.run_states import INTERRUPTED, PAUSED, RUNNING
 from engine.data.pixels import open_pixels
-from engine.files import make_folder
 from engine.hardware import Fallback, Runtime, apply_runtime, place_run
 from engine.hardware.out_of_memory import telling_smaller_parts
-from engine.jobs.findings import choose_finding, left_out_sentence
+from engine.jobs.findings import left_out_sentence
+from engine.jobs.kept_trials import KeptTrials
 from engine.jobs.recipe import (
     Repeat,
-    choose_same_finding,
     differences,
-    plan_repeat,
     repeat_result,
-    require_same_classes,
     tell_differences,
     write_recipe,
     written_runtime,
 )
-from engine.jobs.run_log import RunLog
-from engine.jobs.source_bundle import Source, chosen_source, config_for, keep_source, kept_source
-from engine.jobs.splitting import require_two_classes
+from engine.jobs.run_notes import RunNotes
+from engine.jobs.source_bundle import Source, kept_source
 from engine.jobs.trial_times import TrialTimes, n_trials
 from engine.jobs.trials import TrialBench
 from engine.methods.method import FineTuneMethod, MethodContext, TrainingData
@@ -61,20 +54,19 @@ from engine.methods.registry import get_method
 from engine.models.fallback import expected_seconds, fallback_warning
 from engine.models.features import cached_features
 from engine.models.network import Network
-from engine.models.registry import build_network, check_size
-from engine.models.weights import FILE, present_weights, weights_state
-from engine.project.access import open_alone
+from engine.models.registry import build_network
+from engine.models.weights_warning import weights_warning
 from engine.project.store import Project
 from engine.project.table import TrainingTable
-from engine.seeding import seed_everything
+from engine.seeding import seed_everything, untouched_generators
 from engine.trainer.checkpoint import best_facts, has_state, save_best
-from engine.trainer.full_disk import when_there_is_room
+from engine.trainer.full_disk import PatientPixels, when_there_is_room
 from engine.trainer.loop import Trainer
 from engine.trainer.memory_advice import explaining_memory
 from engine.trainer.steps import validate
 
 Emit = Callable[[Event], None]
-Written = TypeVar("Written")
+Done = TypeVar("Done")
 
 
 class TrainingRun:
@@ -109,17 +101,23 @@ class TrainingRun:
         self._repeat = repeat
         self._fallback: Fallback | None = None
         self._trials = TrialTimes(n_trials(self._method, config))
-        self._started = time.perf_counter()
+        self._started = time.perf_counter() - control.waited_s
+        self._seconds_before = project.run_summary(run_id).seconds if is_resumed else 0.0
         self._pass_on = emit
         self._folder = project.run_folder(run_id)
-        self._unsaved: dict[str, Any] = {}
+        self._notes = RunNotes(project, run_id)
+        self._kept_trials = KeptTrials(
+            self._folder / "trials",
+            data_digest=project.data_digest(),
+            split_digest=project.split_digest(),
+        )
         self._source = kept_source(self._folder)
         self._facts: dict[str, Any] = {}
 
     def start(self) -> None:
         """Say that the run exists."""
         trains_epochs = self._method.trains_epochs
-        self._note(state="running")
+        self._notes.note(state=RUNNING)
         self.emit(
             RunStarted(
                 run=self.id,
@@ -139,25 +137,23 @@ class TrainingRun:
         """Pass an event on and keep the history row current."""
         match event:
             case EpochFinished(epoch=epoch):
-                self._note(epochs=epoch)
+                self._notes.note(epochs=epoch, seconds=self._seconds())
             case RunPaused():
-                self._note(state="paused")
+                self._notes.note(state=PAUSED)
             case RunResumed():
-                self._note(state="running")
+                self._notes.note(state=RUNNING)
         self._pass_on(event)
 
-    def _note(self, **facts: Any) -> None:
-        """Keep the history row current; what a full disk refuses now waits for the next time."""
-        self._unsaved |= facts
-        with contextlib.suppress(EngineError):
-            self._save_notes()
+    def _with_room(self, act: Callable[[], Done], emit: Emit | None = None) -> Done:
+        """Write or read in the project; wait while that is away or the disk refuses."""
 
-    def _save_notes(self) -> None:
-        self._project.update_run(self.id, **self._unsaved)
-        self._unsaved.clear()
+        def in_place() -> Done:
+            self._project.require_there()
+            return act()
 
-    def _with_room(self, write: Callable[[], Written]) -> Written:
-        return when_there_is_room(write, run=self.id, emit=self.emit, control=self._control)
+        return when_there_is_room(
+            in_place, run=self.id, emit=emit or self.emit, control=self._control
+        )
 
     def train(self) -> RunFinished:
         """Train to the end.
@@ -175,8 +171,9 @@ class TrainingRun:
         seed_everything(self._config.seed)
         runtime = self._resolve_runtime()
         self._write_recipe(runtime)
-        if self._config.backbone.weights == "scratch" and self._source is None:
-            self._warn_of_scratch()
+        self._control.safe_point()  # the first one: now the run has all that it takes to go on
+        if self._source is None and (warned := weights_warning(self._config.backbone, self.id)):
+            self.emit(warned)
         with (
             explaining_memory(self._config, runtime),
             telling_smaller_parts(self._tell_smaller_parts),
@@ -199,15 +196,22 @@ class TrainingRun:
             self._note_likeness(self._source, network, data, runtime)
         return self._finished(COMPLETED, self._keep_best(network, data, runtime), 0, None)
 
+    def _seconds(self) -> float:
+        """Return what the run has taken over all its parts, without pauses."""
+        return self._seconds_before + time.perf_counter() - self._control.waited_s - self._started
+
     def canceled(self) -> RunFinished:
         """Return the end of a run that was asked to end; interrupted ones can be resumed."""
-        state = "interrupted" if self._control.interrupted else CANCELED
-        self._note(state=state)
+        if self._control.interrupted:
+            self._notes.note(state=INTERRUPTED, seconds=self._seconds())
+        else:
+            self._notes.note(state=CANCELED, seconds=self._seconds())
+            self._kept_trials.drop()
         return RunFinished(run=self.id, outcome=CANCELED)
 
     def failed(self, error: EngineError) -> RunFinished:
         """Return the end of a run that went wrong."""
-        self._note(state=FAILED, error=error.message)
+        self._notes.note(state=FAILED, error=error.message, seconds=self._seconds())
         return RunFinished(run=self.id, outcome=FAILED, error=error.message, remedy=error.remedy)
 
     def _report(self, stage: str, done: int, total: int) -> None:
@@ -267,16 +271,6 @@ class TrainingRun:
         seconds = expected_seconds(network, self._config.image.size_px, n_train, n_val, epochs)
         self.emit(fallback_warning(self.id, why, seconds, is_most=epochs > 0))
 
-    def _warn_of_scratch(self) -> None:
-        self.emit(
-            Warned(
-                run=self.id,
-                message="This backbone has no pre-trained weights here: it starts from scratch, "
-                "with random ones, and needs far more images to become any good.",
-                remedy="Add a weights file for it, or choose EfficientNet-Lite0.",
-            )
-        )
-
     def _build_network(
         self, config: ExperimentConfig, method: FineTuneMethod, runtime: Runtime
     ) -> Network:
@@ -296,7 +290,12 @@ class TrainingRun:
         return network
 
     def _training_data(self, network: Network, runtime: Runtime) -> TrainingData:
-        pixels = open_pixels(self._project, self._config.image)
+        pixels = PatientPixels(
+            open_pixels(self._project, self._config.image),
+            run=self.id,
+            emit=self.emit,
+            control=self._control,
+        )
 
         def features_of(rows: NDArray[np.int64]) -> NDArray[np.float32]:
             return self._with_room(
@@ -326,9 +325,15 @@ class TrainingRun:
     def _try_out(
         self, config: ExperimentConfig, stage: str, epochs: int, runtime: Runtime
     ) -> NDArray[np.float64]:
-        """Train with other settings without a trace, and return what validation gave."""
+        """Train with other settings without a trace, and return what validation gave.
+
+        What was tried before the run was interrupted isn't tried again.
+        """
         last = config.method.max_epochs
         n_epochs = min(epochs, last)
+        if (kept := self._kept_trials.find(config, n_epochs)) is not None:
+            self._trials.skip()
+            return kept
         self._trials.begin(time.perf_counter() - self._control.waited_s)
 
         def show(event: Event) -> None:
@@ -353,7 +358,10 @@ class TrainingRun:
             runtime=runtime,
             control=self._control,
         )
-        result = bench.train(config, epochs=epochs, on_event=show, is_nested=True)
+        with untouched_generators():
+            result = bench.train(config, epochs=epochs, on_event=show, is_nested=True)
+        if result.is_complete:  # one that was stopped early is of no use to another start
+            self._with_room(lambda: self._kept_trials.keep(config, n_epochs, result.probabilities))
         return result.probabilities
 
     def _train_epochs(self, network: Network, data: TrainingData, runtime: Runtime) -> RunFinished:
@@ -371,9 +379,12 @@ class TrainingRun:
             config_digest=_digest(self._config),
             split_digest=self._project.split_digest(),
             emit=self.emit,
+            require_there=self._project.require_there,
+            began=self._started - (0.0 if goes_on else self._seconds_before),
         )
         if goes_on:
             trainer.resume(anyway=self._goes_on_anyway)
+            self._seconds_before = trainer.state.seconds
         trainer.train()
         state = trainer.state
         outcome = STOPPED if self._control.stop_requested else COMPLETED
@@ -403,15 +414,8 @@ class TrainingRun:
     def _finished(
         self, outcome: str, auroc: float, epochs: int, speed: float | None
     ) -> RunFinished:
-        seconds = time.perf_counter() - self._started
-        self._unsaved |= {
-            "state": outcome,
-            "val_auroc": auroc,
-            "epochs": epochs,
-            "seconds": seconds,
-        }
-        self._with_room(self._save_notes)
-        return RunFinished(
+        seconds = self._seconds()
+        finished = RunFinished(
             run=self.id,
             outcome=outcome,
             result={
@@ -425,142 +429,12 @@ class TrainingRun:
                 **repeat_result(self._folder),
             },
         )
-
-
-@contextlib.contextmanager
-def begin_run(command: Train | Resume, emit: Emit, control: Control) -> Iterator[TrainingRun]:
-    """Check that a run can start, make its folder, and say so.
-
-    Raises:
-        EngineError: If settings, data or split don't allow the run; nothing has been made then.
-    """
-    repeat = plan_repeat(command) if isinstance(command, Train) else None
-    command = command if repeat is None else repeat.command
-    with open_alone(Path(command.project), owner="a training") as project:
-        if isinstance(command, Resume):
-            run_id, config = command.run, project.run_config(command.run)
-            _require_resumable(project, run_id, anyway=command.anyway)
-        else:
-            if command.finding is not None:
-                choose_finding(project, command.finding)
-            if repeat is not None:
-                choose_same_finding(project, repeat.recipe)
-            config = with_weights_there_are(replace(command.config, image=project.image_contract))
-            run_id = new_run_id(project)
-        goes_on_anyway = isinstance(command, Resume) and command.anyway
-        table = checked_table(project, allows_added=goes_on_anyway)
-        if repeat is not None:
-            require_same_classes(table, repeat.recipe)
-        get_method(config.method.key).check(table)
-        source = None
-        if isinstance(command, Train):
-            source = chosen_source(command, table.class_names, is_multi=table.is_multi)
-            config = config if source is None else config_for(source, config)
-        make_folder(project.run_folder(run_id))
-        if source is not None:
-            keep_source(project.run_folder(run_id), source)
-        if isinstance(command, Train):
-            project.add_run(run_id, config)
-        project.keep_run_data(run_id, table)
-        with RunLog(project.run_folder(run_id), emit) as log:
-            run = TrainingRun(
-                project,
-                run_id,
-                config,
-                table,
-                log.emit,
-                control,
-                is_resumed=isinstance(command, Resume),
-                goes_on_anyway=goes_on_anyway,
-                repeat=repeat,
-            )
-            run.start()
-            yield run
-
-
-def _require_resumable(project: Project, run: str, *, anyway: bool) -> None:
-    summary = project.run_summary(run)
-    if summary.state in (COMPLETED, STOPPED):
-        raise RunError("This run has finished.", remedy="Evaluate it, or train a new one.")
-    if summary.state == CANCELED:
-        raise RunError(
-            "This run was canceled, so there is nothing to go on from.",
-            remedy="Start a new run with the same settings.",
+        self._with_room(
+            lambda: self._notes.end(state=outcome, val_auroc=auroc, epochs=epochs, seconds=seconds),
+            emit=self._pass_on,  # the row says how the run ended, no more that it waits
         )
-    what = " ".join(summary.changes) or "The images, labels or split are others."
-    if summary.is_stale and not summary.is_resumable:
-        raise RunError(
-            f"The project has changed since this run was interrupted. {what}",
-            remedy="Start a new run; the interrupted one stays in the history.",
-        )
-    if summary.changes and not anyway:
-        raise RunError(
-            f"Something has changed since this run was interrupted. {what}",
-            remedy="To go on anyway press Continue, or use 'resume --anyway'; or start a new run.",
-        )
-
-
-def checked_table(project: Project, *, allows_added: bool = False) -> TrainingTable:
-    """Return the usable images, if they can be learned from.
-
-    Args:
-        project: Open.
-        allows_added: Whether the split may be older than images that aren't in it.
-
-    Raises:
-        DatasetError: If there are fewer than two classes, or a part lacks one.
-        RunError: If there is no split, or it is out of date.
-    """
-    table = project.training_table()
-    require_two_classes(table)
-    if project.split_summary() is None or not (table.split == 0).any():
-        raise RunError(
-            "The images are not divided into training, validation and test yet.",
-            remedy="Make a split first.",
-        )
-    if project.split_is_stale() and not allows_added:
-        raise RunError(
-            "Images or labels have changed since the split was made.", remedy="Make the split anew."
-        )
-    if table.is_multi:  # each finding that it holds can be learned
-        return table
-    for code, name in ((0, "training"), (1, "validation")):
-        present = set(table.labels[table.split == code].tolist())
-        missing = [label for k, label in enumerate(table.class_names) if k not in present]
-        if missing:
-            raise DatasetError(
-                f"The {name} images hold none of class '{missing[0]}'.",
-                remedy="Make the split anew, or leave that class out.",
-            )
-    return table
-
-
-def with_weights_there_are(config: ExperimentConfig) -> ExperimentConfig:
-    """Return the settings, without pre-training where a backbone has no weights yet.
-
-    That the run then starts from scratch is the first thing it says.
-    """
-    if backbone_card(config.backbone.key) is None:
-        raise ConfigError(
-            f"There is no backbone called {config.backbone.key!r}.",
-            remedy="Choose one that 'radtune-engine doctor' lists.",
-        )
-    check_size(config.backbone.key, config.image.size_px)
-    if config.backbone.weights.startswith(FILE):
-        present_weights(config.backbone.key, config.backbone.weights)
-    elif weights_state(config.backbone.key) == "missing":
-        return replace(config, backbone=replace(config.backbone, weights="scratch"))
-    return config
-
-
-def new_run_id(project: Project) -> str:
-    """Return an id that says when, and that no run has yet."""
-    stem = time.strftime("%Y%m%d-%H%M%S")
-    run_id, n = stem, 1
-    while project.run_folder(run_id).exists():
-        n += 1
-        run_id = f"{stem}-{n}"
-    return run_id
+        self._kept_trials.drop()
+        return finished
 
 
 def _digest(config: ExperimentConfig) -> str:

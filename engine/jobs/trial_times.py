@@ -33,6 +33,10 @@ class TrialTimes:
         self._n_begun += 1
         self._began = now
 
+    def skip(self) -> None:
+        """Say that what a trial would find out is known already."""
+        self._n_begun += 1
+
     def seconds_left(
         self, now: float, trial_left: float | None, *, n_epochs: int, epochs_after: int
     ) -> float | None:

@@ -23,6 +23,7 @@ from engine.contract.events import BatchFinished, Event
 from engine.data.pixels import open_pixels
 from engine.data.transforms import test_time_views
 from engine.evaluate.score import kept_network
+from engine.files import make_folder
 from engine.hardware import Runtime
 from engine.methods.method import FineTuneMethod, MethodContext, TrainingData, Trial
 from engine.methods.registry import get_method
@@ -34,6 +35,7 @@ from engine.project.segments import SegmentReader
 from engine.project.store import Project
 from engine.project.table import TrainingTable
 from engine.trainer.checkpoint import best_facts, has_state, save_best
+from engine.trainer.full_disk import PatientPixels
 from engine.trainer.loop import Trainer
 from engine.trainer.steps import (
     Validation,
@@ -224,6 +226,8 @@ class TrialBench:
             TimeIsUp: If the time was up before the first epoch began.
         """
         config = replace(config, image=self.image)
+        if folder is not None:
+            make_folder(folder, parents=False)
         trial = _Trial(self, config, _with_parts(self.table, train, val), seconds, folder)
         trial.last_epoch = epochs
         trial.on_progress = on_progress or _ignore
@@ -265,8 +269,11 @@ class _Trial:
         bench, config = self._bench, self._config
         self.method.check(self._table)
         network = fresh_network(config, self.method, self._table, bench.runtime)
+        pixels = PatientPixels(
+            bench.pixels, run=_NAME, emit=self._on_trainer_event, control=self._control
+        )
         data = TrainingData(
-            table=self._table, pixels=bench.pixels, features_of=self._features_of(network)
+            table=self._table, pixels=pixels, features_of=self._features_of(network)
         )
         context = MethodContext(
             config=config,
@@ -301,6 +308,7 @@ class _Trial:
             config_digest=_digest(config_to_json(self._config).encode()),
             split_digest=_digest(self._table.split.tobytes() + self._table.labels.tobytes()),
             emit=self._on_trainer_event,
+            require_there=self._bench.project.require_there,
             is_trial=self._folder is None,
             last_epoch=self.last_epoch,
         )

@@ -5,17 +5,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from engine.contract.commands import Evaluate, Export, MakeSplit, RunAll, Scan, Train
-from engine.contract.config import preset_config
+from engine.contract.commands import Evaluate, Export, MakeSplit, Resume, RunAll, Scan, Train
+from engine.contract.config import ExperimentConfig, preset_config
 from engine.contract.config_io import finite, to_plain
 from engine.contract.control import Control, JobCanceled
 from engine.contract.errors import EngineError, ProjectError
-from engine.contract.events import CANCELED, FAILED, Event, RunFinished
+from engine.contract.events import CANCELED, COMPLETED, FAILED, Event, RunFinished
 from engine.contract.finding_table import findings_csv
+from engine.contract.records import RunSummary
 from engine.contract.results import EvaluationResult
+from engine.contract.run_states import INTERRUPTED
 from engine.files import long_path, write_atomic, write_json
 from engine.jobs.data import make_split, scan_source
 from engine.jobs.results import evaluate_run, export_run
@@ -25,7 +28,7 @@ from engine.project.store import RUN_PROJECT, Project, has_project
 _RESULTS: Final = "results.json"
 _FINDINGS: Final = "findings.csv"
 _LONG: Final = ("cases", "roc", "val_roc")
-TrainJob = Callable[[Train, Callable[[Event], None], Control], RunFinished]
+TrainJob = Callable[[Train | Resume, Callable[[Event], None], Control], RunFinished]
 
 
 def run_whole_job(
@@ -35,13 +38,13 @@ def run_whole_job(
 
     The output folder receives ``project.radtune``, ``bundle``, ``results.json`` and ``plots``, and
     ``findings.csv`` where several findings were learned. A job that failed or was interrupted can
-    be repeated there, without reading its images again.
+    be repeated there: its images aren't read again, and an interrupted training goes on.
 
     Args:
         command: What to do.
         emit: Receives the events of every part.
         control: Requests.
-        train: Trains a run and returns its last event.
+        train: Trains a run, or goes on with one, and returns its last event.
 
     Raises:
         EngineError: If a part fails.
@@ -59,7 +62,7 @@ def run_whole_job(
     scanned = scan_source(scan, emit, control)
     if scanned.split is None:
         make_split(MakeSplit(project=project, seed=command.seed), emit, control)
-    run = _trained(train(Train(project=project, config=config), emit, control))
+    run = _trained(project, config, lambda job: train(job, emit, control))
     result = evaluate_run(Evaluate(project=project, run=run), emit, control)
     export_run(Export(project=project, run=run, out=str(out / "bundle")), emit, control)
     _write_plots(project, run, result, out / "plots")
@@ -99,12 +102,38 @@ def _is_unfinished(project: Path, source: Path, out: Path) -> bool:
         return all(file_key(str(known.root)) == file_key(str(root)) for known in opened.sources())
 
 
-def _trained(finished: RunFinished) -> str:
+def _trained(
+    project: str, config: ExperimentConfig, train: Callable[[Train | Resume], RunFinished]
+) -> str:
+    """Return a finished run of the settings: the one that an earlier try left, or a new one."""
+    left = _left_run(Path(project), config)
+    if left is not None and left.state == COMPLETED:
+        return left.id
+    if left is not None:
+        finished = train(Resume(project=project, run=left.id))
+    else:
+        finished = train(Train(project=project, config=config))
     if finished.outcome == CANCELED:
         raise JobCanceled
     if finished.outcome == FAILED:
         raise EngineError(finished.error or "Training failed.", remedy=finished.remedy or "")
     return finished.run
+
+
+def _left_run(project: Path, config: ExperimentConfig) -> RunSummary | None:
+    """Return the newest run of the settings, if it was finished or interrupted.
+
+    One that failed isn't gone on with: the reason may lie in its saved state.
+    """
+    from engine.jobs.run_checks import with_weights_there_are
+
+    with Project.open(project, read_only=True) as opened:
+        wanted = with_weights_there_are(replace(config, image=opened.image_contract))
+        for run in opened.runs(has_worker=False):
+            if not run.is_stale and opened.run_config(run.id) == wanted:
+                can_go_on = run.state == INTERRUPTED and run.is_resumable and not run.changes
+                return run if can_go_on or run.state == COMPLETED else None
+    return None
 
 
 def _headline(result: EvaluationResult) -> dict[str, Any]:
@@ -123,4 +152,4 @@ def _write_plots(project: str, run: str, result: EvaluationResult, folder: Path)
 
 
 def _load_torch() -> None:
-    import engine.jobs.training  # noqa: F401
+    import engine.jobs.beginning  # noqa: F401

@@ -62,6 +62,7 @@ class AnchoredMethod(DescentMethod, ABC):
         super().install(network, config)
         require_pretrained(network, self.title)
         self._trained = network
+        self._frozen_stages = config.method.frozen_stages
         self._origin = {n: p.detach().clone() for n, p in network.body.named_parameters()}
         given = torch.tensor(config.anchor.strength, dtype=torch.float64)
         tried = torch.zeros(len(self.strengths), 2, dtype=torch.float64)
@@ -131,11 +132,13 @@ class AnchoredMethod(DescentMethod, ABC):
         Returns:
             ``strength``; ``tried``, pairs of strength and validation AUROC, empty where it was
             set; ``untouched``: ``layers``, the name of each layer group of the body with its
-            weights and how many of them are exactly as pre-trained, and ``share`` of all.
+            weights, how many of them are exactly as pre-trained and whether they were ``trained``
+            or frozen; ``share`` of all that are untouched, and ``share_of_trained`` of those that
+            could change, None where none could.
         """
         names = {id(p): n for n, p in network.body.named_parameters()}
-        layers = []
-        for layer in layer_groups(network):
+        layers: list[dict[str, Any]] = []
+        for number, layer in enumerate(layer_groups(network)):
             at_rest = [
                 (p.numel(), int((p == self._origin[names[id(p)]]).sum()))
                 for p in layer.parameters
@@ -143,12 +146,21 @@ class AnchoredMethod(DescentMethod, ABC):
             ]
             if at_rest:
                 total, same = (sum(part) for part in zip(*at_rest, strict=True))
-                layers.append({"name": layer.name, "weights": total, "untouched": same})
-        n_weights = sum(layer["weights"] for layer in layers)
-        n_same = sum(layer["untouched"] for layer in layers)
+                is_trained = number >= self._frozen_stages
+                facts = {"weights": total, "untouched": same, "trained": is_trained}
+                layers.append({"name": layer.name, **facts})
         path = self._trained.get_buffer(_PATH).cpu().tolist()
         return {
             "strength": float(self._trained.get_buffer(_STRENGTH)),
             "tried": [pair for pair in path if pair[0] > 0],
-            "untouched": {"share": n_same / n_weights, "layers": layers},
+            "untouched": {
+                "share": _share_untouched(layers),
+                "share_of_trained": _share_untouched([la for la in layers if la["trained"]]),
+                "layers": layers,
+            },
         }
+
+
+def _share_untouched(layers: list[dict[str, Any]]) -> float | None:
+    n_weights = sum(layer["weights"] for layer in layers)
+    return sum(layer["untouched"] for layer in layers) / n_weights if n_weights else None

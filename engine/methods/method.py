@@ -16,8 +16,8 @@ from engine.contract.config import ExperimentConfig
 from engine.contract.control import Control
 from engine.hardware import Runtime
 from engine.methods.balance import image_weights, inverse_frequency, state_counts
+from engine.models.features import PixelRows
 from engine.models.network import Network
-from engine.project.segments import SegmentReader
 from engine.project.table import TrainingTable
 
 Progress = Callable[[str, int, int], None]
@@ -41,7 +41,7 @@ class TrainingData:
     """
 
     table: TrainingTable
-    pixels: SegmentReader
+    pixels: PixelRows
     features_of: Callable[[NDArray[np.int64]], NDArray[np.float32]]
 
     @cached_property

@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from engine.contract.errors import EngineError, WeightsError
 from engine.files import long_path
 from engine.models.adapt import find_card, tensor_plan
-from engine.models.recognise import LEAST_SHARE, Match, best_match, intensities, misfit, recognise
+from engine.models.recognise import Match, intensities, misfit, recognise
 from engine.models.weights import keep_weights
+from engine.models.weights_facts import share_words
 from engine.models.weights_file import ENDINGS, read_file, read_tensors
 from engine.models.weights_origin import Origin, origin_of
 
 _MOST_NAMES: Final = 12  # of tensors that don't fit, in a report
+_IMAGENET_CLASSES: Final = 1000
+_UNTOLD: Final = "the file does not say"
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A weights file that fits a backbone, at least in part.
+
+    Attributes:
+        sha256: Of the whole file.
+    """
+
+    sha256: str
+    origin: Origin
+    match: Match
 
 
 def add_weights(
@@ -30,59 +47,36 @@ def add_weights(
             from random weights.
 
     Returns:
-        The report of :func:`check_weights`, with the ``id`` for ``BackboneConfig.weights``.
+        The report of :func:`check_weights`, with the ``id`` for ``BackboneConfig.weights`` and the
+        ``digest`` of the copy.
 
     Raises:
         ConfigError: If there is no such backbone.
         WeightsError: If the file isn't there, is damaged, holds code, or fits no backbone.
         StorageError: If the disk is full or read-only.
     """
-    content, origin, backbone = _read(file, backbone)
-    match = recognise(read_tensors(content), backbone, allow_partial=allow_partial)
-    card = find_card(match.key)
-    warnings = list(match.notes)
-    if not match.fits:
-        warnings.append(
-            f"Only {match.share:.0%} of {card.title}'s weights are in the file; the rest starts "
-            "from random ones."
-        )
-    mean, std = _intensities(match, origin)
-    added = keep_weights(
-        card,
-        match.tensors,
-        name=origin.name,
-        kind=origin.kind,
-        licence=origin.licence,
-        pretrained_on=_pretrained_on(match, origin),
-        mean=mean,
-        std=std,
-        warnings=tuple(warnings),
-        source_sha256=hashlib.sha256(content).hexdigest(),
-    )
-    return {**_report(match, origin, warnings), "id": added.id, "digest": added.digest}
+    found = _examine(file, backbone)
+    if not (found.match.fits or allow_partial):
+        raise misfit(found.match, is_chosen=backbone is not None)
+    return _keep(found)
 
 
 def check_weights(file: Path, backbone: str | None = None) -> dict[str, Any]:
     """Say how a weights file would fit, and keep nothing.
 
     Returns:
-        ``backbone``, ``name`` of the file, ``fits`` (wholly), ``is_usable`` (with
-        ``allow_partial``), ``share`` of the body's parameters that fit, ``n_tensors``,
-        ``n_wanted``, ``missing``, ``misfits`` and ``strangers`` (numbers of tensors),
-        ``examples`` (some of their names, with shapes), ``warnings``, ``licence``,
-        ``pretrained_on``, ``mean``, ``std``, ``kind``.
+        ``backbone``, ``name`` of the file, ``fits`` (wholly, or only with ``allow_partial``),
+        ``share`` of the body's parameters that fit, ``n_tensors``, ``n_wanted``, ``missing``,
+        ``misfits`` and ``strangers`` (numbers of tensors), ``examples`` (some of their names, with
+        the shape wanted), ``warnings``, ``licence``, ``pretrained_on``, ``mean``, ``std``,
+        ``kind``.
 
     Raises:
         ConfigError: If there is no such backbone.
-        WeightsError: If the file isn't there, is damaged, holds code, or resembles no backbone.
+        WeightsError: If :func:`add_weights` would refuse the file with ``allow_partial`` too.
         StorageError: If it can't be read.
     """
-    content, origin, backbone = _read(file, backbone)
-    tensors = read_tensors(content)
-    match = best_match(tensors, backbone)
-    if not match.fits and match.share < LEAST_SHARE:
-        raise misfit(match, is_chosen=backbone is not None)
-    return _report(match, origin, match.notes)
+    return _report(_examine(file, backbone))
 
 
 def add_folder(
@@ -101,8 +95,10 @@ def add_folder(
         safe_point: Called before each file; may raise to end the job.
 
     Returns:
-        ``added``, reports as :func:`add_weights` gives them, and ``refused``: ``name`` (below the
-        folder), ``message`` and ``remedy`` of each file that does not fit.
+        Lists with an entry a file, each with its ``file`` (below the folder, with slashes):
+        ``added``, reports as :func:`add_weights` gives them; ``partial``, reports of
+        :func:`check_weights` on those that fit in part and were not kept; ``refused``, with
+        ``message`` and ``remedy``. With ``check_only``, ``added`` holds what would be kept.
 
     Raises:
         WeightsError: If there is no weights file.
@@ -113,33 +109,52 @@ def add_folder(
             "There is no weights file in this folder.",
             remedy=f"Choose a folder that holds files ending in {', '.join(ENDINGS)}.",
         )
-    added: list[dict[str, Any]] = []
-    refused: list[dict[str, Any]] = []
+    result: dict[str, Any] = {"added": [], "partial": [], "refused": []}
     for file in files:
         safe_point()
+        place = {"file": file.relative_to(long_path(folder)).as_posix()}
         try:
-            report = (
-                check_weights(file)
-                if check_only
-                else add_weights(file, allow_partial=allow_partial)
-            )
+            found = _examine(file, None)
+            is_taken = found.match.fits or allow_partial
+            report = _keep(found) if is_taken and not check_only else _report(found)
         except EngineError as error:
-            name = file.relative_to(long_path(folder)).as_posix()
-            refused.append({"name": name, "message": error.message, "remedy": error.remedy})
+            result["refused"].append({**place, "message": error.message, "remedy": error.remedy})
         else:
-            added.append(report)
-    return {"added": added, "refused": refused}
+            result["added" if is_taken else "partial"].append({**place, **report})
+    return result
 
 
-def _read(file: Path, backbone: str | None) -> tuple[bytes, Origin, str | None]:
+def _examine(file: Path, backbone: str | None) -> _Found:
+    """Read a file and find its backbone; raises as :func:`check_weights`."""
     if backbone is not None:
         find_card(backbone)
     content = read_file(file)
     origin = origin_of(file, content)
-    return content, origin, backbone or origin.backbone
+    match = recognise(read_tensors(content), backbone or origin.backbone, allow_partial=True)
+    return _Found(hashlib.sha256(content).hexdigest(), origin, match)
 
 
-def _report(match: Match, origin: Origin, warnings: list[str]) -> dict[str, Any]:
+def _keep(found: _Found) -> dict[str, Any]:
+    match, origin = found.match, found.origin
+    mean, std = _intensities(match, origin)
+    added = keep_weights(
+        find_card(match.key),
+        match.tensors,
+        name=origin.name,
+        kind=origin.kind,
+        licence=origin.licence,
+        pretrained_on=_pretrained_on(match, origin),
+        mean=mean,
+        std=std,
+        is_whole=match.fits,
+        warnings=_warnings(match),
+        source_sha256=found.sha256,
+    )
+    return {**_report(found), "id": added.id, "digest": added.digest}
+
+
+def _report(found: _Found) -> dict[str, Any]:
+    match, origin = found.match, found.origin
     plan = tensor_plan(match.key)
     mean, std = _intensities(match, origin)
     examples = [
@@ -156,7 +171,6 @@ def _report(match: Match, origin: Origin, warnings: list[str]) -> dict[str, Any]
         "name": origin.name,
         "kind": origin.kind,
         "fits": match.fits,
-        "is_usable": match.fits or match.share >= LEAST_SHARE,
         "share": round(match.share, 4),
         "n_tensors": len(match.tensors),
         "n_wanted": len(plan.body),
@@ -164,12 +178,29 @@ def _report(match: Match, origin: Origin, warnings: list[str]) -> dict[str, Any]
         "misfits": len(match.misfits),
         "strangers": len(match.strangers),
         "examples": examples,
-        "warnings": warnings,
+        "warnings": list(_warnings(match)),
         "licence": origin.licence,
         "pretrained_on": _pretrained_on(match, origin),
         "mean": list(mean),
         "std": list(std),
     }
+
+
+def _warnings(match: Match) -> tuple[str, ...]:
+    """Return what was changed to make tensors fit, and what is left random, in sentences."""
+    title = find_card(match.key).title
+    found = list(match.notes)
+    if match.missing or match.misfits:
+        found.append(
+            f"Only {share_words(match.share)} of {title}'s weights are in the file; the rest "
+            "starts from random ones."
+        )
+    if match.strangers:
+        found.append(
+            f"The file holds layers that {title} doesn't have, such as {match.strangers[0]}: it "
+            "is another network's."
+        )
+    return tuple(found)
 
 
 def _intensities(
@@ -180,12 +211,21 @@ def _intensities(
 
 
 def _pretrained_on(match: Match, origin: Origin) -> str:
+    """Return what weights have seen; a guess from the shape of a file is called one."""
+    seen = _seen(match, origin)
+    if match.missing or match.misfits:
+        return f"{seen} ({share_words(match.share)} of its weights, the rest random)"
+    return seen
+
+
+def _seen(match: Match, origin: Origin) -> str:
     if origin.pretrained_on:
         return origin.pretrained_on
     if match.is_xray_vision:
-        return "chest X-rays (TorchXRayVision), 18 findings"
-    if match.has_original_head:
-        return find_card(match.key).pretrained_on
+        seen = "chest X-rays (TorchXRayVision)"
+        return seen if match.knows_xray_vision else f"probably {seen}; {_UNTOLD}"
+    if match.n_outputs == _IMAGENET_CLASSES:
+        return f"probably ImageNet-1k; {_UNTOLD}"
     if match.n_outputs is not None:
-        return f"something with {match.n_outputs} outputs; the file does not say what"
-    return "the file does not say what"
+        return f"something with {match.n_outputs:,} outputs; {_UNTOLD} what"
+    return f"{_UNTOLD} what"

@@ -21,9 +21,11 @@ from engine.models.adapt import (
 )
 from engine.models.body import resampled_positions
 from engine.models.layouts import LAYOUTS
+from engine.models.weights_facts import share_words
 
 LEAST_SHARE: Final = 0.5
 """Less than this share of a backbone's parameters is no weights file for it."""
+_LEAST_LIKENESS: Final = 0.1  # less resembles no backbone
 _XRAY_VISION_FINDINGS: Final = 18
 _XRAY_VISION_MEAN: Final = 0.5
 _XRAY_VISION_STD: Final = 1 / 2048  # [0, 1] becomes [-1024, 1024]
@@ -64,6 +66,22 @@ class Match:
         return not (self.missing or self.misfits or self.strangers)
 
     @property
+    def problems(self) -> list[str]:
+        """What doesn't fit, each kind with a number and an example."""
+        kinds = (
+            (self.missing, "is missing", "are missing"),
+            (self.misfits, "has another shape", "have another shape"),
+            (self.strangers, "belongs to another layer", "belong to other layers"),
+        )
+        return [
+            f"1 tensor {one} ({names[0]})"
+            if len(names) == 1
+            else f"{len(names):,} tensors {several} (such as {names[0]})"
+            for names, one, several in kinds
+            if names
+        ]
+
+    @property
     def is_xray_vision(self) -> bool:
         """Whether these are TorchXRayVision's: grey images in, 18 findings out."""
         outputs = self.n_outputs == _XRAY_VISION_FINDINGS
@@ -91,7 +109,7 @@ def recognise(
     Args:
         tensors: By the names in the file.
         backbone: Key of the only backbone to consider; None tries all.
-        allow_partial: Whether most of a backbone's parameters are enough.
+        allow_partial: Whether :data:`LEAST_SHARE` of a backbone's parameters are enough.
 
     Returns:
         The match, its tensors as float32 under the library's names (body, and the original head if
@@ -101,7 +119,7 @@ def recognise(
         ConfigError: If there is no such backbone.
         WeightsError: If they fit none, or hold values that are no numbers.
     """
-    best = best_match(tensors, backbone)
+    best = _best_match(tensors, backbone)
     is_enough = allow_partial and best.share >= LEAST_SHARE
     if not best.fits and not is_enough:
         raise misfit(best, is_chosen=backbone is not None)
@@ -110,12 +128,8 @@ def recognise(
     return best
 
 
-def best_match(tensors: dict[str, Tensor], backbone: str | None = None) -> Match:
-    """Return the backbone that tensors fit best, which may be badly.
-
-    Raises:
-        ConfigError: If there is no such backbone.
-    """
+def _best_match(tensors: dict[str, Tensor], backbone: str | None) -> Match:
+    """Return the backbone that tensors fit best, which may be badly."""
     keys = [backbone] if backbone else _likely(tensors)
     matches = [_match(key, tensors) for key in keys]
     best = max(matches, key=lambda match: match.rank)
@@ -126,9 +140,10 @@ def best_match(tensors: dict[str, Tensor], backbone: str | None = None) -> Match
             "if they are for that one."
         )
     if best.is_xray_vision:
+        surely = "are" if best.knows_xray_vision else "seem to be"
         best.notes.append(
-            "These are TorchXRayVision's weights for chest X-rays: they expect grey values from "
-            "-1024 to 1024, and get them."
+            f"These {surely} TorchXRayVision's weights for chest X-rays: they expect grey values "
+            "from -1024 to 1024, and get them."
         )
     return best
 
@@ -252,24 +267,22 @@ def misfit(match: Match, *, is_chosen: bool) -> WeightsError:
         match: The best match.
         is_chosen: Whether the user named the backbone.
     """
-    title = find_card(match.key).title
-    if match.share < LEAST_SHARE and not is_chosen:
+    if match.share < _LEAST_LIKENESS and not is_chosen:
         families = sorted({card.family for card in BACKBONES})
         return WeightsError(
             "The weights belong to none of RadTune's backbones.",
-            remedy=f"Choose a file for one of these: {', '.join(families)}; "
-            "'radtune-engine backbones' lists their sizes.",
+            remedy=f"Choose a file for one of these: {', '.join(families)}.",
         )
-    problems = [
-        f"{len(names)} tensors {what} (such as {names[0]})"
-        for names, what in (
-            (match.missing, "are missing"),
-            (match.misfits, "have another shape"),
-            (match.strangers, "belong to other layers"),
+    title = find_card(match.key).title
+    problems = ", ".join(match.problems)
+    if match.share < LEAST_SHARE:
+        whose = "" if is_chosen else ", the backbone nearest to them"
+        return WeightsError(
+            f"The weights hold only {share_words(match.share)} of {title}{whose}: {problems}.",
+            remedy=f"Choose a file of exactly {title}; larger or smaller relatives don't fit.",
         )
-        if names
-    ]
     return WeightsError(
-        f"The weights don't fit {title}: {', '.join(problems)}.",
-        remedy=f"Choose a file of exactly {title}; larger or smaller relatives don't fit.",
+        f"The weights don't fit {title} wholly, but {share_words(match.share)}: {problems}.",
+        remedy=f"Choose a file of exactly {title}. Or use what fits: --check shows the rest, and "
+        "--partial takes the weights all the same, with random ones for those layers.",
     )

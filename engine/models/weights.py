@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from engine.contract.errors import EngineError, WeightsError
 from engine.files import read_json, storage_error, write_atomic, write_json
 from engine.models.adapt import find_card, tensor_plan
 from engine.models.embedded_weights import EMBEDDED, embedded_state
+from engine.models.weights_facts import AddedWeights, WeightsInfo
 from engine.models.weights_file import read_file, read_tensors
 
 FOLDER_VARIABLE: Final = "RADTUNE_WEIGHTS"
@@ -35,67 +35,6 @@ MADE: Final = "made"
 """Made by a pre-training in RadTune; never the default of a backbone."""
 _RANKS: Final = (OFFICIAL, FOUND)
 _SCHEMA_VERSION: Final = 2
-_UNKNOWN: Final = "unknown"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeightsInfo:
-    """What is known of a backbone's pre-trained weights.
-
-    Attributes:
-        state: ``embedded``, ``added`` or ``missing``.
-        id: Names added weights in ``BackboneConfig.weights``, after ``file:``; empty for others.
-        source: Name of the file, package or pre-training that they came from.
-        digest: SHA-256 of the tensors' file, hexadecimal.
-        licence: SPDX id, or ``unknown``.
-        pretrained_on: What they have seen.
-        mean: Mean that they expect, per channel, for values in [0, 1].
-        std: Standard deviation, likewise.
-    """
-
-    state: str
-    id: str = ""
-    source: str = ""
-    digest: str = ""
-    licence: str = _UNKNOWN
-    pretrained_on: str = ""
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddedWeights:
-    """Weights that were added, as they are listed.
-
-    Attributes:
-        id: Names them in ``BackboneConfig.weights``, after ``file:``.
-        backbone: Key of the backbone that they are for.
-        name: Name of the file or pre-training that they came from.
-        kind: :data:`OFFICIAL`, :data:`FOUND` or :data:`MADE`.
-        digest: SHA-256 of the copy.
-        licence: SPDX id, or ``unknown``.
-        pretrained_on: What they have seen.
-        mean: Mean that they expect, per channel, for values in [0, 1].
-        std: Standard deviation, likewise.
-        n_tensors: Tensors in the copy.
-        share: Share of the backbone's parameters that they set.
-        warnings: What was changed when they were added, in sentences.
-        number: Counts the weights of one backbone in the order in which they were added.
-    """
-
-    id: str
-    backbone: str
-    name: str
-    kind: str
-    digest: str
-    licence: str
-    pretrained_on: str
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    n_tensors: int
-    share: float
-    warnings: tuple[str, ...]
-    number: int
 
 
 def weights_folder() -> Path:
@@ -115,14 +54,18 @@ def added_weights(key: str | None = None) -> list[AddedWeights]:
     """
     found = [item for item in _sidecars() if key in (None, item.backbone)]
     ranks = {kind: rank for rank, kind in enumerate(_RANKS)}
-    return sorted(found, key=lambda item: (item.backbone, ranks.get(item.kind, 9), item.number))
+    return sorted(
+        found,
+        key=lambda w: (w.backbone, not w.is_whole, ranks.get(w.kind, len(ranks)), w.number),
+    )
 
 
 def weights_info(key: str, weights: str = PRETRAINED) -> WeightsInfo:
     """Return what is known of a backbone's weights, without reading them.
 
     Without a choice, those that ship with RadTune come first, then the library's own file, then
-    the first that was added: what is added later doesn't change what an experiment means.
+    the first that was added whole: what is added later doesn't change what an experiment means.
+    Weights that leave layers random are the last resort.
 
     Args:
         key: Backbone key.
@@ -154,6 +97,7 @@ def weights_info(key: str, weights: str = PRETRAINED) -> WeightsInfo:
                 pretrained_on=item.pretrained_on,
                 mean=item.mean,
                 std=item.std,
+                is_whole=item.is_whole,
             )
     return WeightsInfo(state="missing", mean=card.mean, std=card.std)
 
@@ -273,6 +217,7 @@ def keep_weights(
     pretrained_on: str,
     mean: tuple[float, float, float],
     std: tuple[float, float, float],
+    is_whole: bool = True,
     warnings: tuple[str, ...] = (),
     source_sha256: str = "",
 ) -> AddedWeights:
@@ -306,6 +251,7 @@ def keep_weights(
         "std": list(std),
         "n_tensors": len(tensors),
         "share": n_set / plan.n_body_parameters,
+        "is_whole": is_whole,
         "warnings": list(warnings),
         "number": number if same is None else same.number,
     }
@@ -359,6 +305,7 @@ def _added(weights_id: str, facts: dict[str, Any]) -> AddedWeights:
         KeyError, TypeError, ValueError: If something is missing or of the wrong type.
     """
     card = find_card(str(facts["backbone"]))
+    share = float(facts.get("share", 1.0))
     texts = {n: facts[n] for n in ("name", "digest", "licence")}
     if not all(isinstance(text, str) for text in texts.values()):
         raise TypeError("a name or licence is no text")
@@ -371,7 +318,8 @@ def _added(weights_id: str, facts: dict[str, Any]) -> AddedWeights:
         mean=mean,
         std=std,
         n_tensors=int(facts.get("n_tensors", 0)),
-        share=float(facts.get("share", 1.0)),
+        share=share,
+        is_whole=bool(facts.get("is_whole", share >= 1.0)),
         warnings=tuple(str(text) for text in facts.get("warnings", ())),
         number=int(facts.get("number", 0)),
         **texts,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from engine.contract.errors import EngineError, ProjectError, StorageError
-from engine.files import long_path
+from engine.contract.errors import EngineError, ProjectBusyError, ProjectError, StorageError
+from engine.files import file_identity, long_path
 from engine.project.disk import is_network_disk
 from engine.project.schema import APPLICATION_ID, SCHEMA_VERSION, migrate
 
@@ -31,9 +32,51 @@ class Database:
 
     def __init__(self, folder: Path, *, read_only: bool) -> None:
         self._depth = 0
+        self._folder = folder
         self.is_read_only = read_only
         with plain_errors():
-            self._connection = _connect(folder / DATABASE_NAME, read_only=read_only)
+            self._connection = _connect(self._path, read_only=read_only)
+        self._identity = file_identity(self._path)
+
+    @property
+    def _path(self) -> Path:
+        return self._folder / DATABASE_NAME
+
+    def is_there(self) -> bool:
+        """Return whether the file that is open still lies where it was opened.
+
+        Once it doesn't, only :meth:`open_again` changes that: what is open may be dead by then,
+        or in another place.
+        """
+        found = file_identity(self._path)
+        if found is None or found != self._identity:
+            self._identity = None
+        return self._identity is not None
+
+    def open_again(self, is_same: Callable[[Database], bool]) -> bool:
+        """Take the file that lies now where this was opened, and return whether that went well.
+
+        Args:
+            is_same: Asked whether what is found there holds the same project.
+        """
+        if self._depth or file_identity(self._path) is None:
+            return False
+        try:
+            found = Database(self._folder, read_only=self.is_read_only)
+            try:
+                found.prepare(self._folder)
+                is_wanted = is_same(found)
+            except EngineError:
+                is_wanted = False
+            if not is_wanted:
+                found.close()
+                return False
+        except EngineError:
+            return False
+        with contextlib.suppress(EngineError):  # of a drive that was pulled out
+            self.close()
+        self._connection, self._identity = found._connection, found._identity
+        return True
 
     def prepare(self, folder: Path) -> None:
         """Set how the connection works and bring the tables up to date.
@@ -120,7 +163,8 @@ class Database:
         """Keep all writes inside or none; an inner transaction is part of the outer one.
 
         Raises:
-            ProjectError: If the project was opened read-only, or is busy for ten seconds.
+            ProjectError: If the project was opened read-only.
+            ProjectBusyError: If another program writes to it for ten seconds.
             StorageError: If the disk refuses.
         """
         if self.is_read_only:
@@ -251,7 +295,7 @@ def _translated(error: sqlite3.Error) -> EngineError:
             remedy="Check that the disk is connected, has room, and may be written to.",
         )
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return ProjectError(
+        return ProjectBusyError(
             "The project is busy: another program is writing to it.",
             remedy="Wait a moment and try again.",
         )

@@ -11,6 +11,7 @@ from typing import Final
 
 from engine.contract.config import ImageContract
 from engine.contract.config_io import from_plain, to_plain
+from engine.contract.errors import StorageError
 from engine.project.database import Database
 
 CACHE_FOLDER: Final = "cache"
@@ -77,6 +78,27 @@ class ProjectFolder:
         with self.transaction():
             self._set_meta("image_contract", json.dumps(to_plain(contract)))
             self.note_data_change()
+
+    def require_there(self) -> None:
+        """Check that the project still lies where it was opened.
+
+        For whoever is about to write files into its folder. Where a drive is taken off or a folder
+        renamed, the open database goes on working while files would go to the old place, and
+        nobody would find them. A project that was away and is back is opened anew.
+
+        Raises:
+            StorageError: If it isn't there, or another project is.
+        """
+        if not self.db.is_there() and not self.db.open_again(self._is_ours):
+            raise StorageError(
+                "The project's folder or drive isn't there any more.",
+                remedy="Connect the drive again, or give the folder its former name and place: "
+                "what is under way goes on by itself then. Or cancel it.",
+            )
+
+    def _is_ours(self, found: Database) -> bool:
+        salt = found.value("SELECT value FROM meta WHERE key = 'salt'")
+        return bool(salt == self._salt.hex())
 
     def transaction(self) -> AbstractContextManager[None]:
         """Keep several changes together, and on disk together; keep it short (20 ms).

@@ -26,7 +26,7 @@ def save_robustness(project: Path, result: RobustnessResult) -> None:
         StorageError: If the disk is full or read-only.
     """
     path = _path(project, result.run)
-    make_folder(path.parent)
+    make_folder(path.parent, parents=False)
     write_json(path, finite(to_plain(result)))
 
 

@@ -122,8 +122,13 @@ class RunStore(SplitStore):
                 },
             )
 
-    def runs(self) -> tuple[RunSummary, ...]:
-        """Return the run history, newest first."""
+    def runs(self, *, has_worker: bool = True) -> tuple[RunSummary, ...]:
+        """Return the run history, newest first.
+
+        Args:
+            has_worker: Whether a worker may be at a run of this project. Without one, a run that is
+                still marked as under way was cut off, and a full disk, say, refused to note it.
+        """
         with self.db.snapshot():
             rows = self.db.all(
                 """
@@ -136,28 +141,36 @@ class RunStore(SplitStore):
             now = (self.data_digest(), self.split_digest()) if rows else ("", "")
             is_multi = self.task == MULTI
         return tuple(
-            self._summary(row, is_stale=(row[11], row[12]) != now, is_multi=is_multi)
+            self._summary(
+                row,
+                state=INTERRUPTED if row[2] in UNDER_WAY and not has_worker else row[2],
+                is_stale=(row[11], row[12]) != now,
+                is_multi=is_multi,
+            )
             for row in rows
         )
 
-    def run_summary(self, run: str) -> RunSummary:
-        """Return what the history says of one run.
+    def run_summary(self, run: str, *, has_worker: bool = True) -> RunSummary:
+        """Return what the history says of one run; see :meth:`runs`.
 
         Raises:
             RunError: If there is no such run.
         """
-        found = next((summary for summary in self.runs() if summary.id == run), None)
+        runs = self.runs(has_worker=has_worker)
+        found = next((summary for summary in runs if summary.id == run), None)
         if found is None:
             raise _no_run(run)
         return found
 
-    def _summary(self, row: tuple[Any, ...], *, is_stale: bool, is_multi: bool) -> RunSummary:
-        can_go_on = row[2] in RESUMABLE and self.has_saved_state(row[0])
+    def _summary(
+        self, row: tuple[Any, ...], *, state: str, is_stale: bool, is_multi: bool
+    ) -> RunSummary:
+        can_go_on = state in RESUMABLE  # without a saved state: from its start
         changes = self._changes(row[0], is_stale=is_stale) if can_go_on else ()
         return RunSummary(
             id=row[0],
             created=row[1],
-            state=row[2],
+            state=state,
             preset=row[3],
             backbone=row[4],
             method=row[5],
@@ -171,6 +184,7 @@ class RunStore(SplitStore):
             changes=tuple(change.sentence for change in changes),
             findings=learned_findings(self.run_folder(row[0])) if is_multi else (),
             weights=row[13] or BackboneConfig().weights,
+            has_saved_state=self.has_saved_state(row[0]),
         )
 
     def keep_run_data(self, run: str, table: TrainingTable) -> None:

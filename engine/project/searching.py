@@ -1,7 +1,8 @@
 """Where cross-validations and searches are kept: folders among those of the runs.
 
 ``runs/<id>/crossval.json`` or ``search.json`` says what was asked for, what it was asked of, and
-what was found. One without a result was interrupted and can go on.
+what was found. One without a result was interrupted and can go on. A pre-training on several
+projects is kept in the same way while it goes on, see ``engine.project.pretrainings``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from engine.project.store import Project
 
 CROSSVAL: Final = "crossval"
 SEARCH: Final = "search"
-_ID: Final = re.compile(r"(?P<kind>crossval|search)-[0-9]{8}-[0-9]{6}(-[0-9]+)?")
+PRETRAIN: Final = "pretrain"
+_ID: Final = re.compile(r"(?P<kind>crossval|search|pretrain)-[0-9]{8}-[0-9]{6}(-[0-9]+)?")
 
 
 def state_of(project: Project, asked: dict[str, Any]) -> dict[str, Any]:
@@ -41,17 +43,37 @@ def begin_or_go_on(project: Project, kind: str, asked: dict[str, Any]) -> str:
     Raises:
         StorageError: If the disk is full or read-only.
     """
+    return find_unfinished(project, kind, asked) or begin(project, kind, asked)
+
+
+def find_unfinished(project: Project, kind: str, asked: dict[str, Any]) -> str | None:
+    """Return the id of the newest unfinished job of the same settings and images, if any."""
     wanted = state_of(project, asked)
-    for found, facts in _kept(project.folder, kind):
+    for found, facts in kept_jobs(project.folder, kind):
         if "result" not in facts and {name: facts.get(name) for name in wanted} == wanted:
             return found
+    return None
+
+
+def begin(project: Project, kind: str, asked: dict[str, Any], **more: Any) -> str:
+    """Make the folder of a new job and return its id.
+
+    Args:
+        project: That keeps it.
+        kind: :data:`CROSSVAL`, :data:`SEARCH` or :data:`PRETRAIN`.
+        asked: What decides the result, besides images, labels and split.
+        more: What else to write down.
+
+    Raises:
+        StorageError: If the disk is full or read-only.
+    """
     stem = f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}"
     new, n = stem, 1
     while project.run_folder(new).exists():
         n += 1
         new = f"{stem}-{n}"
     make_folder(project.run_folder(new))
-    write_json(_file(project.folder, new), wanted)
+    write_json(job_file(project.folder, new), more | state_of(project, asked))
     return new
 
 
@@ -61,13 +83,13 @@ def save_result(project: Project, result: CrossvalResult | SearchResult) -> None
     Raises:
         StorageError: If the disk is full or read-only.
     """
-    path = _file(project.folder, result.id)
+    path = job_file(project.folder, result.id)
     write_json(path, read_json(path) | {"result": finite(to_plain(result))})
 
 
 def is_stale(project: Project, name: str) -> bool:
     """Return whether images, labels or the split have changed since a job began."""
-    facts = read_json(_file(project.folder, name))
+    facts = read_json(job_file(project.folder, name))
     now = state_of(project, {})
     return any(facts.get(part) != now[part] for part in ("data_digest", "split_digest"))
 
@@ -105,7 +127,7 @@ def read_kept(folder: Path) -> KeptResults:
     kinds: dict[str, list[Any]] = {SEARCH: [], CROSSVAL: []}
     n_stale, interrupted = 0, []
     for kind, target in ((SEARCH, SearchResult), (CROSSVAL, CrossvalResult)):
-        for _, facts in _kept(folder, kind):
+        for _, facts in kept_jobs(folder, kind):
             if "result" in facts and not is_current(facts):
                 n_stale += 1
             elif "result" in facts:
@@ -124,7 +146,7 @@ def read_kept(folder: Path) -> KeptResults:
 def read_crossvals(folder: Path) -> list[CrossvalResult]:
     """Return the finished cross-validations of a project, newest first; unreadable ones aside."""
     results = []
-    for _, facts in _kept(folder, CROSSVAL):
+    for _, facts in kept_jobs(folder, CROSSVAL):
         try:
             results.append(from_plain(CrossvalResult, facts["result"]))
         except (ConfigError, KeyError):
@@ -147,8 +169,8 @@ def read_crossval(folder: Path, name: str) -> CrossvalResult:
     return found
 
 
-def _kept(folder: Path, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield ids and facts of one kind of job, newest first."""
+def kept_jobs(folder: Path, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield ids and facts of one kind of job, newest first; unreadable ones aside."""
     try:
         names = [path.name for path in long_path(folder / RUNS_FOLDER).iterdir()]
     except OSError:
@@ -158,12 +180,13 @@ def _kept(folder: Path, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
         if match is None or match["kind"] != kind:
             continue
         try:
-            facts = read_json(_file(folder, name))
+            facts = read_json(job_file(folder, name))
         except StorageError:
             continue
         if isinstance(facts, dict):
             yield name, facts
 
 
-def _file(folder: Path, name: str) -> Path:
+def job_file(folder: Path, name: str) -> Path:
+    """Return the file with the facts of a job."""
     return folder / RUNS_FOLDER / name / f"{name.partition('-')[0]}.json"

@@ -2,7 +2,7 @@
 
 A kind (``thumbs``, ``pixels-<contract>``, ``features-<hash>``) is a list of segments of up to
 4,096 rows. A segment counts once the database names it, so a crash leaves at most a file that
-nobody names. Files are NumPy's ``.npy``, read through a memory map and never unpickled.
+nobody names. Files are NumPy's ``.npy`` and never unpickled.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import math
 import os
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,7 @@ from numpy.typing import DTypeLike, NDArray
 from engine.contract.errors import ProjectError
 from engine.files import long_path, replace_file, storage_error, sync_folder
 from engine.project.folder import ProjectFolder
+from engine.project.segment_file import SegmentFile
 
 SEGMENT_ROWS: Final = 4096
 _KIND: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,80}")  # safe as a file name on every system
@@ -257,7 +258,8 @@ class FullSegment:
 def _drop(file: BinaryIO, path: Path) -> None:
     with contextlib.suppress(OSError):  # a full disk refuses the last bytes once more
         file.close()
-    path.with_suffix(_UNFINISHED).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # the next opening of the project removes it
+        path.with_suffix(_UNFINISHED).unlink(missing_ok=True)
 
 
 class SegmentReader:
@@ -270,8 +272,7 @@ class SegmentReader:
     def __init__(self, project: ProjectFolder, kind: str) -> None:
         self._project = project
         self._kind = kind
-        self._files: list[Path] = []
-        self._arrays: list[_Item | None] = []
+        self._files: list[SegmentFile] = []
         self._segment_of = np.empty(0, dtype=np.int32)
         self._offset_of = np.empty(0, dtype=np.int32)
         self.item_shape: tuple[int, ...] | None = None
@@ -290,13 +291,15 @@ class SegmentReader:
             "ORDER BY id",
             (self._kind,),
         )
+        known = {file.path: file for file in self._files}
         files, numbers = [], []
         for first, n_rows, blob, name, shape, dtype in segments:
-            file = long_path(self._project.cache_folder / name)
+            path = long_path(self._project.cache_folder / name)
             item_shape = tuple(json.loads(shape))
-            if not _is_whole(file, n_rows * math.prod(item_shape) * np.dtype(dtype).itemsize):
+            if not _is_whole(path, n_rows * math.prod(item_shape) * np.dtype(dtype).itemsize):
                 continue
-            files.append(file)
+            file = known.get(path)
+            files.append(file or SegmentFile(path, (n_rows, *item_shape), np.dtype(dtype)))
             numbers.append(_row_numbers(first, n_rows, blob))
             self.item_shape, self.dtype = item_shape, np.dtype(dtype)
         n_total = max((int(rows.max()) + 1 for rows in numbers), default=0)
@@ -305,8 +308,7 @@ class SegmentReader:
         for position, rows in enumerate(numbers):
             segment_of[rows] = position
             offset_of[rows] = np.arange(len(rows), dtype=np.int32)
-        known = dict(zip(self._files, self._arrays, strict=True))
-        self._files, self._arrays = files, [known.get(file) for file in files]
+        self._files = files
         self._segment_of, self._offset_of = segment_of, offset_of
 
     def __len__(self) -> int:
@@ -325,21 +327,21 @@ class SegmentReader:
         return rows[~is_there]
 
     def row(self, row: int) -> _Item:
-        """Return one item as a read-only view of the file.
+        """Return one item as a new array.
 
         Raises:
-            ProjectError: If the row isn't there.
+            ProjectError: If the row isn't there, or its file is damaged.
+            StorageError: If the file can't be read.
         """
-        if not self.has(row):
-            raise _not_there()
-        item: _Item = self._array(int(self._segment_of[row]))[int(self._offset_of[row])]
+        item: _Item = self.read(np.array([row]))[0]
         return item
 
     def read(self, rows: NDArray[np.int64]) -> _Item:
         """Return items as a new array of shape ``(len(rows), *item_shape)``, in the order asked.
 
         Raises:
-            ProjectError: If one of the rows isn't there.
+            ProjectError: If one of the rows isn't there, or a file is damaged.
+            StorageError: If a file can't be read.
         """
         rows = np.asarray(rows, dtype=np.int64)
         if len(self.missing(rows)):
@@ -347,58 +349,29 @@ class SegmentReader:
         items = np.empty((len(rows), *(self.item_shape or ())), dtype=self.dtype or np.uint8)
         segments = self._segment_of[rows]
         for position in np.unique(segments):
-            wanted = segments == position
-            items[wanted] = self._array(int(position))[self._offset_of[rows[wanted]]]
+            places = np.flatnonzero(segments == position)
+            try:
+                self._files[position].read_into(items, places, self._offset_of[rows[places]])
+            except OSError as error:
+                raise storage_error(error, "the image cache", reading=True) from error
+            except ValueError as error:
+                raise _not_there() from error
         return items
 
     def copies(self, rows: Sequence[int]) -> dict[int, _Item]:
-        """Return new arrays of those of ``rows`` that are there, through file reads.
-
-        For a thread beside the window's: where a map isn't in memory yet, touching it stops every
-        thread of the program until the disk has answered; a file read stops the one that asks.
+        """Return new arrays of those of ``rows`` that are there.
 
         Raises:
             ProjectError: If a file is damaged.
             StorageError: If a file can't be read.
         """
-        found: dict[int, _Item] = {}
-        there = [row for row in rows if self.has(row)]
-        for position in dict.fromkeys(int(self._segment_of[row]) for row in there):
-            of_file = [row for row in there if self._segment_of[row] == position]
-            found |= self._copies_of_file(position, of_file)
-        return found
-
-    def _copies_of_file(self, position: int, rows: list[int]) -> dict[int, _Item]:
-        array = self._array(position)
-        places = sorted((int(self._offset_of[row]), row) for row in rows)
-        found: dict[int, _Item] = {}
-        try:
-            with self._files[position].open("rb", buffering=0) as file:
-                for run in _runs(places):
-                    items = np.empty((len(run), *array.shape[1:]), dtype=array.dtype)
-                    file.seek(_data_offset(array) + run[0][0] * items[0].nbytes)
-                    if file.readinto(items.data.cast("B")) != items.nbytes:
-                        raise _not_there()
-                    found |= {row: item for (_, row), item in zip(run, items, strict=True)}
-        except OSError as error:
-            raise storage_error(error, "the image cache", reading=True) from error
-        return found
-
-    def _array(self, position: int) -> _Item:
-        array = self._arrays[position]
-        if array is None:
-            try:
-                array = np.load(self._files[position], mmap_mode="r", allow_pickle=False)
-            except OSError as error:
-                raise storage_error(error, "the image cache", reading=True) from error
-            except ValueError as error:
-                raise _not_there() from error
-            self._arrays[position] = array
-        return array
+        there = sorted({row for row in rows if self.has(row)})
+        return dict(zip(there, self.read(np.array(there, dtype=np.int64)), strict=True))
 
     def close(self) -> None:
-        """Let go of the files; views handed out keep theirs."""
-        self._arrays = [None] * len(self._files)
+        """Let go of the files; a later read opens them again."""
+        for file in self._files:
+            file.close()
 
 
 def forget_segments(project: ProjectFolder, kind: str) -> None:
@@ -411,7 +384,7 @@ def drop_unreferenced(project: ProjectFolder) -> int:
     """Delete cache files that the database doesn't name, and return how many went.
 
     For whoever holds the project's lock, before anything is read or written: a file that is still
-    mapped can't be deleted on Windows, and stays until the next time.
+    open can't be deleted on Windows, and stays until the next time.
     """
     named = {row[0] for row in project.db.all("SELECT file FROM segments")}
     n_dropped = 0
@@ -428,20 +401,6 @@ def drop_unreferenced(project: ProjectFolder) -> int:
         except OSError:
             continue
     return n_dropped
-
-
-def _runs(places: list[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
-    """Yield the stretches of (offset, row) whose offsets follow one another."""
-    begin = 0
-    for end in range(1, len(places) + 1):
-        if end == len(places) or places[end][0] != places[end - 1][0] + 1:
-            yield places[begin:end]
-            begin = end
-
-
-def _data_offset(array: _Item) -> int:
-    assert isinstance(array, np.memmap)
-    return int(array.offset)
 
 
 def _is_whole(file: Path, n_bytes: int) -> bool:

@@ -38,7 +38,7 @@ class Thumbnails:
         return any(reader.has(row) for reader in self._readers)
 
     def image(self, row: int) -> NDArray[np.uint8]:
-        """Return a thumbnail as a read-only view: uint8, (128, 128) or for colour (128, 128, 3).
+        """Return a thumbnail as a new array: uint8, (128, 128) or for colour (128, 128, 3).
 
         Letterboxed on black. A row that isn't known is looked for once more in the database.
 
@@ -51,9 +51,7 @@ class Thumbnails:
         return (colour if colour.has(row) else grey).row(row)
 
     def copies(self, rows: Sequence[int]) -> dict[int, NDArray[np.uint8]]:
-        """Return those of ``rows`` that are known to be there, through file reads.
-
-        Arrays as :meth:`image` gives them, but new ones; see ``SegmentReader.copies``.
+        """Return those of ``rows`` that are known to be there, as :meth:`image` gives them.
 
         Raises:
             ProjectError: If a file is damaged.

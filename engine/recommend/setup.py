@@ -8,7 +8,7 @@ from engine.contract.backbones import BACKBONES
 from engine.contract.config import RuntimeConfig
 from engine.contract.recommendation import SetupFacts
 from engine.hardware import place_run
-from engine.models.weights import weights_state
+from engine.models.weights import weights_info
 from engine.project.setup_facts import data_facts
 from engine.project.store import Project
 
@@ -26,5 +26,11 @@ def facts_of(project: Project, *, minutes: float | None = None) -> SetupFacts:
         device=runtime.device,
         threads=runtime.threads,
         minutes=minutes,
-        weights={card.key: weights_state(card.key) for card in BACKBONES},
+        weights={card.key: _state_of(card.key) for card in BACKBONES},
     )
+
+
+def _state_of(key: str) -> str:
+    """Return where a backbone's weights are; those that leave layers random are none to advise."""
+    info = weights_info(key)
+    return info.state if info.is_whole else "missing"

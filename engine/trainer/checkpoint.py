@@ -2,7 +2,9 @@
 
 ``checkpoints/last`` and ``checkpoints/previous`` hold resumable states, ``checkpoints/best`` the
 weights of the best epoch. A state is written beside and moved into place, and carries checksums of
-tensors and facts, so that a torn or changed one is noticed and the one before is used.
+tensors and facts, so that a torn or changed one is noticed and the one before is used. One that
+can't be read just now is no damaged one. Files are read whole, not mapped: a map would keep a state
+from being replaced on Windows as long as the run lasts.
 """
 
 from __future__ import annotations
@@ -17,13 +19,14 @@ from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from engine.contract.errors import RunError, StorageError
 from engine.contract.targets import SOFTMAX
 from engine.files import (
     drop_temporaries,
+    long_path,
     make_folder,
     read_json,
     replace_folder,
@@ -38,6 +41,8 @@ from engine.trainer.history import EpochRow
 
 _TENSORS: Final = "state.safetensors"
 _FACTS: Final = "state.json"
+_WEIGHTS: Final = "weights.safetensors"
+_FACTS_OF_WEIGHTS: Final = "facts.json"
 _DIGEST: Final = "facts_sha256"
 _WHOLE_SCALER_FACTS: Final = ("growth_interval", "_growth_tracker")
 
@@ -81,13 +86,19 @@ class TrainingState:
 def save_state(checkpoints: Path, state: TrainingState, tensors: dict[str, Tensor]) -> None:
     """Write a resumable state as ``last``; the former ``last`` becomes ``previous``.
 
+    Args:
+        checkpoints: Folder of the run's checkpoints; the run's own folder must be there.
+        state: What is saved, apart from tensors.
+        tensors: By name.
+
     Raises:
-        StorageError: If the disk is full or can't be written; the former states are untouched.
+        StorageError: If the disk is full, gone, or can't be written; the former states are
+            untouched.
     """
     writing = checkpoints / "writing"
     shutil.rmtree(writing, ignore_errors=True)
     try:
-        make_folder(writing)
+        _make_folders(writing)
         data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
         write_atomic(writing / _TENSORS, data)
         facts = _json_ready(asdict(state) | {"sha256": sha256_file(writing / _TENSORS)})
@@ -110,6 +121,7 @@ def load_state(checkpoints: Path) -> tuple[TrainingState, dict[str, Tensor], str
 
     Raises:
         RunError: If there is no sound state.
+        StorageError: If a state can't be read just now; it is not given up for that.
     """
     _mend(checkpoints)
     problem: str | None = None
@@ -133,7 +145,11 @@ def _mend(checkpoints: Path) -> None:
 
 
 def sound_states(checkpoints: Path) -> Iterator[tuple[TrainingState, dict[str, Tensor]]]:
-    """Read the sound states, newest first, each only when it is asked for."""
+    """Read the sound states, newest first, each only when it is asked for.
+
+    Raises:
+        StorageError: As :func:`load_state`.
+    """
     return (loaded for loaded in _states(checkpoints) if loaded is not None)
 
 
@@ -153,29 +169,37 @@ def save_best(checkpoints: Path, network: Network, facts: dict[str, Any]) -> Non
     """Write the weights of the best epoch, replacing the former best.
 
     Args:
-        checkpoints: Folder of the run's checkpoints.
+        checkpoints: Folder of the run's checkpoints; the run's own folder must be there.
         network: What is kept; its kind of features goes into the facts.
         facts: Written beside the weights, with what building the network again takes.
+
+    Raises:
+        StorageError: If the disk is full, gone, or can't be written; the former best is untouched.
     """
     tensors = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
     data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
     writing = checkpoints / "best.writing"
     shutil.rmtree(writing, ignore_errors=True)
     try:
-        make_folder(writing)
-        write_atomic(writing / "weights.safetensors", data)
+        _make_folders(writing)
+        write_atomic(writing / _WEIGHTS, data)
         of_network = {
             "features": network.feature_kind,
             "mean": network.card.mean,
             "std": network.card.std,
             "activation": network.activation,
         }
-        digest = {"sha256": sha256_file(writing / "weights.safetensors")}
-        write_json(writing / "facts.json", _signed(facts | of_network | digest))
+        digest = {"sha256": sha256_file(writing / _WEIGHTS)}
+        write_json(writing / _FACTS_OF_WEIGHTS, _signed(facts | of_network | digest))
     except BaseException:
         shutil.rmtree(writing, ignore_errors=True)
         raise
     replace_folder(writing, checkpoints / "best")
+
+
+def _make_folders(writing: Path) -> None:
+    for folder in (writing.parent, writing):
+        make_folder(folder, parents=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,28 +227,31 @@ def load_best(checkpoints: Path) -> Best:
 
     Raises:
         RunError: If there are none, or they are damaged.
+        StorageError: If they can't be read just now.
     """
-    path = checkpoints / "best" / "weights.safetensors"
-    if not path.is_file():
+    folder = checkpoints / "best"
+    data = _content(folder / _WEIGHTS)
+    if data is None:
         raise RunError(
             "This run kept no weights; it ended before its first validation.",
             remedy="Start a new run.",
         )
+    text = _content(folder / _FACTS_OF_WEIGHTS)
     try:
-        facts = read_json(path.with_name("facts.json"))
+        facts = json.loads(text or b"")
         if "sha256" in facts:  # older versions wrote none
             _check(facts)
-            if facts["sha256"] != sha256_file(path):
+            if facts["sha256"] != hashlib.sha256(data).hexdigest():
                 raise ValueError("other weights than were written")
         mean, std = (_three(facts.get(name)) for name in ("mean", "std"))
         return Best(
-            tensors=load_file(path),
+            tensors=load(data),
             features=str(facts["features"]),
             mean=mean,
             std=std,
             activation=str(facts.get("activation", SOFTMAX)),
         )
-    except (StorageError, SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise RunError(
             "The weights that this run kept are damaged.",
             remedy="Restore the project from a backup, or train a new run.",
@@ -244,7 +271,7 @@ def best_facts(checkpoints: Path) -> dict[str, Any]:
     Raises:
         StorageError: If the file can't be read.
     """
-    path = checkpoints / "best" / "facts.json"
+    path = checkpoints / "best" / _FACTS_OF_WEIGHTS
     return dict(read_json(path)) if path.is_file() else {}
 
 
@@ -297,16 +324,42 @@ def unpack_scaler(scaler: torch.amp.GradScaler, tensors: dict[str, Tensor]) -> N
 
 
 def _load_sound(folder: Path) -> tuple[TrainingState, dict[str, Tensor]] | None:
+    """Read a state; None if it is damaged, or a part of it isn't there.
+
+    Raises:
+        StorageError: If it can't be read just now.
+    """
+    text, data = _content(folder / _FACTS), _content(folder / _TENSORS)
+    if text is None or data is None:
+        return None
     try:
-        facts = _check(json.loads((folder / _FACTS).read_text(encoding="utf-8")))
-        if facts.pop("sha256") != sha256_file(folder / _TENSORS):
+        facts = _check(json.loads(text))
+        if facts.pop("sha256") != hashlib.sha256(data).hexdigest():
             return None
         history = [EpochRow(**_from_json(row)) for row in facts.pop("history")]
         health = Health(**_from_json(facts.pop("health", {})))
         state = TrainingState(**_from_json(facts), history=history, health=health)
-        return state, load_file(folder / _TENSORS)
-    except (OSError, StorageError, SafetensorError, ValueError, KeyError, TypeError):
+        return state, load(data)
+    except (SafetensorError, ValueError, KeyError, TypeError):
         return None
+
+
+def _content(path: Path) -> bytes | None:
+    """Return a file's bytes; None if there is none.
+
+    Raises:
+        StorageError: If it can't be read just now.
+    """
+    try:
+        return long_path(path).read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StorageError(
+            "What this run has saved can't be read just now: another program holds the file, or "
+            "its disk doesn't answer.",
+            remedy="Nothing is lost. Wait a moment or connect the disk again, then try again.",
+        ) from error
 
 
 def _signed(facts: dict[str, Any]) -> dict[str, Any]:

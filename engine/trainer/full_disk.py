@@ -1,25 +1,32 @@
-"""Writing what must not be lost: while the disk refuses, the run waits, and then goes on."""
+"""Writing what must not be lost, and reading what a run can't do without.
+
+While the disk refuses, the run waits, and then goes on.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from engine.contract.control import Control, JobCanceled
-from engine.contract.errors import StorageError
+from engine.contract.errors import ProjectBusyError, StorageError
 from engine.contract.events import Event, RunPaused, RunResumed
+from engine.models.features import PixelRows
 
 _TRY_AGAIN_S: Final = 5.0
-Written = TypeVar("Written")
+Done = TypeVar("Done")
 
 
 def when_there_is_room(
-    write: Callable[[], Written], *, run: str, emit: Callable[[Event], None], control: Control
-) -> Written:
-    """Write, and return what writing returns; while the disk refuses, say so and wait.
+    act: Callable[[], Done], *, run: str, emit: Callable[[Event], None], control: Control
+) -> Done:
+    """Write or read, and return what that returns; while the disk refuses, say so and wait.
 
     Args:
-        write: Can be repeated after it failed.
+        act: Writes or reads; can be repeated after it failed.
         run: Id of the run, for the events.
         emit: Receives ``RunPaused`` with the reason, and ``RunResumed`` once it worked.
         control: Ends the waiting.
@@ -30,9 +37,9 @@ def when_there_is_room(
     is_paused = False
     while True:
         try:
-            written = write()
+            done = act()
             break
-        except StorageError as error:
+        except (StorageError, ProjectBusyError) as error:
             if control.cancel_requested:
                 raise JobCanceled from error
             if not is_paused:
@@ -41,4 +48,25 @@ def when_there_is_room(
             control.wait_for_request(_TRY_AGAIN_S)
     if is_paused:
         emit(RunResumed(run=run))
-    return written
+    return done
+
+
+class PatientPixels:
+    """Reads a project's pixels for a run, and waits while their disk can't be read."""
+
+    def __init__(
+        self, pixels: PixelRows, *, run: str, emit: Callable[[Event], None], control: Control
+    ) -> None:
+        """Prepare; arguments as those of :func:`when_there_is_room`."""
+        self._pixels, self._run, self._emit, self._control = pixels, run, emit, control
+
+    def read(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Return what the pixels' own ``read`` does.
+
+        Raises:
+            JobCanceled: If the run was asked to end while it waited.
+            ProjectError: If pixels are missing or damaged.
+        """
+        return when_there_is_room(
+            lambda: self._pixels.read(rows), run=self._run, emit=self._emit, control=self._control
+        )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import sys
 import time
 from collections.abc import Callable
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.contract.control import JobCanceled
-from engine.contract.errors import EngineError, RunError, StorageError
+from engine.contract.errors import RunError
 from engine.contract.events import (
     BatchFinished,
     EpochFinished,
@@ -36,14 +34,8 @@ from engine.models.network import Network
 from engine.seeding import step_seed
 from engine.trainer.checkpoint import (
     TrainingState,
-    best_facts,
-    load_state,
-    save_best,
-    save_state,
-    sound_states,
 )
 from engine.trainer.fitting import FittingUpdater
-from engine.trainer.full_disk import when_there_is_room
 from engine.trainer.going_back import (
     GoBackError,
     gave_up,
@@ -52,18 +44,18 @@ from engine.trainer.going_back import (
     went_back_sentence,
 )
 from engine.trainer.health import MOST_ROLLBACKS
-from engine.trainer.history import EpochRow, comment_on, write_history
+from engine.trainer.history import EpochRow, comment_on
 from engine.trainer.memory_advice import explaining_memory
 from engine.trainer.optimizer import lr_share
+from engine.trainer.pace import Pace
 from engine.trainer.samples import sample_predictions
+from engine.trainer.saving import Saver
 from engine.trainer.steps import Validation, predict_probabilities, validate
 from engine.trainer.stopping import EarlyStopping
 from engine.trainer.time_left import TimeLeft
 from engine.trainer.update import BatchLoss, HalfUpdatedError, Updater
 from engine.trainer.watch import Watcher
 
-_SAVE_EVERY_S: Final = 180.0
-_SAVE_SHARE: Final = 20.0  # saving takes a twentieth of the time at most
 _N_LOOKS: Final = 32
 
 
@@ -78,6 +70,8 @@ class Trainer:
         folder: The run's folder.
         run: The run's id.
         emit: Receives the events.
+        require_there: Raises a ``StorageError`` while the run's folder is not where the run began;
+            asked before anything is written.
         is_trial: Whether nothing is written: a short run within a run, to choose a setting.
         last_epoch: Epoch to end with, whatever the settings say; their schedule stays. None for
             that of the settings.
@@ -93,6 +87,7 @@ class Trainer:
     config_digest: str
     split_digest: str
     emit: Callable[[Event], None]
+    require_there: Callable[[], None]
     is_trial: bool = False
     last_epoch: int | None = None
     began: float | None = None
@@ -115,11 +110,17 @@ class Trainer:
             config_digest=self.config_digest, split_digest=self.split_digest
         )
         self._stopping = EarlyStopping(patience=self.config.method.patience)
-        self._recent: list[tuple[float, int]] = []
-        self._saved_at, self._save_s = self._clock(), 0.0
-        self._began = self._saved_at if self.began is None else self.began
+        self._saver = Saver(
+            folder=self.folder,
+            run=self.run,
+            emit=self._pass_on,
+            control=self.control,
+            clock=self._clock,
+            require_there=self.require_there,
+            is_trial=self.is_trial,
+        )
+        self._began = self._clock() if self.began is None else self.began
         self._seconds_before = 0.0
-        self._kept: tuple[TrainingState, dict[str, Tensor]] | None = None
         # A last batch of one image would give batch norm nothing to normalise by.
         n_train, size = len(self.data.train), self.config.optimizer.batch_size
         self._n_batches = max(1, n_train // size + (1 if n_train % size > 1 else 0))
@@ -128,15 +129,12 @@ class Trainer:
             n_images=min(n_train, self._n_batches * size),
             n_looked_at=len(self.data.val) + (n_train if fits_anew else 0),
         )
+        self._pace = Pace(self._clock, self._time_left)
 
     @property
     def state(self) -> TrainingState:
         """Where the run stands."""
         return self._state
-
-    @property
-    def _checkpoints(self) -> Path:
-        return self.folder / "checkpoints"
 
     def resume(self, *, anyway: bool = False) -> None:
         """Go back to the newest sound state on disk.
@@ -147,7 +145,7 @@ class Trainer:
         Raises:
             RunError: If there is none, or it belongs to other settings or another split.
         """
-        state, tensors, problem = load_state(self._checkpoints)
+        state, tensors, problem = self._saver.load()
         is_same = state.config_digest == self.config_digest or anyway
         if not is_same or state.split_digest != self.split_digest:
             raise RunError(
@@ -201,8 +199,7 @@ class Trainer:
     def _restore(self, state: TrainingState, tensors: dict[str, Tensor]) -> None:
         self.updater.load(tensors)
         self._state = state
-        if not self.is_trial:
-            self._believe_kept_weights()
+        self._believe_kept_weights()
         self._stopping.best_epoch = state.best_epoch
         self._stopping.best_auroc = state.best_auroc
         self._stopping.best_loss = state.best_loss
@@ -212,12 +209,10 @@ class Trainer:
 
         Weights are kept before the state that knows of them, and stay where training goes back.
         """
-        with contextlib.suppress(EngineError):  # what is damaged is told when it is read
-            facts = best_facts(self._checkpoints)
-            state = self._state
-            if facts.get("val_loss") is not None and facts["epoch"] != state.best_epoch:
-                state.best_epoch = facts["epoch"]
-                state.best_auroc, state.best_loss = facts["val_auroc"], facts["val_loss"]
+        facts, state = self._saver.best_facts(), self._state
+        if facts.get("val_loss") is not None and facts["epoch"] != state.best_epoch:
+            state.best_epoch = facts["epoch"]
+            state.best_auroc, state.best_loss = facts["val_auroc"], facts["val_loss"]
 
     def _go_back(self, problem: GoBackError) -> None:
         """Go on from a saved state: at a lower rate if numbers went wrong, else in smaller parts.
@@ -228,10 +223,10 @@ class Trainer:
         before, is_numeric = self._state, problem.is_numeric
         if is_numeric and before.health.n_rollbacks >= MOST_ROLLBACKS:
             raise gave_up(self.runtime.precision)
-        kept = [] if self._kept is None else [copy.deepcopy(self._kept)]
-        states = kept if self.is_trial else sound_states(self._checkpoints)
         stuck_at = before.health.stuck_at if is_numeric else None
-        found = state_before_wrong(states, stuck_at=stuck_at)
+        found = self._saver.patiently(
+            lambda: state_before_wrong(self._saver.states(), stuck_at=stuck_at)
+        )
         if found is None:
             raise gave_up(self.runtime.precision)
         self._restore(*found)
@@ -242,6 +237,9 @@ class Trainer:
         else:
             self._fitting.halve(state, state.micro_batch)
         self.emit(Recovered(run=self.run, message=went_back_sentence(state, is_numeric=is_numeric)))
+
+    def _pass_on(self, event: Event) -> None:
+        self.emit(event)  # who listens may have changed
 
     def _tell(self, message: str) -> None:
         self.emit(Recovered(run=self.run, message=message))
@@ -254,25 +252,26 @@ class Trainer:
         return self.control.stop_requested or (done > 0 and self._stopping.is_over(done))
 
     def _train_epoch(self) -> None:
-        state, started = self._state, self._clock()
+        state = self._state
         self.method.begin_epoch(self.network, state.epoch, self.config)
         self.method.set_train_mode(self.network)
         order = self._epoch_order(state.epoch)
-        self._recent = [(started, state.images)]
+        self._pace.begin(state.images)
         while state.batch < self._n_batches and not self.control.stop_requested:
-            before = time.perf_counter()
+            before = self._clock()
             found, n_images = self._train_batch(order)
             state.batch += 1
             state.step += 1
             state.images += n_images
-            elapsed = time.perf_counter() - before
+            elapsed = self._clock() - before
             state.train_seconds += elapsed
             state.epoch_seconds += elapsed
             if found.is_finite:
                 state.loss_sum += found.loss
                 self._emit_batch(found.loss)
             self._watcher.batch(state.health, found)
-            self._save_now_and_then()
+            if self._saver.is_due() and state.health.n_wrong == 0:
+                self._save()
             if self._time_left.wants_look and not self.is_trial:
                 self._time_a_look()
             self.control.safe_point()
@@ -302,19 +301,10 @@ class Trainer:
             return False
         return True
 
-    def _save_now_and_then(self) -> None:
-        """Save within a long epoch, unless numbers are wrong or saving would take too much time."""
-        if self._is_time_to_save() and not self.is_trial and self._state.health.n_wrong == 0:
-            self._save()
-
-    def _is_time_to_save(self, in_s: float = 0.0) -> bool:
-        since = self._clock() - self._saved_at
-        return since + in_s >= max(_SAVE_EVERY_S, _SAVE_SHARE * self._save_s)
-
     def _save_before_looking(self) -> None:
         """Save at the end of an epoch's updates, unless what follows is short."""
         rest_s = self._time_left.end_s
-        if not self.is_trial and rest_s is not None and self._is_time_to_save(rest_s):
+        if rest_s is not None and self._saver.is_due(in_s=rest_s):
             self._save()
 
     def _epoch_order(self, epoch: int) -> NDArray[np.int64]:
@@ -333,7 +323,7 @@ class Trainer:
         )
         if is_best:  # before any state counts it, which may be saved if this has to wait
             self.best = result
-            self._retrying(lambda: self._save_best(kept))
+            self._save_best(kept)
         elapsed = self._clock() - started
         state.history.append(
             EpochRow(
@@ -351,7 +341,7 @@ class Trainer:
         state.epoch, state.batch, state.loss_sum, state.epoch_seconds = state.epoch + 1, 0, 0.0, 0.0
         self._watcher.epoch(state, result.probabilities)
         self._save()
-        self._retrying(lambda: write_history(self.folder / "history.csv", state.history))
+        self._saver.save_history(state.history)
         self._time_left.epoch_end(self._clock() - started)
         self._emit_epoch(result, is_best=is_best)
 
@@ -406,54 +396,23 @@ class Trainer:
             "val_loss": self._stopping.best_loss,
             "method_facts": self.method.summary(network),
         }
-        save_best(self._checkpoints, network, facts)
+        self._saver.save_best(network, facts)
 
     def _save(self) -> None:
-        tensors = self.updater.tensors()
-        if self.is_trial:
-            copies = {name: tensor.clone() for name, tensor in tensors.items()}
-            self._kept = (copy.deepcopy(self._state), copies)
-            return
-        started = self._clock()
-        self._state.seconds = self._seconds_before + started - self._began
-        self._retrying(lambda: save_state(self._checkpoints, self._state, tensors))
-        self._saved_at = self._clock()
-        self._save_s = self._saved_at - started
-
-    def _retrying(self, write: Callable[[], None]) -> None:
-        if self.is_trial:
-            return
-
-        def with_memory() -> None:
-            try:
-                write()
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                release_memory()
-                raise StorageError(
-                    "Memory ran short while the training was being saved.",
-                    remedy="Close other programs; it goes on by itself.",
-                ) from None
-
-        when_there_is_room(with_memory, run=self.run, emit=self.emit, control=self.control)
+        self._state.seconds = self._seconds_before + self._clock() - self._began
+        self._saver.save(self._state, self.updater.tensors())
 
     def _on_pause(self) -> None:
         self._save()
         self.emit(RunPaused(run=self.run))
 
     def _on_proceed(self) -> None:
-        self._recent = [(self._clock(), self._state.images)]
+        self._pace.begin(self._state.images)
         self.emit(RunResumed(run=self.run))
 
     def _emit_batch(self, loss: float) -> None:
         state = self._state
-        now = self._clock()
-        before, images = self._recent[-1]
-        self._time_left.batch(now - before, state.images - images)
-        self._recent = [*self._recent[-20:], (now, state.images)]
-        then, images = self._recent[0]
-        speed = (state.images - images) / max(now - then, 1e-9)
+        speed = self._pace.batch(state.images)
         self.emit(
             BatchFinished(
                 run=self.run,
@@ -485,7 +444,7 @@ class Trainer:
             seconds = self._clock() - started
         self._time_left.looked(seconds, len(rows))
         self.method.set_train_mode(self.network)
-        self._recent.append((self._clock(), self._state.images))
+        self._pace.skip(self._state.images)
 
     def _seconds_left(self) -> float | None:
         """Return the time to the last epoch if patience doesn't end training before."""

@@ -15,8 +15,8 @@ from engine.hardware import Runtime, autocast
 from engine.hardware.out_of_memory import in_parts
 from engine.metrics.findings import findings_log_loss, macro_findings_auroc
 from engine.metrics.ranking import auroc, macro_ovr_auroc
+from engine.models.features import PixelRows
 from engine.models.network import probabilities_of
-from engine.project.segments import SegmentReader
 
 
 def train_step(
@@ -68,7 +68,7 @@ class Validation:
 
 def predict_probabilities(
     network: nn.Module,
-    reader: SegmentReader,
+    reader: PixelRows,
     rows: NDArray[np.int64],
     runtime: Runtime,
     *,
@@ -125,7 +125,7 @@ def _probabilities(network: nn.Module, batch: Tensor, runtime: Runtime) -> Tenso
 
 def validate(
     network: nn.Module,
-    reader: SegmentReader,
+    reader: PixelRows,
     rows: NDArray[np.int64],
     labels: NDArray[np.int64],
     runtime: Runtime,

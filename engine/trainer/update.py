@@ -221,27 +221,51 @@ class Updater:
 
         On the CPU they share memory with the network.
         """
-        found = {f"network.{n}": t.detach().cpu() for n, t in self._network.state_dict().items()}
-        if self._average is not None:
-            state = self._average.state_dict()
-            found |= {f"average.{n}": t.detach().cpu() for n, t in state.items()}
-        return found | pack_optimizer(self.optimizer) | pack_scaler(self._scaler)
+        return packed(self._network, self._average, self.optimizer, self._scaler)
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Be as when :meth:`tensors` gave these."""
-        _load(self._network, tensors, "network.")
-        if self._average is not None:
-            _load(self._average, tensors, "average.")
         self.optimizer.zero_grad(set_to_none=True)
-        unpack_optimizer(self.optimizer, tensors)
         self._renew_scaler()
-        unpack_scaler(self._scaler, tensors)
+        unpack(tensors, self._network, self._average, self.optimizer, self._scaler)
 
     def copied(self) -> Updater:
         """Return one that changes a copy of the network and of everything else."""
         # Together, so that a method that holds on to its network is left with the copy.
         network, method = copy.deepcopy((self._network, self._method))
         return Updater(network, method, self._context)
+
+
+def packed(
+    network: nn.Module,
+    average: nn.Module | None,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+) -> dict[str, Tensor]:
+    """Return all that an update depends on, by name, on the CPU."""
+    found = {f"network.{n}": t.detach().cpu() for n, t in network.state_dict().items()}
+    if average is not None:
+        found |= {f"average.{n}": t.detach().cpu() for n, t in average.state_dict().items()}
+    return found | pack_optimizer(optimizer) | pack_scaler(scaler)
+
+
+def unpack(
+    tensors: dict[str, Tensor],
+    network: nn.Module,
+    average: nn.Module | None,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+) -> None:
+    """Put what :func:`packed` gave back into parts that were made alike.
+
+    Raises:
+        RuntimeError: If the networks have other tensors.
+    """
+    _load(network, tensors, "network.")
+    if average is not None:
+        _load(average, tensors, "average.")
+    unpack_optimizer(optimizer, tensors)
+    unpack_scaler(scaler, tensors)
 
 
 def _norm_statistics(network: nn.Module) -> list[Tensor]:

@@ -54,8 +54,8 @@ class PartialWeightsDialog(QDialog):
         share = float(report["share"])
         percent = self.tr("{0} %").format(locale.toString(share * _PERCENT, "f", 1))
         question = QLabel(
-            self.tr("{0} of {1}'s weights are in this file. Use it all the same?").format(
-                percent, title
+            self.tr("{0} of {1}'s weights are in {2}. Use it all the same?").format(
+                percent, title, report["name"]
             )
         )
         set_role(question, "heading")

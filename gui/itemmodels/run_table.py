@@ -25,7 +25,7 @@ from gui.itemmodels.run_words import (
     state_name,
     when_text,
 )
-from gui.messages import time_text
+from gui.messages import goes_on_text, time_text
 
 __all__ = ["RunTableModel"]
 
@@ -141,7 +141,7 @@ class RunTableModel(QAbstractTableModel):
         elif run.is_stale:
             lines.append(self.tr("Images, labels or split have changed since this run."))
         if run.is_resumable:
-            lines.append(self.tr("It can be continued from where it was saved."))
+            lines.append(goes_on_text(run))
         return "\n".join(lines)
 
     @staticmethod

@@ -51,7 +51,7 @@ class DirectSource(Card):
         self.set_title(self.tr("What answers"))
         self._session = session
         self._bundle: BundleSummary | None = None
-        self._averages = QRadioButton(self.tr("The class whose average image is nearest"))
+        self._averages = QRadioButton(self.tr("The class whose average description is nearest"))
         self._classifier = QRadioButton(self.tr("A classifier I already have"))
         self._group = QButtonGroup(self)
         self._group.addButton(self._averages)
@@ -119,8 +119,8 @@ class DirectSource(Card):
     def _build(self) -> None:
         averages_help = QLabel(
             self.tr(
-                "Needs no classifier: the network describes your training images, and a new image "
-                "gets the class whose average description is nearest."
+                "Needs no classifier: the backbone describes every training image in numbers, and "
+                "a new image gets the class whose average is nearest to its own description."
             )
         )
         for text in (averages_help, self._classifier_help):
@@ -267,7 +267,9 @@ class DirectSource(Card):
             self._session.choose_direct(None)
             return
         bundle = self._bundle
-        choice = None if bundle is None else DirectChoice(bundle.folder, self._matches())
+        choice = None
+        if bundle is not None:
+            choice = DirectChoice(bundle.folder, self._matches(), bundle.backbone)
         self._facts.setText("" if bundle is None else self._facts_text(bundle))
         missing = None if choice is None else choice.unmatched(self._own_classes())
         text = self.tr("None of its classes stands for “%s” yet.")

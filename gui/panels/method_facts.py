@@ -62,16 +62,27 @@ class MethodFactsCard(Card):
     def _show_untouched(self, untouched: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
         self.set_title(self.tr("Weights that stayed exactly as pre-trained"))
         layers: Sequence[Mapping[str, Any]] = untouched["layers"]
-        rows = [
-            Share(self._name(layer["name"], number == 1), share, _percent(share))
-            for number, layer in enumerate(layers, start=1)
-            for share in [layer["untouched"] / max(1, layer["weights"])]
-        ]
-        share = float(untouched["share"])
-        self._bars.set_shares([*rows, Share(self.tr("All"), share, _percent(share))])
+        rows = [self._layer(layer, number == 1) for number, layer in enumerate(layers, start=1)]
+        overall, of_trained = float(untouched["share"]), untouched.get("share_of_trained")
+        frozen = ""
+        if of_trained is None or all(layer["trained"] for layer in layers):
+            rows.append(Share(self.tr("All"), overall, _percent(overall)))
+        else:
+            rows.append(Share(self.tr("All that were trained"), of_trained, _percent(of_trained)))
+            frozen = self.tr("With the stages that were frozen, {0} of all weights stayed.")
+        self._bars.set_shares(rows)
         self._bars.setAccessibleName(self.title)
         self._bars.show()
-        self._line.setText(self._strength(facts))
+        lines = (self._strength(facts), frozen.format(_percent(overall)))
+        self._line.setText(" ".join(line for line in lines if line))
+
+    def _layer(self, layer: Mapping[str, Any], is_first: bool) -> Share:
+        """Return the row of a layer group; what was frozen could not change, so it has no share."""
+        name = self._name(layer["name"], is_first)
+        if not layer.get("trained", True):
+            return Share(name, None, self.tr("not trained"))
+        share = layer["untouched"] / max(1, layer["weights"])
+        return Share(name, share, _percent(share))
 
     def _name(self, name: str, is_first: bool) -> str:
         stage = self.tr("Stage %s") % name.rpartition(" ")[2]

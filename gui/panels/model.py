@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +24,9 @@ from engine.contract.backbones import backbone_card
 from engine.contract.config import BackboneConfig, ExperimentConfig, preset_config
 from engine.contract.events import COMPLETED, JobFinished
 from engine.contract.methods import METHODS, method_card
+from engine.contract.recommendation import shortage
+from engine.project.pretrainings import UnfinishedPretraining, read_unfinished
+from gui.itemmodels.run_words import backbone_name
 from gui.next_run import (
     WeightsState,
     added_files,
@@ -32,21 +37,24 @@ from gui.next_run import (
 )
 from gui.panels.direct_source import DirectSource
 from gui.panels.image_size import ImageSizeNote
+from gui.panels.method_about import MethodAbout
 from gui.panels.model_backbones import BackbonePicker
 from gui.panels.model_details import ModelDetails
 from gui.panels.model_facts import BackboneFacts
 from gui.panels.model_weights import WeightsAdder
 from gui.panels.panel import Panel
 from gui.panels.pretrain import open_pretraining
+from gui.panels.pretrain_offer import cut_off_sentence
 from gui.panels.recommended_card import RecommendedCard
 from gui.panels.scroll_body import scroll_body
+from gui.panels.setting_fields import choice_name
 from gui.session import DIRECT, Session
 from gui.stages import Stage
 from gui.widgets.adaptive_row import AdaptiveRow
 from gui.widgets.buttons import make_button
 from gui.widgets.choice_card import ChoiceCard
 from gui.widgets.fold import Fold
-from gui.widgets.message_bar import MessageKind
+from gui.widgets.message_bar import MessageAction, MessageKind
 from gui.widgets.painting import set_role
 
 __all__ = ["ModelPanel"]
@@ -81,6 +89,7 @@ class ModelPanel(Panel):
         self._fold.setToolTip(self.tr("Every setting, with its range; nobody needs to change any"))
         self._fold.toggled.connect(self._show_details)
         self._wanted: tuple[str, str] | None = None
+        self._looked_at: Path | None = None
         self._adder = WeightsAdder(session, self)
         self._adder.checking.connect(self._on_checking)
         self._adder.added.connect(self._on_added)
@@ -89,13 +98,19 @@ class ModelPanel(Panel):
         session.choices_changed.connect(self._refresh)
         session.device_changed.connect(self._on_device_changed)
         session.snapshot_changed.connect(self._refresh)
+        session.project_changed.connect(self._on_project)
         session.advice.changed.connect(self._refresh)
         self._refresh()
 
     def on_shown(self) -> None:
-        """Find out which weights are here, if nobody has asked yet."""
+        """Find out which weights are here and what was cut off, if nobody has asked yet."""
         if not self.session.device and not self.session.jobs.is_busy_with("doctor"):
             self.session.find_device()
+        folder = self.session.folder
+        if folder is not None and folder != self._looked_at:
+            self._looked_at = folder
+            read = partial(read_unfinished, folder, held=folder)
+            self.session.background.do(read, self._offer_pretraining)
 
     def choose_backbone(self, key: str) -> None:
         """Take a backbone, from scratch where its weights are missing."""
@@ -134,6 +149,23 @@ class ModelPanel(Panel):
     def ask_pretraining(self) -> None:
         """Offer to train a backbone on several projects; what comes of it is chosen."""
         open_pretraining(self.session, self).trained.connect(self.choose_weights)
+
+    def _on_project(self) -> None:
+        self._looked_at = None
+
+    def _offer_pretraining(self, unfinished: Sequence[UnfinishedPretraining]) -> None:
+        if not unfinished or self.session.jobs.is_busy_with("pretrain"):
+            return
+        again = MessageAction(
+            self.tr("Continue pre-training"), partial(self._go_on_pretraining, unfinished[0])
+        )
+        what, how = cut_off_sentence(unfinished[0]), self.tr("It can go on where it was.")
+        self.show_message(MessageKind.INFO, what, how, (again,))
+
+    def _go_on_pretraining(self, unfinished: UnfinishedPretraining) -> None:
+        dialog = open_pretraining(self.session, self)
+        dialog.trained.connect(self.choose_weights)
+        dialog.go_on(unfinished.command)
 
     def choose_weights(self, key: str, weights: str) -> None:
         """Take a backbone with certain weights, as ``BackboneConfig.weights`` calls them."""
@@ -179,12 +211,18 @@ class ModelPanel(Panel):
         pretrain = make_button(self.tr("Pre-train…"))
         pretrain.setToolTip(self.tr("Train one backbone on several of your projects"))
         pretrain.clicked.connect(self.ask_pretraining)
-        column.addLayout(_heading(self.tr("Backbone"), pretrain, self._add_button))
+        self._answers = QLabel()
+        set_role(self._answers, "secondary")
+        heading = _heading(self.tr("Backbone"), pretrain, self._add_button)
+        heading.insertWidget(1, self._answers)
+        column.addLayout(heading)
         column.addWidget(self._picker)
         column.addWidget(self._facts)
         column.addWidget(self._warning)
         column.addLayout(_heading(self.tr("Method")))
         column.addWidget(self._method_cards())
+        self._about = MethodAbout()
+        column.addWidget(self._about)
         self._direct = DirectSource(self.session)
         column.addWidget(self._direct)
         column.addWidget(self._fold)
@@ -251,18 +289,27 @@ class ModelPanel(Panel):
         if self._details is not None:
             self._details.set_config(config, _default_of(config))
             self._details.set_imbalance_advice(self._imbalance_advice())
+            self._details.set_grades(has_grades=self.session.snapshot.is_ordinal)
 
     def _describe_choice(self, config: ExperimentConfig) -> None:
         entry, method = backbone_card(config.backbone.key), method_card(config.method.key)
         title = self.tr(entry.title) if entry else config.backbone.key
         how = self.tr(method.title) if method else config.method.key
-        self.header.set_subtitle(f"{title} · {how}")
+        is_answered, answering = self.session.answering is not None, self.session.next_backbone
+        self.header.set_subtitle(f"{backbone_name(answering)} · {how}")
+        for part in (self._picker, self._facts):
+            part.setEnabled(not is_answered)
+        own = self.tr("The classifier that you chose below answers with its own: %s")
+        self._answers.setText(own % backbone_name(answering) if is_answered else "")
+        if method is not None:
+            facts = self.session.advice.facts
+            self._about.show_method(method, shortage(facts, method.key) if facts else None)
         self._facts.setVisible(entry is not None)
         if entry is not None:
             files = added_files(self.session.device, entry.key)
             state = self._state_of(entry.key)
             self._facts.show_backbone(entry, config.backbone, state, files)
-        is_scratch = config.backbone.weights == "scratch"
+        is_scratch = config.backbone.weights == "scratch" and not is_answered
         self._warning.setVisible(is_scratch)
         if is_scratch:
             self._warning.set_backbone(title)
@@ -271,8 +318,8 @@ class ModelPanel(Panel):
         found = self.session.advice.found
         if found is None:
             return ""
-        choice = str(found.imbalance.value).replace("_", " ")
-        return self.tr("{0} Suggested: {1}.").format(self.tr(found.imbalance.why), self.tr(choice))
+        choice = choice_name("loss.imbalance", str(found.imbalance.value))
+        return self.tr("{0} Suggested: {1}.").format(self.tr(found.imbalance.why), choice)
 
     def _show_details(self, is_open: bool) -> None:
         if self._details is None:
@@ -280,6 +327,7 @@ class ModelPanel(Panel):
             self._details.config_edited.connect(self.session.choose)
             self._details.set_config(self.session.config, _default_of(self.session.config))
             self._details.set_imbalance_advice(self._imbalance_advice())
+            self._details.set_grades(has_grades=self.session.snapshot.is_ordinal)
             self._column.insertWidget(self._column.count() - 1, self._details)
         self._details.setVisible(is_open)
 

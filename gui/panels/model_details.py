@@ -21,7 +21,9 @@ from PySide6.QtWidgets import (
 from engine.contract.config import ExperimentConfig
 from engine.contract.limits import Between, OneOf
 from gui.panels.setting_fields import (
+    ONLY_OF_GRADES,
     Setting,
+    choice_name,
     group_name,
     groups_used,
     setting_groups,
@@ -38,6 +40,8 @@ from gui.widgets.painting import set_role
 __all__ = ["ModelDetails"]
 
 _DECIMALS: Final = 6
+_EDITOR_PX: Final = 184
+_SHORTEST: Final = QLocale.FloatingPointPrecisionOption.FloatingPointShortest.value
 _UNEQUAL_CLASSES: Final = "loss"
 
 
@@ -56,6 +60,7 @@ class ModelDetails(QWidget):
         self._default = ExperimentConfig()
         self._rows: dict[str, _SettingRow] = {}
         self._cards: dict[str, Card] = {}
+        self._has_grades = False
         self._advice = QLabel()
         self._advice.setWordWrap(True)
         set_role(self._advice, "secondary")
@@ -90,10 +95,17 @@ class ModelDetails(QWidget):
         self._advice.setText(sentence)
         self._advice.setVisible(bool(sentence))
 
+    def set_grades(self, *, has_grades: bool) -> None:
+        """Say whether the classes are grades, which some settings are for alone."""
+        self._has_grades = has_grades
+        self._show_used()
+
     def _show_used(self) -> None:
         used = groups_used(self._config)
         for group, card in self._cards.items():
             card.setVisible(group in used)
+        for path in ONLY_OF_GRADES & self._rows.keys():
+            self._rows[path].set_visible(is_visible=self._has_grades)
 
     def _build_next(self) -> None:
         if not self._waiting:
@@ -146,21 +158,28 @@ class _SettingRow(QObject):
         self._editor, self._write = self._make_editor()
         self._editor.setAccessibleName(setting.label)
         self._editor.setAccessibleDescription(setting.help)
-        self._editor.setFixedWidth(theme().px(148))
+        self._editor.setFixedWidth(theme().px(_EDITOR_PX))
         self._editor.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._editor.installEventFilter(self)
         self._reset = IconButton("undo", self.tr("Reset: %s") % setting.label, size_px=16)
         self._reset.clicked.connect(self._go_back)
-        right = QVBoxLayout()
-        right.setSpacing(2)
-        right.addWidget(self._editor)
+        left, right = QWidget(), QWidget()
+        self._fill_texts(_column(left))
+        column = _column(right)
+        column.addWidget(self._editor)
         if text := _range_text(setting):
-            right.addWidget(_small(text))
-        right.addStretch(1)
-        grid.addLayout(self._texts(), number, 0)
-        grid.addLayout(right, number, 1)
+            column.addWidget(_small(text))
+        column.addStretch(1)
+        self._widgets = (left, right, self._reset)
+        grid.addWidget(left, number, 0)
+        grid.addWidget(right, number, 1)
         grid.addWidget(self._reset, number, 2, Qt.AlignmentFlag.AlignTop)
         theme().changed.connect(self._on_theme_changed)
+
+    def set_visible(self, *, is_visible: bool) -> None:
+        """Show or hide the line."""
+        for widget in self._widgets:
+            widget.setVisible(is_visible)
 
     def show_value(self, value: Any, default: Any) -> None:
         """Put a value into the editor without reporting it as an edit."""
@@ -176,24 +195,21 @@ class _SettingRow(QObject):
             return True
         return super().eventFilter(watched, event)
 
-    def _texts(self) -> QVBoxLayout:
+    def _fill_texts(self, column: QVBoxLayout) -> None:
         label = QLabel(self._setting.label)
         label.setBuddy(self._editor)
-        texts = QVBoxLayout()
-        texts.setSpacing(2)
-        texts.addWidget(label)
+        column.addWidget(label)
         if self._setting.help:
-            texts.addWidget(_small(self._setting.help))
-        texts.addStretch(1)
-        return texts
+            column.addWidget(_small(self._setting.help))
+        column.addStretch(1)
 
     def _make_editor(self) -> tuple[QWidget, Callable[[Any], None]]:
         setting = self._setting
         if setting.kind is bool:
             return self._check_box()
         if isinstance(setting.limit, OneOf):
-            names = [(choice.replace("_", " "), choice) for choice in setting.limit.choices]
-            return self._combo(names)
+            choices = setting.limit.choices
+            return self._combo([(choice_name(setting.path, choice), choice) for choice in choices])
         if setting.kind is int:
             return self._whole_number()
         return self._number()
@@ -232,7 +248,7 @@ class _SettingRow(QObject):
         self.changed.emit(self._default)
 
     def _on_theme_changed(self) -> None:
-        self._editor.setFixedWidth(theme().px(148))
+        self._editor.setFixedWidth(theme().px(_EDITOR_PX))
 
 
 class _TrimmedInput(DecimalInput):
@@ -254,10 +270,19 @@ def _range_text(setting: Setting) -> str:
     locale = QLocale()
     low, high = setting.limit.low, setting.limit.high
     texts = [
-        locale.toString(int(end)) if float(end).is_integer() else locale.toString(end, "g", 6)
+        locale.toString(int(end))
+        if float(end).is_integer()
+        else locale.toString(end, "f", _SHORTEST)
         for end in (low, high)
     ]
     return f"{texts[0]} – {texts[1]} {setting.unit}".strip()
+
+
+def _column(holder: QWidget) -> QVBoxLayout:
+    column = QVBoxLayout(holder)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.setSpacing(2)
+    return column
 
 
 def _small(text: str) -> QLabel:

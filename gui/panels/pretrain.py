@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from PySide6.QtCore import QLocale, QObject, Qt, QThread, Signal
+from PySide6.QtCore import QLocale, Qt, Signal
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
@@ -24,15 +25,13 @@ from engine.contract.backbones import backbone_card
 from engine.contract.commands import Pretrain
 from engine.contract.config import preset_config
 from engine.contract.events import COMPLETED, FAILED, Event, JobFinished, JobProgressed
+from engine.project.pretrainings import UnfinishedPretraining
 from gui.dialogs.label_fields import Choice
 from gui.messages import job_text
 from gui.next_run import WeightsState, weights_state
-from gui.panels.pretrain_projects import (
-    Candidate,
-    Problem,
-    problem_of_choice,
-    read_candidate,
-)
+from gui.panels.pretrain_offer import PretrainOffers
+from gui.panels.pretrain_projects import Candidate, Problem, problem_of_choice
+from gui.panels.pretrain_reader import ProjectReader, unfinished_in
 from gui.panels.train_estimate import pace_here, rough_text
 from gui.preferences import Preferences
 from gui.session import Session
@@ -42,10 +41,10 @@ from gui.widgets.counts import decimal_text, images_text
 from gui.widgets.number_input import NumberInput
 from gui.widgets.painting import repolish, set_role
 from gui.widgets.progress_row import ThinProgress
+from gui.worker.engine_thread import EngineThread
 
 __all__ = ["PretrainDialog", "open_pretraining"]
 
-_KIND: Final = "pretrain"
 _MOST_NAME: Final = 80
 _MOST_PASSES: Final = 50
 _CANDIDATE: Final = Qt.ItemDataRole.UserRole
@@ -59,7 +58,7 @@ def open_pretraining(session: Session, parent: QWidget) -> PretrainDialog:
 
 
 class PretrainDialog(QDialog):
-    """Choose projects, start, watch; closing it while it trains leaves the job running.
+    """Choose projects, start or go on, watch; closing it while it trains leaves the job running.
 
     Signals:
         trained: Key of the backbone and what ``BackboneConfig.weights`` calls the new weights.
@@ -85,8 +84,11 @@ class PretrainDialog(QDialog):
         self.setWindowTitle(self.tr("Pre-train on several projects"))
         self.resize(theme().px(620), theme().px(560))
         self._session = session
-        self._is_running = False
-        self._readers: list[_Reader] = []
+        self._job: EngineThread | None = None
+        self._asked: list[Path] = []
+        self._readers: list[ProjectReader] = []
+        self._offers = PretrainOffers()
+        self._offers.chosen.connect(self.go_on)
         self._list = QListWidget()
         self._list.setAccessibleName(self.tr("Projects to learn from"))
         self._list.setWordWrap(True)
@@ -126,14 +128,21 @@ class PretrainDialog(QDialog):
     def add_projects(self, folders: Sequence[Path]) -> None:
         """List projects as they are read, off the window's thread."""
         listed = {candidate.folder for candidate in self.candidates}
-        reader = _Reader([folder for folder in folders if folder not in listed], self)
+        new = [folder for folder in folders if folder not in listed]
+        reader = ProjectReader(new, self._session.folder, self)
         reader.read.connect(self._take)
+        reader.found.connect(self._offer)
         reader.finished.connect(self._forget_readers)
         self._readers.append(reader)
         reader.start()
 
     def _forget_readers(self) -> None:
         self._readers = [reader for reader in self._readers if reader.isRunning()]
+
+    def _offer(self, unfinished: Sequence[UnfinishedPretraining]) -> None:
+        if not self._session.jobs.is_busy_with("pretrain"):
+            self._offers.add(unfinished)
+        self._offers.setVisible(self._job is None and not self._offers.is_empty)
 
     def choose(self, folders: Sequence[Path]) -> None:
         """Tick these projects and no others."""
@@ -146,29 +155,52 @@ class PretrainDialog(QDialog):
 
     def start(self) -> None:
         """Start with what is chosen."""
-        command = Pretrain(
-            projects=tuple(str(candidate.folder) for candidate in self.chosen),
-            name=self._name.text().strip(),
-            backbone=str(self._backbone.currentData()),
-            epochs=self._passes.value(),
+        self._begin(
+            Pretrain(
+                projects=tuple(str(candidate.folder) for candidate in self.chosen),
+                name=self._name.text().strip(),
+                backbone=str(self._backbone.currentData()),
+                epochs=self._passes.value(),
+            )
         )
-        self._is_running = True
+
+    def go_on(self, command: Pretrain) -> None:
+        """Go on with one that was interrupted, and show what it was asked."""
+        if self._job is not None:
+            return
+        self._asked = [Path(project) for project in command.projects]
+        self.choose(self._asked)
+        self._name.setText(command.name)
+        self._backbone.setCurrentIndex(max(0, self._backbone.findData(command.backbone)))
+        self._passes.setValue(command.epochs)
+        self._begin(command)
+
+    def _begin(self, command: Pretrain) -> None:
         self._result.hide()
         self._stage.setText(self.tr("Starting…"))
         self._bar.set_fraction(None)
+        self._job = self._session.jobs.start(command, self._on_finished, self._on_event)
         self._refresh()
-        self._session.jobs.start(command, self._on_finished, self._on_event)
+
+    def stop(self) -> None:
+        """Ask the job to end in such a way that it can go on later."""
+        self._request("interrupt", self.tr("Stopping…"))
 
     def cancel(self) -> None:
         """Ask the job to end; nothing is kept."""
-        self._cancel.setEnabled(False)
-        self._stage.setText(self.tr("Canceling…"))
-        self._session.jobs.cancel(_KIND)
+        self._request("cancel", self.tr("Canceling…"))
+
+    def _request(self, name: str, pending: str) -> None:
+        if self._job is not None:
+            self._job.request(name)
+            self._stage.setText(pending)
+            for button in (self._stop, self._cancel):
+                button.setEnabled(False)
 
     def reject(self) -> None:
         """Close; a job that runs goes on, and the dialog comes back with its result."""
         self.hide()
-        if not self._is_running:
+        if self._job is None:
             for reader in self._readers:
                 reader.wait()
             self.deleteLater()
@@ -198,9 +230,15 @@ class PretrainDialog(QDialog):
         )
         set_primary(self._start, is_primary=True)
         self._start.clicked.connect(self.start)
+        self._stop = self._buttons.addButton(
+            self.tr("Stop for now"), QDialogButtonBox.ButtonRole.ActionRole
+        )
+        self._stop.setToolTip(self.tr("Saves where it is; it can go on later."))
+        self._stop.clicked.connect(self.stop)
         self._cancel = self._buttons.addButton(
             self.tr("Cancel training"), QDialogButtonBox.ButtonRole.ActionRole
         )
+        self._cancel.setToolTip(self.tr("Ends now; nothing of it is kept."))
         self._cancel.clicked.connect(self.cancel)
         self._buttons.addButton(QDialogButtonBox.StandardButton.Close)
         self._buttons.rejected.connect(self.reject)
@@ -208,6 +246,7 @@ class PretrainDialog(QDialog):
         column.setContentsMargins(20, 16, 20, 16)
         column.setSpacing(12)
         column.addWidget(intro)
+        column.addWidget(self._offers)
         column.addWidget(self._list, 1)
         column.addWidget(self._add, 0, Qt.AlignmentFlag.AlignLeft)
         column.addLayout(form)
@@ -248,7 +287,8 @@ class PretrainDialog(QDialog):
         else:
             item.setFlags(Qt.ItemFlag.ItemNeverHasChildren)  # shown, but not to be chosen
             item.setForeground(theme().color("secondary"))
-        item.setCheckState(Qt.CheckState.Unchecked)
+        is_chosen = candidate.problem is Problem.NONE and candidate.folder in self._asked
+        item.setCheckState(Qt.CheckState.Checked if is_chosen else Qt.CheckState.Unchecked)
         self._list.addItem(item)
         self._refresh()
 
@@ -259,14 +299,17 @@ class PretrainDialog(QDialog):
         self._estimate.setProperty("tone", "bad" if problem is Problem.SIZES_DIFFER else "")
         repolish(self._estimate)
         is_ready = problem is Problem.NONE and bool(self._name.text().strip())
-        self._start.setEnabled(is_ready and not self._is_running)
-        self._start.setVisible(not self._is_running)
-        self._cancel.setVisible(self._is_running)
-        self._cancel.setEnabled(self._is_running)
+        is_running = self._job is not None
+        self._start.setEnabled(is_ready and not is_running)
+        self._start.setVisible(not is_running)
+        self._offers.setVisible(not is_running and not self._offers.is_empty)
+        for button in (self._stop, self._cancel):
+            button.setVisible(is_running)
+            button.setEnabled(is_running)
         for widget in (self._stage, self._bar):
-            widget.setVisible(self._is_running)
+            widget.setVisible(is_running)
         for field in (self._list, self._add, self._name, self._backbone, self._passes):
-            field.setEnabled(not self._is_running)
+            field.setEnabled(not is_running)
 
     def _estimate_text(self, chosen: Sequence[Candidate], problem: Problem) -> str:
         if problem is Problem.TOO_FEW:
@@ -312,9 +355,17 @@ class PretrainDialog(QDialog):
             self._bar.set_fraction(event.done / event.total if event.total else None)
 
     def _on_finished(self, finished: JobFinished) -> None:
-        self._is_running = False
+        is_canceled = self._job is not None and self._job.is_canceled
+        self._job = None
+        self._offers.clear()
         self._refresh()
-        text = self.tr("Canceled. Nothing was kept.")
+        folders = [candidate.folder for candidate in self.candidates]
+        self._session.background.do(
+            partial(unfinished_in, folders, self._session.folder), self._offer
+        )
+        text = self.tr("Stopped. It can go on from here, also after RadTune was closed.")
+        if is_canceled:
+            text = self.tr("Canceled. Nothing was kept.")
         if finished.outcome == FAILED:
             text = f"{finished.error or self.tr('That failed.')} {finished.remedy or ''}".strip()
         elif finished.outcome == COMPLETED:
@@ -344,22 +395,3 @@ class PretrainDialog(QDialog):
             equal = self.tr("%s equal to a test image of one of the projects were left out.")
             text += " " + equal % images_text(n_left_out)
         return text
-
-
-class _Reader(QThread):
-    """Looks at projects one after the other.
-
-    Signals:
-        read: A :class:`Candidate`.
-    """
-
-    read = Signal(object)
-
-    def __init__(self, folders: Sequence[Path], parent: QObject) -> None:
-        super().__init__(parent)
-        self._folders = folders
-
-    def run(self) -> None:
-        """Read them."""
-        for folder in self._folders:
-            self.read.emit(read_candidate(folder))

@@ -14,6 +14,7 @@ from gui.itemmodels.run_words import backbone_name, method_name, preset_name
 from gui.messages import time_text
 from gui.next_run import is_recommended, with_recommended
 from gui.panels.choice_chip import Choice, ChoiceChip
+from gui.panels.setting_fields import choice_name
 from gui.panels.train_estimate import estimate_text
 from gui.session import Session
 from gui.widgets.buttons import make_button
@@ -161,7 +162,7 @@ class _Reasons(QWidget):
             (method_name(str(found.method.value)), found.method),
             (preset_name(str(found.preset.value)), found.preset),
             (self.tr("%s px") % QLocale().toString(int(found.size_px.value)), found.size_px),
-            (self._imbalance(str(found.imbalance.value)), found.imbalance),
+            (choice_name("loss.imbalance", str(found.imbalance.value)), found.imbalance),
         )
         for (value, why), (name, part) in zip(self._rows, named, strict=True):
             value.setText(name)
@@ -172,12 +173,3 @@ class _Reasons(QWidget):
     def text(self) -> str:
         """Return the reasons and notes."""
         return "\n".join([*(why.text() for _, why in self._rows), self._notes.text()])
-
-    def _imbalance(self, key: str) -> str:
-        return {
-            "none": self.tr("left as they are"),
-            "weights": self.tr("weighted"),
-            "sampling": self.tr("sampled evenly"),
-            "focal": self.tr("focal loss"),
-            "logit_adjustment": self.tr("logits adjusted"),
-        }[key]

@@ -10,15 +10,27 @@ from typing import Any, Final
 from PySide6.QtCore import QCoreApplication
 
 from engine.contract.config import ExperimentConfig
-from engine.contract.limits import Limit, limits_of
+from engine.contract.limits import Limit, OneOf, limits_of
 from engine.contract.methods import method_card
 
-__all__ = ["Setting", "group_name", "groups_used", "setting_groups", "value_of", "with_value"]
+__all__ = [
+    "ONLY_OF_GRADES",
+    "Setting",
+    "choice_name",
+    "group_name",
+    "groups_used",
+    "setting_groups",
+    "value_of",
+    "with_value",
+]
 
 # Chosen on cards, or fixed for a project when its images were imported.
 _CHOSEN_ELSEWHERE: Final = frozenset({"preset", "backbone", "method.key", "image"})
 _UNITS: Final = {"px": "px", "deg": "°", "bits": "bit", "s": "s"}
-_WORDS: Final = {"lr": "learning rate", "ema": "EMA"}
+_WORDS: Final = {"lr": "learning rate", "warmup": "warm-up"}
+
+ONLY_OF_GRADES: Final = frozenset({"loss.ordinal_weight"})
+"""Settings that change nothing where the classes have no order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +95,32 @@ def group_name(group: str) -> str:
     return names.get(group, group.replace("_", " ").capitalize())
 
 
+def choice_name(path: str, choice: str) -> str:
+    """Return what a choice among names is called for people."""
+    names = {
+        "loss.imbalance": {
+            "none": _tr("left as they are"),
+            "weights": _tr("weighted"),
+            "sampling": _tr("sampled evenly"),
+            "focal": _tr("focal loss"),
+            "logit_adjustment": _tr("logits adjusted"),
+        },
+        "runtime.device": {
+            "auto": _tr("automatic"),
+            "cpu": _tr("processor"),
+            "cuda": _tr("CUDA"),
+            "mps": _tr("Apple Metal"),
+        },
+        "runtime.precision": {
+            "auto": _tr("automatic"),
+            "fp32": _tr("float32"),
+            "bf16": _tr("bfloat16"),
+            "fp16": _tr("float16"),
+        },
+    }
+    return names.get(path, {}).get(choice, choice)
+
+
 def value_of(config: ExperimentConfig, path: str) -> Any:
     """Return the value of a setting."""
     value: Any = config
@@ -105,26 +143,60 @@ def with_value(config: ExperimentConfig, path: str, value: Any) -> ExperimentCon
 
 
 def _setting(owner: type, name: str, path: str) -> Setting:
-    words = name.split("_")
-    unit = _UNITS.get(words[-1], "") if len(words) > 1 else ""
-    if unit:
-        words = words[:-1]
-    text = " ".join(_WORDS.get(word, word) for word in words)
+    unit = "/ 255" if name.endswith("_255") else _UNITS.get(name.rpartition("_")[2], "")
     return Setting(
         path=path,
-        label=text[0].upper() + text[1:],
-        help=_help_texts(owner).get(name, ""),
-        unit=unit,
+        label=_label(path),
+        help=_help_texts(owner, path.rpartition(".")[0]).get(name, ""),
+        unit=unit if "_" in name else "",
         kind=type(value_of(_EXAMPLE, path)),
         limit=limits_of(owner).get(name),
     )
 
 
-def _help_texts(owner: type) -> dict[str, str]:
-    """Return the texts of a docstring's ``Attributes`` section by name."""
+def _label(path: str) -> str:
+    """Return the name of a setting: its field's, where that is made of words."""
+    labels = {
+        "method.batch_norm": _tr("Batch norms"),
+        "optimizer.ema_decay": _tr("Averaging of the weights (EMA)"),
+        "optimizer.gradient_clip": _tr("Gradient clipping"),
+        "loss.imbalance": _tr("Unequal classes"),
+        "loss.focal_gamma": _tr("Gamma of the focal loss"),
+        "loss.ordinal_weight": _tr("Weight of the order of grades"),
+        "anchor.strength": _tr("Strength of the pull"),
+        "adversarial.epsilon_255": _tr("Largest change"),
+        "adversarial.steps": _tr("Gradient steps"),
+        "adversarial.clean_share": _tr("Share of unchanged images"),
+        "lora.scale": _tr("Scale of the change"),
+        "evaluation.test_time_views": _tr("Copies of each image"),
+    }
+    if path in labels:
+        return labels[path]
+    words = path.rpartition(".")[2].split("_")
+    if len(words) > 1 and words[-1] in _UNITS:
+        words = words[:-1]
+    text = " ".join(_WORDS.get(word, word) for word in words)
+    return text[0].upper() + text[1:]
+
+
+def _help_texts(owner: type, stage: str) -> dict[str, str]:
+    """Return the texts of a docstring's ``Attributes`` section by name, in words for people."""
     _, _, section = inspect.getdoc(owner).partition("Attributes:\n")  # type: ignore[union-attr]
     entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section, re.MULTILINE)
-    return {name: re.sub(r"\s+", " ", text).replace("``", "") for name, text in entries}
+    words = {name: _label(f"{stage}.{name}") for name in limits_of(owner)}
+    for name, limit in limits_of(owner).items():
+        if isinstance(limit, OneOf):
+            words |= {choice: choice_name(f"{stage}.{name}", choice) for choice in limit.choices}
+
+    def in_words(text: str) -> str:
+        return re.sub(r"``(.*?)``", lambda m: _quoted(m[1], words), re.sub(r"\s+", " ", text))
+
+    return {name: in_words(text) for name, text in entries}
+
+
+def _quoted(name: str, words: dict[str, str]) -> str:
+    """Return a name of the docstring as the form shows it; formulas stay as they are."""
+    return f"“{words[name]}”" if name in words else name
 
 
 def _tr(text: str) -> str:

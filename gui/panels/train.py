@@ -10,11 +10,12 @@ from PySide6.QtWidgets import QLabel, QPushButton, QWidget
 from engine.contract.commands import Resume, Train
 from engine.contract.events import COMPLETED, FAILED, STOPPED, EpochFinished, Event, RunFinished
 from engine.contract.recipe import RECIPE_NAME
+from engine.contract.run_states import RESUMABLE, UNDER_WAY
 from engine.project.folder import RUNS_FOLDER
 from engine.project.store import Project
 from gui.icons import bind_icon
 from gui.itemmodels.run_words import backbone_name, findings_text, method_name, preset_name
-from gui.messages import interrupted_text
+from gui.messages import cut_off_text
 from gui.next_run import with_preset
 from gui.panels.device_note import DeviceNote
 from gui.panels.image_size import unfit_size
@@ -138,7 +139,8 @@ class TrainPanel(Panel):
 
     def _ask_to_go_on(self, run: str, changes: tuple[str, ...]) -> None:
         self._withdraw()
-        self.message_withdrawn.emit(interrupted_text())  # the question takes the offer's place
+        for state in RESUMABLE:  # the question takes the offer's place
+            self.message_withdrawn.emit(cut_off_text(state))
         question = self.tr("Continue this run, although something has changed since?")
         self._said.append(question)
         go_on = MessageAction(self.tr("Continue anyway"), partial(self._resume_anyway, run))
@@ -253,7 +255,8 @@ class TrainPanel(Panel):
         self._refresh()
 
     def _is_marked_running(self, run: str) -> bool:
-        return any(r.id == run and r.state == "running" for r in self.session.snapshot.runs)
+        """Return whether the history was read before the run had ended."""
+        return any(r.id == run and r.state in UNDER_WAY for r in self.session.snapshot.runs)
 
     def _tell_failure(self) -> None:
         failed, self._failed = self._failed, None
@@ -390,7 +393,7 @@ class TrainPanel(Panel):
 
     def _describe(self) -> None:
         config, run = self.session.config, self._live.started
-        names, findings = (config.backbone.key, config.method.key, config.preset), ""
+        names, findings = (self.session.next_backbone, config.method.key, config.preset), ""
         if run is not None and (self.session.runs.state.is_busy or self._last is not None):
             names = (run.backbone, run.method, run.preset)  # a continued run has its own
             findings = findings_text(self._begun_findings)

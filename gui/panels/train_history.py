@@ -10,6 +10,7 @@ from engine.contract.records import RunSummary
 from engine.contract.run_states import RUNNING
 from engine.contract.searching import ENSEMBLE
 from gui.itemmodels.run_table import RunTableModel
+from gui.messages import goes_on_text
 from gui.panels.low_table import LowTable
 from gui.widgets.buttons import make_button
 from gui.widgets.card import Card
@@ -47,7 +48,6 @@ class TrainHistory(Card):
         set_role(self._empty, "secondary")
         self._empty.setWordWrap(True)
         self._resume = make_button(self.tr("Continue"), icon="play")
-        self._resume.setToolTip(self.tr("Go on with the chosen run from where it was saved"))
         self._resume.clicked.connect(self._ask_resume)
         self._evaluate = make_button(self.tr("Evaluate"), icon="evaluate")
         self._evaluate.setToolTip(self.tr("Open the results of the chosen run"))
@@ -109,7 +109,9 @@ class TrainHistory(Card):
     def _update_buttons(self) -> None:
         run = self.chosen()
         is_finished = run is not None and run.state in (COMPLETED, STOPPED)
-        self._resume.setEnabled(run is not None and run.is_resumable and self._can_start)
+        can_go_on = run is not None and run.is_resumable
+        self._resume.setEnabled(can_go_on and self._can_start)
+        self._resume.setToolTip(goes_on_text(run) if run is not None and can_go_on else "")
         self._evaluate.setEnabled(is_finished)
         can_repeat = run is not None and run.state != RUNNING and run.method != ENSEMBLE
         self._repeat.setEnabled(can_repeat and self._can_start)

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from engine.contract.events import (
     COMPLETED,
+    FAILED,
     STOPPED,
     BatchFinished,
     EpochFinished,
@@ -66,6 +67,7 @@ class TrainLive(QWidget):
         self._epoch: EpochFinished | None = None
         self._best = float("nan")
         self._finished: RunFinished | None = None
+        self._was_cut_off = False
         self._clock = QTimer(self)
         self._clock.setSingleShot(True)
         self._clock.setInterval(_REFRESH_MS)
@@ -103,6 +105,7 @@ class TrainLive(QWidget):
                 self._notes.add(event.message, is_warning=False)
             case RunFinished():
                 self._finished = event
+                self._was_cut_off = self._session.runs.was_cut_off(event)
                 self.refresh()
                 return
             case _:
@@ -271,8 +274,10 @@ class TrainLive(QWidget):
             STOPPED: self.tr("Stopped; the best epoch is kept"),
         }
         other = self.tr("Canceled; nothing was kept")
-        if finished.outcome == "failed":
+        if finished.outcome == FAILED:
             other = self.tr("Failed")
+        elif self._was_cut_off:
+            other = self.tr("Interrupted; it can be continued")
         is_kept = finished.outcome in names
         self._progress.set_label(names.get(finished.outcome, other))
         self._progress.set_progress(1.0, seconds)

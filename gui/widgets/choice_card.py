@@ -114,7 +114,7 @@ class ChoiceCard(QAbstractButton):
         is_lit = self.isEnabled() and (self.underMouse() or self.isDown())
         border = QPen(look.color("line"), 1)
         if self.isChecked():
-            border = QPen(look.color("accent"), 2)
+            border = QPen(look.color("accent" if self.isEnabled() else "control"), 2)
         elif is_lit:
             border = QPen(look.color("control"), 1)
         half = border.widthF() / 2
@@ -143,7 +143,7 @@ class ChoiceCard(QAbstractButton):
             painter.drawEllipse(rect.adjusted(1, 1, -1, -1))
             return
         painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(look.color("accent"))
+        painter.setBrush(look.color("accent" if self.isEnabled() else "control"))
         painter.drawEllipse(rect)
         painter.setBrush(Qt.BrushStyle.NoBrush)
         pen = QPen(look.color("on_accent"), side / 9)

@@ -25,12 +25,12 @@ class Share:
     """One row.
 
     Attributes:
-        share: In [0, 1].
+        share: In [0, 1]; None for a row that has none, and so no bar.
         text: What the share is, in words or figures.
     """
 
     name: str
-    share: float
+    share: float | None
     text: str
 
 
@@ -81,7 +81,8 @@ class ShareBars(QWidget):
                 painter, QRectF(0, top, names, height), share.name, font, look.color("text")
             )
             bar = QRectF(left, top + (height - _BAR_PX) / 2, width, _BAR_PX)
-            draw_bar(painter, bar, share.share, look.color("accent"), look.color("chip"))
+            if share.share is not None:
+                draw_bar(painter, bar, share.share, look.color("accent"), look.color("chip"))
             value = QRectF(self.width() - texts, top, texts, height)
             align = Qt.AlignmentFlag.AlignRight
             draw_elided(painter, value, share.text, font, look.color("secondary"), align)

@@ -40,7 +40,7 @@ _RUN_DIED: Final = (
 _RUN_HUNG: Final = (
     "The training made no progress and was ended. Everything up to its last saved state is kept."
 )
-_RUN_DIED_REMEDY: Final = "Continue the run from where it was saved."
+_RUN_DIED_REMEDY: Final = "Continue the run."
 
 
 def start_worker(role: str, environment: dict[str, str]) -> Worker:
@@ -200,21 +200,14 @@ def _made_up(
 ) -> RunFinished | JobFinished:
     """State the end of a job that its worker couldn't state."""
     kind = KIND_OF[type(command)]
-    is_failed = outcome == FAILED
+    error, remedy = _HUNG if is_hung else _DIED, _DIED_REMEDY
+    if run:  # one that didn't exist yet left nothing to continue
+        error, remedy = _RUN_HUNG if is_hung else _RUN_DIED, _RUN_DIED_REMEDY
+    told = (error, remedy) if outcome == FAILED else (None, None)
     finished: RunFinished | JobFinished
     if kind in RUN_KINDS:
-        finished = RunFinished(
-            run=run,
-            outcome=outcome,
-            error=(_RUN_HUNG if is_hung else _RUN_DIED) if is_failed else None,
-            remedy=_RUN_DIED_REMEDY if is_failed else None,
-        )
+        finished = RunFinished(run=run, outcome=outcome, error=told[0], remedy=told[1])
     else:
-        finished = JobFinished(
-            kind=kind,
-            outcome=outcome,
-            error=(_HUNG if is_hung else _DIED) if is_failed else None,
-            remedy=_DIED_REMEDY if is_failed else None,
-        )
+        finished = JobFinished(kind=kind, outcome=outcome, error=told[0], remedy=told[1])
     on_event(finished)
     return finished

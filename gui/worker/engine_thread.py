@@ -35,6 +35,7 @@ class EngineThread(QThread):
         self._command = command
         self._requests = JobRequests()
         self._watch = HangWatch()
+        self._is_canceled = False
         self._held: Event | None = None
         self._passed_at = 0.0
 
@@ -47,8 +48,14 @@ class EngineThread(QThread):
         """Perform the command."""
         self._client.perform(self._command, self._relay, self._requests, self._watch)
 
+    @property
+    def is_canceled(self) -> bool:
+        """Whether it was asked to end and to keep nothing."""
+        return self._is_canceled
+
     def request(self, name: str) -> None:
         """Ask the job to ``pause``, ``proceed``, ``stop``, ``cancel`` or be ``interrupt``-ed."""
+        self._is_canceled |= name == "cancel"
         self._requests.add(name)
 
     @property

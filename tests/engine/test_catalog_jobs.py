@@ -88,6 +88,73 @@ def test_a_folder_tells_of_every_file(tmp_path: Path) -> None:
     assert result["sentences"][1].startswith("other.pth: not added. ")
 
 
+def test_notes_on_the_files_of_a_folder_are_told(tmp_path: Path) -> None:
+    source = tmp_path / "carried"
+    source.mkdir()
+    grey = squeezenet1_0(num_classes=14).state_dict()
+    grey["features.0.weight"] = grey["features.0.weight"].sum(1, keepdim=True)
+    torch.save(grey, source / "grey.pth")
+    part = {n: t for n, t in squeezenet1_0().state_dict().items() if "features.12" not in n}
+    torch.save(part, source / "part.pth")
+    text = "\n".join(done("weights", "add", str(source)).result["sentences"])
+    told_of_grey, _, told_of_part = text.partition("part.pth: squeezenet1_0")
+    assert "one channel" in told_of_grey and "14 outputs" in told_of_grey
+    assert "6 tensors don't" in told_of_part and "--partial" in told_of_part
+
+
+def test_what_does_not_fit_is_listed_by_name(tmp_path: Path) -> None:
+    whole = squeezenet1_0().state_dict()
+    lost = [name for name in whole if name.startswith("features.12")]
+    part = {name: tensor for name, tensor in whole.items() if name not in lost}
+    torch.save(part, tmp_path / "w.pth")
+    lines = done("weights", "add", str(tmp_path / "w.pth"), "--check").result["sentences"]
+    assert len(lost) == 6
+    assert [line.split()[0] for line in lines[1:7]] == lost
+    shape = " x ".join(str(side) for side in whole[lost[0]].shape)
+    assert "missing" in lines[1] and lines[1].endswith(shape)
+    assert "--partial" in lines[7]
+    refused = done("weights", "add", str(tmp_path / "w.pth"))
+    assert refused.outcome == "failed"
+    assert "--check" in refused.remedy and "--partial" in refused.remedy
+    kept = done("weights", "add", str(tmp_path / "w.pth"), "--partial").result
+    assert [line.split()[0] for line in kept["sentences"][1:7]] == lost
+
+
+def test_a_long_list_of_what_does_not_fit_is_counted(tmp_path: Path) -> None:
+    gone = ("features.3.", "features.4.", "features.12.")
+    whole = squeezenet1_0().state_dict()
+    part = {name: tensor for name, tensor in whole.items() if not name.startswith(gone)}
+    torch.save(part, tmp_path / "w.pth")
+    result = done("weights", "add", str(tmp_path / "w.pth"), "--check").result
+    n_named = sum(line.startswith("features.") for line in result["sentences"])
+    assert n_named < len(whole) - len(part) == result["missing"]
+    assert f"and {result['missing'] - n_named} more" in result["sentences"]
+
+
+def test_a_check_refuses_what_adding_would_refuse(tmp_path: Path) -> None:
+    bad = squeezenet1_0().state_dict()
+    bad["features.0.bias"][0] = float("nan")
+    torch.save(bad, tmp_path / "w.pth")
+    for arguments in ((), ("--check",), ("--partial",), ("--check", "--partial")):
+        refused = done("weights", "add", str(tmp_path / "w.pth"), *arguments)
+        assert refused.outcome == "failed" and "not numbers" in refused.error
+    folder = done("weights", "add", str(tmp_path), "--check").result
+    assert not folder["added"] and "not numbers" in folder["refused"][0]["message"]
+
+
+def test_the_licence_is_that_of_the_weights_that_are_there(tmp_path: Path) -> None:
+    def listed() -> tuple[str, str]:
+        result = done("backbones").result
+        (card,) = (c for c in result["backbones"] if c["key"] == "squeezenet1_0")
+        (line,) = (x for x in result["sentences"] if x.startswith("squeezenet1_0 "))
+        return card["licence"], line.split()[-1]
+
+    assert listed() == ("BSD-3-Clause", "BSD-3-Clause")
+    torch.save(squeezenet1_0().state_dict(), tmp_path / "w.pth")
+    done("weights", "add", str(tmp_path / "w.pth"))
+    assert listed() == ("unknown", "unknown")
+
+
 def test_weights_are_named_in_settings() -> None:
     check_limits(BackboneConfig(key="resnet18", weights="file:resnet18-0a1b2c3d"))
 

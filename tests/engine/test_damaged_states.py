@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import random
 from collections.abc import Callable
 from dataclasses import asdict
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.contract.errors import RunError
+from engine.contract.errors import RunError, StorageError
 from engine.files import replace_folder, restore_folder
 from engine.models.registry import build_network
 from engine.trainer.checkpoint import TrainingState, load_best, load_state, save_best, save_state
@@ -84,6 +86,40 @@ def test_a_file_that_is_gone_gives_way_too(checkpoints: Path, name: str) -> None
     assert state.step == 10
 
 
+@pytest.mark.parametrize("name", ["state.json", "state.safetensors"])
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EIO])
+def test_a_state_that_can_not_be_read_just_now_is_not_taken_for_a_damaged_one(
+    checkpoints: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: int
+) -> None:
+    with monkeypatch.context() as patch:
+        _refuse(patch, checkpoints / "last" / name, code)
+        with pytest.raises(StorageError, match="can't be read just now") as caught:
+            load_state(checkpoints)
+    assert "Nothing is lost" in caught.value.remedy
+    state, _, problem = load_state(checkpoints)
+    assert (state.step, problem) == (20, None)
+
+
+def test_a_state_that_is_in_use_can_be_written_over(checkpoints: Path) -> None:
+    """A map of the file would change with it, and keep it from being deleted on Windows."""
+    _, tensors, _ = load_state(checkpoints)
+    path = checkpoints / "last" / "state.safetensors"
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size))
+    assert all(torch.equal(tensors[key], value) for key, value in state_at(20)[1].items())
+
+
+def _refuse(patch: pytest.MonkeyPatch, refused: Path, code: int) -> None:
+    real = Path.read_bytes
+
+    def read_bytes(path: Path) -> bytes:
+        if path == refused:
+            raise OSError(code, os.strerror(code))
+        return real(path)
+
+    patch.setattr(Path, "read_bytes", read_bytes)
+
+
 def test_two_damaged_states_are_a_sentence(checkpoints: Path) -> None:
     for name in ("last", "previous"):
         path = checkpoints / name / "state.json"
@@ -132,6 +168,30 @@ def test_damaged_best_weights_are_refused(best: Path, name: str, damage: Damage)
             assert name == "facts.json"  # a blank that became a tab
     finally:
         path.write_bytes(sound)
+
+
+@pytest.mark.parametrize("name", ["facts.json", "weights.safetensors"])
+def test_best_weights_that_can_not_be_read_just_now_are_not_called_damaged(
+    best: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    _refuse(monkeypatch, best / "best" / name, errno.EACCES)
+    with pytest.raises(StorageError, match="can't be read just now"):
+        load_best(best)
+
+
+def test_a_run_that_kept_no_weights_says_so(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="kept no weights"):
+        load_best(tmp_path)
+
+
+def test_nothing_is_written_for_a_run_whose_folder_is_gone(tmp_path: Path) -> None:
+    network = build_network("squeezenet1_0", 2, weights="scratch", seed=0, features="last")
+    checkpoints = tmp_path / "project" / "runs" / "run" / "checkpoints"
+    with pytest.raises(StorageError, match="isn't there any more"):
+        save_state(checkpoints, *state_at(1))
+    with pytest.raises(StorageError, match="isn't there any more"):
+        save_best(checkpoints, network, {})
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("is_replaced", [True, False])

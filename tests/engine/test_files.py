@@ -36,6 +36,17 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_behind(tmp_path, m
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_file_that_a_scanner_holds_to_the_end_is_a_sentence(tmp_path, monkeypatch):
+    """On Windows who refuses the rename may refuse the removal of the temporary file, too."""
+    for name in ("replace", "unlink"):
+        monkeypatch.setattr(Path, name, _failing(errno.EACCES))
+    with pytest.raises(StorageError, match="in use by another program"):
+        files.write_atomic(tmp_path / "state.json", b"new")
+    monkeypatch.undo()
+    files.drop_temporaries(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [
@@ -53,6 +64,24 @@ def test_disk_problems_become_a_sentence_with_a_remedy_and_without_a_path(code, 
     assert words in error.message
     assert error.remedy.endswith(".")
     assert "Jane" not in error.message + error.remedy
+
+
+@pytest.mark.parametrize(
+    ("reading", "words"),
+    [(True, "could not be read."), (False, "could not be written."), (None, "read or written.")],
+)
+def test_an_error_of_a_disk_says_what_was_tried(reading, words):
+    error = files.storage_error(OSError(errno.EIO, "x"), "a file", reading=reading)
+    assert error.message.endswith(words)
+
+
+def test_a_folder_is_made_without_those_around_it_where_they_must_be_there(tmp_path):
+    with pytest.raises(StorageError, match="isn't there any more"):
+        files.make_folder(tmp_path / "run" / "checkpoints", parents=False)
+    assert list(tmp_path.iterdir()) == []
+    files.make_folder(tmp_path / "run", parents=False)
+    files.make_folder(tmp_path / "run", parents=False)
+    assert (tmp_path / "run").is_dir()
 
 
 def test_a_folder_that_is_gone_is_told(tmp_path):

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import save
 
 import engine.trainer.checkpoint
+import engine.trainer.full_disk
 import engine.trainer.loop
+import engine.trainer.saving
 from engine.contract.control import Control, JobCanceled
 from engine.contract.errors import StorageError
 from engine.contract.events import BatchFinished, EpochFinished, Event, RunPaused, RunResumed
@@ -18,6 +21,7 @@ from engine.trainer.checkpoint import load_state, save_best
 from engine.trainer.going_back import GoBackError
 from engine.trainer.loop import Trainer
 from engine.trainer.steps import Validation, validate
+from engine.trainer.time_left import TimeLeft
 from tests.engine.test_resume_anywhere import assert_same, run_through
 from tests.helpers.tiny_training import TinyTraining, tiny_config
 
@@ -53,14 +57,14 @@ def test_a_best_that_could_not_be_written_is_not_counted(
             raise StorageError("Another program has the folder open.", remedy="Close it.")
         save_best(checkpoints, network, facts)
 
-    monkeypatch.setattr(engine.trainer.loop, "save_best", refuse)
+    monkeypatch.setattr(engine.trainer.saving, "save_best", refuse)
     scripted(monkeypatch, *(0.5 + 0.1 * k for k in range(9)))
     control = Control()
     trainer = training.begin(control)
     trainer.emit = lambda event: control.interrupt() if isinstance(event, RunPaused) else None
     with pytest.raises(JobCanceled):
         trainer.train()
-    monkeypatch.setattr(engine.trainer.loop, "save_best", save_best)
+    monkeypatch.setattr(engine.trainer.saving, "save_best", save_best)
     again = training.begin()
     again.resume()
     assert again.state.best_epoch == n_epochs - 1
@@ -83,7 +87,7 @@ def test_a_best_from_after_the_state_that_training_goes_back_to_stays_the_best(
             raise GoBackError(is_numeric=True)
         tell(*arguments)
 
-    trainer._watcher.batch = watch  # type: ignore[method-assign]
+    monkeypatch.setattr(trainer._watcher, "batch", watch)
     trainer.train()
     facts = kept(tmp_path)
     assert (facts["epoch"], facts["val_auroc"]) == (3, 0.8)
@@ -94,7 +98,7 @@ def test_memory_that_runs_short_while_saving_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = run_through(TinyTraining(tmp_path / "whole"))
-    save, left = engine.trainer.checkpoint.save, iter([0, 1, 0, 0, 1])
+    left = iter([0, 1, 0, 0, 1])
 
     def short(tensors: Any) -> bytes:
         if next(left, 0):
@@ -169,7 +173,7 @@ def test_a_run_that_goes_on_where_less_fits_computes_smaller_parts(
 def test_a_long_look_at_the_end_of_a_pass_begins_with_a_saved_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine.trainer.loop.TimeLeft, "end_s", 3600.0)
+    monkeypatch.setattr(TimeLeft, "end_s", 3600.0)
     seen = []
 
     def look(*arguments: Any, **named: Any) -> Validation:

@@ -10,9 +10,9 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from engine.contract.config import ExperimentConfig
+from engine.contract.config import ExperimentConfig, preset_config
 from engine.contract.errors import ConfigError
-from engine.contract.methods import METHODS
+from engine.contract.methods import METHODS, PRESETS, method_card
 from engine.methods.full_finetune import FullFinetune
 from engine.methods.linear_head import STRENGTHS, fit_linear_head, standardisation
 from engine.methods.registry import get_method
@@ -133,6 +133,24 @@ def test_frozen_stages_are_in_no_group_and_all_others_in_just_one(
         id(p) for stage in network.stages[:frozen_stages] for m in stage for p in m.parameters()
     }
     assert set(trained) == {id(p) for p in network.parameters()} - frozen
+
+
+@pytest.mark.parametrize("preset", ["standard", "thorough"])
+def test_the_card_of_full_fine_tuning_says_what_presets_do(network: Network, preset: str) -> None:
+    groups = FullFinetune().parameter_groups(network, preset_config(preset))
+    trained = {id(p) for group in groups for p in group.parameters}
+    frozen = [
+        not any(id(p) in trained for m in stage for p in m.parameters()) for stage in network.stages
+    ]
+    assert frozen == [True, True, False, False, False]
+    assert {group.lr_ratio for group in groups} == {1.0}
+    card = method_card("full_finetune")
+    assert card is not None
+    assert "its two stages next to the image" in card.how
+    assert "Frozen stages" in card.how and "Layer decay" in card.how
+    for text in (card.how, card.advice, *(preset.advice for preset in PRESETS)):
+        assert not text.startswith("Every layer")
+        assert "whole network" not in text
 
 
 def test_a_backbone_without_pre_training_is_trained_as_a_whole() -> None:

@@ -136,9 +136,9 @@ def test_a_stop_while_strengths_are_tried_still_gives_a_network(study: Path) -> 
 def test_soft_threshold_counts_what_is_exactly_as_it_was_pre_trained(study: Path) -> None:
     finished, _ = train(study, with_strength("soft_threshold", 0.3))
     kept = best_weights(study, finished.run)
-    start = build_network("efficientnet_lite0", 2).state_dict()
-    names = [name for name, _ in build_network("efficientnet_lite0", 2).named_parameters()]
-    body = [name for name in names if name.startswith("body.")]
+    network = build_network("efficientnet_lite0", 2)
+    start = network.state_dict()
+    body = [name for name, _ in network.named_parameters() if name.startswith("body.")]
     same = sum(int((kept[name] == start[name]).sum()) for name in body)
     total = sum(start[name].numel() for name in body)
     untouched = finished.result["method_facts"]["untouched"]
@@ -146,6 +146,16 @@ def test_soft_threshold_counts_what_is_exactly_as_it_was_pre_trained(study: Path
     assert 0.3 < untouched["share"] < 1
     assert [layer["name"] for layer in untouched["layers"]] == [f"stage {n}" for n in range(1, 6)]
     assert untouched["layers"][0]["untouched"] == untouched["layers"][0]["weights"]  # frozen
+    frozen = network.stages[: with_strength("soft_threshold", 0.3).method.frozen_stages]
+    still = {id(p) for stage in frozen for module in stage for p in module.parameters()}
+    assert [layer["trained"] for layer in untouched["layers"]] == [
+        n >= len(frozen) for n in range(5)
+    ]
+    moving = [n for n, p in network.named_parameters() if n in body and id(p) not in still]
+    same = sum(int((kept[name] == start[name]).sum()) for name in moving)
+    total = sum(start[name].numel() for name in moving)
+    assert untouched["share_of_trained"] == pytest.approx(same / total)
+    assert untouched["share_of_trained"] < untouched["share"]
     assert not torch.equal(kept["head.weight"], start["head.weight"])
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-import engine.__main__ as command_line
 from engine.contract.control import Control
+from engine.ending import Ending, Hurried, shell_line
 from engine.project.lock import ProjectLock, is_in_use
 from engine.project.store import Project
 
@@ -90,7 +90,8 @@ def test_being_asked_to_end_keeps_the_run(study: Path, name: str) -> None:
     process.send_signal(number)
     last = lines_of(process)[-1]
     assert process.returncode == 130
-    assert (last["type"], last["remedy"]) == ("error", "Go on with 'resume'.")
+    go_on = shell_line(("radtune-engine", "resume", "--project", str(study), "--run", run))
+    assert (last["type"], last["remedy"]) == ("error", f"Go on with: {go_on}")
     with Project.open(study) as project:
         summary = project.run_summary(run)
     assert (summary.state, summary.is_resumable) == ("interrupted", True)
@@ -103,8 +104,10 @@ def test_windows_break_is_heeded_as_an_interrupt(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(signal, "signal", handlers.__setitem__)
     monkeypatch.setattr("atexit.register", lambda function: function)
     control = Control()
-    command_line._interrupt_on_signals(control)
+    ending = Ending(control)
+    ending.heed_signals()
+    ending.begins()
     handlers[21](21, None)
     assert control.interrupted
-    with pytest.raises(command_line.Hurried):
+    with pytest.raises(Hurried):
         handlers[21](21, None)

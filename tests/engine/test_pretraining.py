@@ -15,8 +15,9 @@ from engine.contract.control import Control, JobCanceled
 from engine.contract.targets import UNKNOWN
 from engine.hardware import Runtime
 from engine.models.registry import build_network
+from engine.trainer.pretrain_state import Pretrained
 from engine.trainer.pretrain_task import Task, n_outputs
-from engine.trainer.pretraining import Pretrained, Pretrainer, PretrainProgress
+from engine.trainer.pretraining import Pretrainer, PretrainProgress
 from tests.helpers.tiny_study import SIZE_PX, small_config
 
 

@@ -209,6 +209,16 @@ def test_runs_that_no_worker_computes_any_more_are_interrupted(project):
     assert project.interrupt_leftovers() == []
 
 
+def test_a_run_whose_end_could_not_be_noted_counts_as_interrupted_without_a_worker(project):
+    for name, state in (("r1", "running"), ("r2", "paused"), ("r3", "canceled")):
+        project.add_run(name, preset_config("quick"))
+        project.update_run(name, state=state)
+    found = [(run.state, run.is_resumable) for run in project.runs(has_worker=False)]
+    assert found == [("canceled", False), ("interrupted", True), ("interrupted", True)]
+    assert project.run_summary("r1", has_worker=False).state == "interrupted"
+    assert project.run_summary("r1").state == "running"  # as noted, where a worker may be at it
+
+
 @pytest.mark.parametrize(
     ("state", "is_resumable"),
     [
@@ -220,12 +230,14 @@ def test_runs_that_no_worker_computes_any_more_are_interrupted(project):
         ("canceled", False),
     ],
 )
-def test_a_run_with_a_checkpoint_can_be_resumed_if_it_was_cut_short(project, state, is_resumable):
+def test_a_run_can_be_resumed_if_it_was_cut_short(project, state, is_resumable):
     project.add_run("r1", preset_config("standard"))
     project.update_run("r1", state=state)
-    assert not project.runs()[0].is_resumable
+    assert project.runs()[0].is_resumable is is_resumable  # from its start
+    assert not project.runs()[0].has_saved_state
     _checkpoint(project, "r1")
     assert project.runs()[0].is_resumable is is_resumable
+    assert project.runs()[0].has_saved_state
 
 
 def test_a_stale_run_can_not_be_resumed(project):

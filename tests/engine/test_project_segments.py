@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import threading
 from pathlib import Path
@@ -98,12 +99,80 @@ def test_rows_may_have_gaps(project):
     assert project.next_row() == 41
 
 
-def test_a_single_row_is_a_read_only_view_of_the_file(project):
+def test_a_single_row_is_an_array_of_its_own(project):
     _write(project, 0, 3)
     item = SegmentReader(project, "pixels-x").row(2)
     np.testing.assert_array_equal(item, _items(2)[0])
-    assert not item.flags.writeable
-    assert isinstance(item, np.memmap)
+
+
+@pytest.mark.parametrize("n_left", [128, 0])
+def test_a_file_that_is_cut_short_while_it_is_open_is_a_sentence(project, n_left):
+    _write(project, 0, 20)
+    reader = SegmentReader(project, "pixels-x")
+    reader.read(np.arange(20))
+    os.truncate(next(project.cache_folder.iterdir()), n_left)
+    with pytest.raises(ProjectError, match="cache"):
+        reader.read(np.arange(20))
+    with pytest.raises(ProjectError, match="cache"):
+        reader.row(19)
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE])
+def test_a_disk_that_fails_a_read_says_so_and_is_opened_anew_when_it_is_back(
+    project, monkeypatch, code
+):
+    _write(project, 0, 3)
+    reader = SegmentReader(project, "pixels-x")
+    reader.read(np.arange(3))
+
+    class Broken(io.FileIO):
+        def readinto(self, _buffer):
+            raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        (file,) = reader._files
+        patch.setattr(file, "_file", Broken(file.path))
+        with pytest.raises(StorageError, match="could not be read"):
+            reader.read(np.arange(3))
+    np.testing.assert_array_equal(reader.read(np.arange(3)), _items(0, 1, 2))
+
+
+def test_a_file_that_is_away_serves_again_when_it_is_back(project):
+    _write(project, 0, 3)
+    reader = SegmentReader(project, "pixels-x")
+    (file,) = project.cache_folder.iterdir()
+    away = file.rename(file.with_name("away"))
+    with pytest.raises(StorageError, match=r"isn't there any more.*could not be read"):
+        reader.read(np.arange(3))
+    away.rename(file)
+    np.testing.assert_array_equal(reader.read(np.arange(3)), _items(0, 1, 2))
+
+
+def test_a_file_of_another_length_than_the_database_says_is_refused(project):
+    _write(project, 0, 3)
+    (file,) = project.cache_folder.iterdir()
+    np.save(file, _items(0, 1, 2, 3))
+    with pytest.raises(ProjectError, match="cache"):
+        SegmentReader(project, "pixels-x").read(np.arange(3))
+
+
+def test_several_threads_read_one_file_without_mixing_it_up(project):
+    _write(project, 0, 500)
+    reader = SegmentReader(project, "pixels-x")
+    wrong: list[int] = []
+
+    def read(seed: int) -> None:
+        for _ in range(40):
+            rows = np.random.default_rng(seed).permutation(500)[:50]
+            if not np.array_equal(reader.read(rows), _items(*rows)):
+                wrong.append(seed)
+
+    threads = [threading.Thread(target=read, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
 
 
 def test_of_a_row_written_twice_the_later_counts(project):
@@ -155,13 +224,13 @@ def test_a_file_without_its_row_in_the_database_does_not_count_and_goes(project)
     assert len(SegmentReader(project, "pixels-x")) == 2
 
 
-def test_a_mapped_file_that_can_not_be_deleted_waits_for_the_next_opening(project, monkeypatch):
+def test_an_open_file_that_can_not_be_deleted_waits_for_the_next_opening(project, monkeypatch):
     _write(project, 0, 2)
     forget_segments(project, "pixels-x")
     with monkeypatch.context() as patch:
 
         def held(*_args, **_kwargs):
-            raise PermissionError(errno.EACCES, "mapped")
+            raise PermissionError(errno.EACCES, "open")
 
         patch.setattr(Path, "unlink", held)
         assert drop_unreferenced(project) == 0

@@ -12,13 +12,14 @@ from engine.contract.commands import MakeSplit, RecommendSetup
 from engine.contract.config import ImageContract
 from engine.contract.errors import ConfigError
 from engine.contract.events import COMPLETED
+from engine.contract.methods import FEW_OF_A_CLASS
 from engine.contract.recommendation import (
-    FEW_OF_A_CLASS,
     MANY_IMAGES,
     SetupFacts,
     estimated_minutes,
     estimated_seconds,
     recommend_setup,
+    shortage,
 )
 from engine.project.setup_facts import data_facts
 from engine.project.store import Project
@@ -115,7 +116,7 @@ def test_the_shipped_backbone_stays_the_first_choice_beside_others():
 
 
 def test_the_settings_are_those_that_were_recommended():
-    config = recommend_setup(facts(n_train=(900, 300), size_px=112)).config(
+    config = recommend_setup(facts(n_train=(900, 300), image_px=112, size_px=112)).config(
         seed=7, image=ImageContract(fit="center_crop")
     )
     assert config.method.key == "full_finetune"
@@ -131,6 +132,72 @@ def test_the_settings_are_those_that_were_recommended():
 def test_small_images_are_enlarged_less(image_px, prepared_px, size_px):
     known = facts(image_px=image_px, size_px=prepared_px)
     assert recommend_setup(known).size_px.value == size_px
+
+
+@pytest.mark.parametrize(
+    ("image_px", "prepared_px", "size_px", "says"),
+    [
+        (512, 64, 224, "originals have 512 px"),
+        (512, 224, 224, "made for images of 224 px"),
+        (512, 448, 448, "finer detail"),
+        (128, 64, 128, "originals have 128 px"),
+        (128, 128, 128, "more would add nothing"),
+        (128, 224, 224, "made for images of 224 px"),
+        (60, 32, 112, "only 60 px"),
+        (28, 112, 112, "only 28 px"),
+        (0, 128, 128, "prepared at 128 px"),
+    ],
+)
+def test_an_image_size_uses_what_the_originals_have_up_to_that_of_the_backbone(
+    image_px, prepared_px, size_px, says
+):
+    found = recommend_setup(facts(image_px=image_px, size_px=prepared_px)).size_px
+    assert found.value == size_px
+    assert says in found.why
+
+
+def test_another_backbone_wants_its_own_size():
+    weights = {"efficientnet_lite0": "missing", "efficientnet_v2_s": "added"}
+    known = facts(weights=weights, image_px=1024, size_px=224)
+    assert recommend_setup(known).size_px.value == 384  # its input size in torchvision
+    weights = {"efficientnet_lite0": "missing", "dinov2_vits14": "added"}
+    known = facts(weights=weights, image_px=384, size_px=224)
+    assert recommend_setup(known).size_px.value == 378  # 27 patches of 14 px
+
+
+def test_fewer_pixels_are_kept_where_more_leave_no_time():
+    known = facts(n_train=(500, 500), size_px=112, minutes=3.0)
+    found = recommend_setup(known)
+    assert (found.size_px.value, found.method.value) == (112, "full_finetune")
+    assert "At 224 px" in found.size_px.why
+    assert "3 min" in found.size_px.why
+    for enough in (None, 60.0):
+        assert recommend_setup(replace(known, minutes=enough)).size_px.value == 224
+
+
+@pytest.mark.parametrize(
+    ("method", "n_train", "is_short"),
+    [
+        ("adversarial", (69, 75), True),
+        ("adversarial", (350, 350), False),
+        ("full_finetune", (300, 19), True),
+        ("full_finetune", (20, 20), False),
+        ("linear_probe", (5, 5), False),
+        ("direct_transfer", (3, 3), False),
+        ("adversarial", (), False),
+    ],
+)
+def test_a_method_that_needs_more_images_than_there_are_says_so(method, n_train, is_short):
+    said = shortage(facts(n_train=n_train), method)
+    assert (said is not None) == is_short
+    if said is not None:
+        assert f"the rarest class has {min(n_train)}" in said
+
+
+def test_of_findings_the_rarest_counts_for_what_a_method_needs():
+    said = shortage(facts(n_train=(16, 90), n_images=140, task="multi"), "adversarial")
+    assert said is not None
+    assert "the rarest finding has 16" in said
 
 
 def test_less_enlarged_images_leave_time_for_more():
@@ -224,11 +291,11 @@ def test_no_time_at_all_is_refused():
 
 def test_a_size_that_the_recommended_backbone_cannot_take_is_changed():
     weights = {"efficientnet_lite0": "missing", "dinov2_vits14": "added"}
-    found = recommend_setup(facts(weights=weights, size_px=250))
+    found = recommend_setup(facts(weights=weights, image_px=240, size_px=250))
     assert found.backbone.value == "dinov2_vits14"
     assert found.size_px.value == 252  # the next multiple of 14
     assert "14 px" in found.size_px.why
-    assert recommend_setup(facts(weights=weights, size_px=224)).size_px.value == 224
+    assert recommend_setup(facts(weights=weights, image_px=224)).size_px.value == 224
 
 
 def test_images_count_once_where_they_show_several_findings():
@@ -237,6 +304,12 @@ def test_images_count_once_where_they_show_several_findings():
     found = recommend_setup(known)
     assert found.method.value == "linear_probe"  # nothing was tried yet
     assert found.imbalance.value == "none"
+
+
+def test_a_rare_finding_is_counted_more_and_said_to_be_rare():
+    found = recommend_setup(facts(n_train=(16, 60), n_images=140, task="multi")).imbalance
+    assert found.value == "weights"
+    assert "16 of 140 images" in found.why
 
 
 def test_a_project_without_anything_to_tell_apart_has_no_facts_that_break_the_rules(tmp_path):

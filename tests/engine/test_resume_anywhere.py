@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-import engine.trainer.loop
+import engine.trainer.saving
 from engine.contract.config import ExperimentConfig
 from engine.contract.control import Control, JobCanceled
 from engine.contract.events import BatchFinished, EpochFinished, Event
@@ -100,8 +100,8 @@ def test_a_run_that_is_resumed_after_every_batch_gives_the_same_bits(
 
 
 def test_a_long_pass_is_saved_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine.trainer.loop, "_SAVE_EVERY_S", 0.0)
-    monkeypatch.setattr(engine.trainer.loop, "_SAVE_SHARE", 0.0)
+    monkeypatch.setattr(engine.trainer.saving, "_EVERY_S", 0.0)
+    monkeypatch.setattr(engine.trainer.saving, "_SHARE", 0.0)
     saved: list[tuple[int, int]] = []
     training = TinyTraining(tmp_path)
     trainer = training.begin()
@@ -121,8 +121,8 @@ def test_a_killed_run_goes_on_from_within_a_pass_with_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = run_through(TinyTraining(tmp_path / "whole"))
-    monkeypatch.setattr(engine.trainer.loop, "_SAVE_EVERY_S", 0.0)
-    monkeypatch.setattr(engine.trainer.loop, "_SAVE_SHARE", 0.0)
+    monkeypatch.setattr(engine.trainer.saving, "_EVERY_S", 0.0)
+    monkeypatch.setattr(engine.trainer.saving, "_SHARE", 0.0)
 
     class Killed(BaseException):
         pass
@@ -146,8 +146,8 @@ def test_a_killed_run_goes_on_from_within_a_pass_with_the_same_bits(
 def test_saving_never_takes_more_than_a_small_share_of_the_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine.trainer.loop, "_SAVE_EVERY_S", 0.0)
-    monkeypatch.setattr(engine.trainer.loop, "_SAVE_SHARE", 1e9)
+    monkeypatch.setattr(engine.trainer.saving, "_EVERY_S", 0.0)
+    monkeypatch.setattr(engine.trainer.saving, "_SHARE", 1e9)
     n_saved = 0
 
     def count(*arguments: Any) -> None:
@@ -155,7 +155,7 @@ def test_saving_never_takes_more_than_a_small_share_of_the_time(
         n_saved += 1
         save_state(*arguments)
 
-    monkeypatch.setattr(engine.trainer.loop, "save_state", count)
+    monkeypatch.setattr(engine.trainer.saving, "save_state", count)
     training = TinyTraining(tmp_path)
     training.begin().train()
     n_epochs = sum(isinstance(event, EpochFinished) for event in training.events)

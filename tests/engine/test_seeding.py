@@ -5,7 +5,7 @@ import random
 import numpy as np
 import torch
 
-from engine.seeding import seed_everything, step_seed
+from engine.seeding import seed_everything, step_seed, untouched_generators
 
 
 def _draw():
@@ -19,6 +19,18 @@ def test_one_seed_gives_the_same_numbers_in_every_library():
     assert _draw() == first
     seed_everything(8)
     assert all(a != b for a, b in zip(_draw(), first, strict=True))
+
+
+def test_what_is_drawn_inside_changes_nothing_of_what_follows():
+    seed_everything(7)
+    _draw()
+    expected = _draw()
+    seed_everything(7)
+    _draw()
+    with untouched_generators():
+        _draw()
+        seed_everything(8)
+    assert _draw() == expected
 
 
 def test_a_seed_beyond_numpys_range_is_accepted():

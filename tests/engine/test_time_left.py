@@ -188,6 +188,15 @@ def test_trials_before_the_training_count_with_all_that_follows():
     assert times.seconds_left(190.0, None, n_epochs=2, epochs_after=8) is None
 
 
+def test_trials_that_were_made_before_an_interruption_take_no_time_any_more():
+    times = TrialTimes(5)
+    times.skip()
+    times.skip()
+    times.begin(100.0)
+    left = times.seconds_left(105.0, 15.0, n_epochs=2, epochs_after=8)
+    assert left == pytest.approx(15 + 2 * 20 + 80)
+
+
 def test_nothing_is_promised_for_trials_whose_number_is_unknown():
     times = TrialTimes(0)
     times.begin(0.0)

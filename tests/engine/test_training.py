@@ -222,7 +222,7 @@ def test_a_full_disk_pauses_the_run_until_there_is_room(
             raise StorageError("The disk is full.", remedy="Free some space.")
         save_state(*arguments)
 
-    monkeypatch.setattr("engine.trainer.loop.save_state", fail_at_first)
+    monkeypatch.setattr("engine.trainer.saving.save_state", fail_at_first)
     monkeypatch.setattr("engine.trainer.full_disk._TRY_AGAIN_S", 0.01)
     finished, events = train(study)
     paused = [event for event in events if isinstance(event, RunPaused)]

@@ -194,11 +194,7 @@ def test_a_partial_match_is_shown_before_it_is_used(squeezenet, tmp_path, folder
     part["features.3.squeeze.weight"] = torch.zeros(8, 96, 1, 1)
     file = _file(tmp_path / "w.pth", part)
     report = check_weights(file)
-    assert (report["backbone"], report["fits"], report["is_usable"]) == (
-        "squeezenet1_0",
-        False,
-        True,
-    )
+    assert (report["backbone"], report["fits"]) == ("squeezenet1_0", False)
     assert (report["missing"], report["misfits"], report["strangers"]) == (6, 1, 0)
     assert report["n_wanted"] == 50
     lost = sum(t.numel() for n, t in squeezenet.items() if n.startswith("features.12"))
@@ -241,7 +237,8 @@ def test_a_folder_is_added_file_by_file_and_says_what_is_left_out(squeezenet, vi
     assert added_weights() == []
     result = add_folder(source)
     assert [r["backbone"] for r in result["added"]] == ["squeezenet1_0", "vit_tiny"]
-    assert [r["name"] for r in result["refused"]] == ["broken.safetensors", "foreign.pth"]
+    assert [r["file"] for r in result["added"]] == ["a.pth", "deeper/b.pt"]
+    assert [r["file"] for r in result["refused"]] == ["broken.safetensors", "foreign.pth"]
     assert all(r["message"] and r["remedy"] for r in result["refused"])
     assert len(checked["added"]) == len(added_weights()) == 2
     with pytest.raises(WeightsError, match="no weights file"):

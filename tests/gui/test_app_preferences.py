@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from PySide6.QtCore import QSettings
 
 from gui.preferences import MAX_RECENT, Preferences
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -48,3 +53,21 @@ def test_theme_and_text_size_survive(preferences):
     preferences._settings.sync()
     again = Preferences()
     assert (again.theme_choice, again.text_scale) == ("light", 1.5)
+
+
+def test_windows_of_two_processes_forget_nothing_of_each_other(tmp_path):
+    path = str(tmp_path / "preferences.ini")
+    preferences = Preferences(QSettings(path, QSettings.Format.IniFormat))
+    add = (
+        "import sys; from pathlib import Path; from PySide6.QtCore import QSettings;"
+        "from gui.preferences import Preferences;"
+        "settings = QSettings(sys.argv[1], QSettings.Format.IniFormat);"
+        "Preferences(settings).add_unfinished(Path(sys.argv[2]), 'r2')"
+    )
+    ours, others = tmp_path / "胸部, ours", tmp_path / "others"
+    preferences.add_unfinished(ours, "r1")
+    subprocess.run([sys.executable, "-c", add, path, str(others)], cwd=ROOT, check=True)
+    assert preferences.unfinished_runs == [(others, "r2"), (ours, "r1")]
+    preferences.forget_unfinished(others, "r1")  # not the one that is remembered
+    preferences.forget_unfinished(others, "r2")
+    assert preferences.unfinished_runs == [(ours, "r1")]

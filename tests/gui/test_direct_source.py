@@ -13,6 +13,7 @@ from engine.contract.results import ClassMatch
 from engine.project.store import Project
 from gui.panels.direct_source import DirectSource, same_names
 from gui.panels.model import ModelPanel
+from gui.panels.model_backbones import BackbonePicker
 from gui.panels.train import TrainPanel
 from gui.stages import Stage
 from tests.helpers.findings_project import make_findings_project
@@ -105,6 +106,28 @@ def test_going_back_to_averages_forgets_the_classifier(source, session, tmp_path
     averages.click()
     assert session.next_run().bundle is None
     assert not any(box.isVisible() for box in source.findChildren(QComboBox))
+
+
+def test_while_a_classifier_answers_no_backbone_can_be_chosen(qtbot, session, tmp_path):
+    page, train = ModelPanel(session), TrainPanel(session)
+    for panel in (page, train):
+        qtbot.addWidget(panel)
+        panel.show()
+    (source,), (picker,) = page.findChildren(DirectSource), page.findChildren(BackbonePicker)
+    assert picker.isEnabled()
+    assert page.header.accessibleDescription() == "EfficientNet-Lite0 · Direct transfer"
+    source.take_bundle(_bundle(tmp_path / "ward", tuple(_own(session))))  # it says resnet18
+    assert not picker.isEnabled()
+    assert page.header.accessibleDescription() == "ResNet-18 · Direct transfer"
+    assert train.header.accessibleDescription().startswith("ResNet-18 · Direct transfer")
+    assert "answers with its own: ResNet-18" in _texts(page)
+    page.choose_method("linear_probe")
+    assert picker.isEnabled()
+    assert page.header.accessibleDescription() == "EfficientNet-Lite0 · Linear probe"
+    _choose_direct_transfer(session)
+    _radios(source)[0].click()
+    assert picker.isEnabled()
+    assert "answers with its own" not in _texts(page)
 
 
 def test_names_match_whatever_their_capitals():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -66,6 +68,19 @@ def test_a_job_can_be_canceled_from_another_thread(client: EngineClient, tmp_pat
     command = MakeSample(out=str(tmp_path / "a"), n_images=2000)
     finished = client.perform(command, cancel, requests)
     assert finished.outcome == CANCELED
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no such signals to a process")
+def test_a_log_off_leaves_the_workers_to_their_window(client: EngineClient, tmp_path: Path) -> None:
+    command = MakeSample(out=str(tmp_path / "a"), n_images=9)
+    client.perform(command, lambda event: None)
+    workers = _children()
+    for worker in workers:  # as systemd does with every process of a session
+        os.kill(worker, signal.SIGTERM)
+        os.kill(worker, signal.SIGHUP)
+    again = client.perform(MakeSample(out=str(tmp_path / "b"), n_images=9), lambda event: None)
+    assert again.outcome == COMPLETED
+    assert _children() == workers
 
 
 def test_workers_end_with_the_client(tmp_path: Path) -> None:

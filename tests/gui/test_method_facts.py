@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from PySide6.QtCore import QLocale
 
 from engine.contract.config import preset_config
 from engine.contract.events import COMPLETED
+from engine.contract.limits import OneOf
 from engine.contract.methods import METHODS
 from engine.files import write_json
 from engine.project.store import Project
 from gui.panels.method_facts import MethodFactsCard, RunFactsCard
 from gui.panels.model_details import ModelDetails
-from gui.panels.setting_fields import groups_used, setting_groups
+from gui.panels.setting_fields import choice_name, groups_used, setting_groups
 from gui.panels.train import TrainPanel
 from gui.widgets.card import Card
+from gui.widgets.number_input import DecimalInput
 
 UNTOUCHED = {
     "strength": 0.1,
@@ -44,7 +48,35 @@ def test_the_share_of_untouched_weights_is_a_bar_for_each_stage_and_for_all(card
         ("Stage 2", "70 %"),
         ("All", "70 %"),
     ]
-    assert [round(share.share, 3) for share in card.bars.shares] == [1.0, 0.697, 0.7]
+    assert [share.share for share in card.bars.shares] == pytest.approx([1.0, 0.697, 0.7])
+
+
+def test_frozen_stages_are_told_apart_from_weights_that_could_change(card):
+    layers = [
+        {"name": "stage 1", "weights": 10, "untouched": 10, "trained": False},
+        {"name": "stage 2", "weights": 90, "untouched": 90, "trained": False},
+        {"name": "stage 3", "weights": 400, "untouched": 200, "trained": True},
+    ]
+    parts = {"share": 0.6, "share_of_trained": 0.5, "layers": layers}
+    card.set_facts(UNTOUCHED | {"untouched": parts})
+    shown = [(share.name, share.text.replace("\u00a0", " ")) for share in card.bars.shares]
+    assert shown == [
+        ("Stage 1, next to the image", "not trained"),
+        ("Stage 2", "not trained"),
+        ("Stage 3", "50 %"),
+        ("All that were trained", "50 %"),
+    ]
+    assert [share.share for share in card.bars.shares] == [None, None, 0.5, 0.5]
+    assert "not trained" in card.bars.accessibleDescription()
+    assert "60 % of all weights stayed" in card.text.replace("\u00a0", " ")
+
+
+def test_a_network_without_frozen_stages_has_one_share(card):
+    layers = [{"name": "stage 1", "weights": 10, "untouched": 4, "trained": True}]
+    parts = {"share": 0.4, "share_of_trained": 0.4, "layers": layers}
+    card.set_facts(UNTOUCHED | {"untouched": parts})
+    assert [share.name for share in card.bars.shares] == ["Stage 1, next to the image", "All"]
+    assert "frozen" not in card.text
 
 
 def test_the_chosen_strength_is_named_with_what_was_tried(card):
@@ -92,6 +124,36 @@ def test_only_the_settings_of_the_chosen_method_are_shown(qtbot, method, has, ha
     other = preset_config("standard", method="full_finetune")
     details.set_config(other, other)
     assert details._cards["optimizer"].isVisibleTo(details)
+
+
+def test_settings_are_named_in_words(qtbot):
+    """Neither field names, nor what is written between back quotes for programmers."""
+    for settings in setting_groups().values():
+        for setting in settings:
+            for text in (setting.label, setting.help):
+                assert not re.search(r"[a-z]_[a-z0-9]|`", text), setting.path
+            assert not re.search(r"\d", setting.label), setting.path
+            for choice in setting.limit.choices if isinstance(setting.limit, OneOf) else ():
+                assert "_" not in choice_name(setting.path, choice)
+    imbalance = next(s for s in setting_groups()["loss"] if s.path == "loss.imbalance")
+    assert "“logits adjusted” takes the frequencies out of the logits" in imbalance.help
+    epsilon = next(s for s in setting_groups()["adversarial"] if s.path.endswith("epsilon_255"))
+    assert epsilon.unit == "/ 255"
+
+
+def test_the_order_of_grades_is_set_where_there_are_grades(qtbot):
+    details = ModelDetails()
+    qtbot.addWidget(details)
+    qtbot.waitUntil(lambda: len(details._cards) == len(setting_groups()))
+
+    def shown() -> set[str]:
+        editors = details.findChildren(DecimalInput)
+        return {e.accessibleName() for e in editors if e.isVisibleTo(details)}
+
+    assert "Weight of the order of grades" not in shown()
+    assert "Label smoothing" in shown()
+    details.set_grades(has_grades=True)
+    assert "Weight of the order of grades" in shown()
 
 
 def test_advice_on_unequal_classes_stands_beside_the_setting(qtbot):

@@ -15,7 +15,7 @@ from engine.contract.events import COMPLETED, FAILED, JobFinished, JobStarted
 from gui.dialogs.label_fields import Choice
 from gui.dialogs.partial_weights import PartialWeightsDialog
 from gui.itemmodels.backbone_table import BackboneFilter, BackboneTable
-from gui.next_run import choice_of_file
+from gui.next_run import choice_of_file, weights_to_advise
 from gui.panels.model import ModelPanel
 from gui.widgets.chip import Chip, ChipButton
 from gui.widgets.choice_card import ChoiceCard
@@ -43,7 +43,6 @@ PARTIAL = {
     "backbone": "densenet121",
     "name": "part.pth",
     "fits": False,
-    "is_usable": True,
     "share": 0.875,
     "n_wanted": 604,
     "missing": 12,
@@ -98,6 +97,14 @@ def messages(page: ModelPanel) -> list[tuple[Any, ...]]:
     heard: list[tuple[Any, ...]] = []
     page.message_requested.connect(lambda *parts: heard.append(parts))
     return heard
+
+
+def use(dialog: PartialWeightsDialog) -> None:
+    next(b for b in dialog.findChildren(QPushButton) if b.text() == "Use it").click()
+
+
+def says(dialog: PartialWeightsDialog, text: str) -> bool:
+    return any(text in label.text() for label in dialog.findChildren(QLabel))
 
 
 def test_a_few_backbones_have_cards_and_all_are_in_the_table(page):
@@ -188,9 +195,10 @@ def test_a_partial_match_is_shown_and_used_only_when_agreed(qtbot, engine, page)
     page.add_weights(Path("part.pth"))
     qtbot.waitUntil(lambda: bool(page.findChildren(PartialWeightsDialog)))
     dialog = page.findChildren(PartialWeightsDialog)[0]
-    assert any("87.5 %" in label.text() for label in dialog.findChildren(QLabel))
+    texts = [label.text() for label in dialog.findChildren(QLabel)]
+    assert any("87.5 %" in text and "part.pth" in text for text in texts)
     assert not heard
-    next(b for b in dialog.findChildren(QPushButton) if b.text() == "Use it").click()
+    use(dialog)
     qtbot.waitUntil(lambda: bool(heard))
     file = str(Path("part.pth"))
     assert engine.asked("add_weights") == [
@@ -200,16 +208,74 @@ def test_a_partial_match_is_shown_and_used_only_when_agreed(qtbot, engine, page)
     ]
 
 
+def test_a_part_that_can_not_be_kept_says_why_and_is_not_asked_about_again(qtbot, engine, page):
+    refused = JobFinished(kind="add_weights", outcome=FAILED, error="12 are missing.", remedy="x")
+    report = JobFinished(kind="add_weights", outcome=COMPLETED, result=PARTIAL)
+    full = JobFinished(kind="add_weights", outcome=FAILED, error="The disk is full.", remedy="y")
+
+    def plays(command, _):
+        end = report if command.check_only else full if command.allow_partial else refused
+        return JobStarted(kind="add_weights"), end
+
+    engine.runs("add_weights", plays)
+    heard = messages(page)
+    page.add_weights(Path("part.pth"))
+    qtbot.waitUntil(lambda: bool(page.findChildren(PartialWeightsDialog)))
+    use(page.findChildren(PartialWeightsDialog)[0])
+    qtbot.waitUntil(lambda: bool(heard))
+    assert heard[0][1] == "part.pth: The disk is full."
+    assert len(engine.asked("add_weights")) == 3
+
+
+def test_a_message_names_its_file_and_goes_when_another_is_added(qtbot, engine, page):
+    refused = JobFinished(kind="add_weights", outcome=FAILED, error="It is damaged.", remedy="x")
+    engine.plays("add_weights", JobStarted(kind="add_weights"), refused)
+    heard = messages(page)
+    gone: list[str] = []
+    page.message_withdrawn.connect(gone.append)
+    for number, name in enumerate(("a.pth", "b.pth"), 1):
+        page.add_weights(Path(name))
+        qtbot.waitUntil(lambda n=number: len(heard) == n)
+    first, second = (parts[1] for parts in heard)
+    assert (first, second) == ("a.pth: It is damaged.", "b.pth: It is damaged.")
+    assert first in gone and second not in gone
+
+
 def test_a_folder_says_what_was_added_and_what_was_left_out(qtbot, engine, page):
-    refused = [{"name": "a.pth", "message": "It is damaged.", "remedy": "Copy it."}]
-    engine.completes("add_weights", added=[{"backbone": "resnet18"}], refused=refused)
+    added = {"file": "g.pth", "backbone": "resnet18", "warnings": ["It takes one channel."]}
+    refused = [{"file": "a.pth", "message": "It is damaged.", "remedy": "Copy it."}]
+    engine.completes("add_weights", added=[added], partial=[], refused=refused)
     heard = messages(page)
     page.add_weights(Path("folder"))
     qtbot.waitUntil(lambda: bool(heard))
-    kind, what, why, *_ = heard[0]
+    kind, what, why, actions = heard[0]
     assert kind is MessageKind.WARNING
     assert "added: 1" in what and "out: 1" in what
-    assert "a.pth: It is damaged." in why
+    assert "a.pth: It is damaged." in why and "g.pth: It takes one channel." in why
+    assert not actions
+
+
+def test_parts_in_a_folder_are_shown_one_after_the_other(qtbot, engine, page):
+    parts = [PARTIAL | {"file": name, "name": name} for name in ("x.pth", "y.pth", "z.pth")]
+    engine.completes("add_weights", added=[], partial=parts, refused=[])
+    heard = messages(page)
+    page.add_weights(Path("folder"))
+    qtbot.waitUntil(lambda: bool(heard))
+    _, what, why, actions = heard[0]
+    assert "out: 3" in what and "x.pth" in why
+    engine.completes("add_weights", **PARTIAL, id="densenet121-1")
+    [action] = actions
+    action.run()
+    shown = page.findChildren(PartialWeightsDialog)
+    assert len(shown) == 1 and says(shown[0], "x.pth")
+    shown[0].reject()
+    qtbot.waitUntil(lambda: any(says(d, "y.pth") for d in page.findChildren(PartialWeightsDialog)))
+    use(next(d for d in page.findChildren(PartialWeightsDialog) if says(d, "y.pth")))
+    qtbot.waitUntil(lambda: any(says(d, "z.pth") for d in page.findChildren(PartialWeightsDialog)))
+    assert engine.asked("add_weights") == [
+        AddWeights(file="folder"),
+        AddWeights(file=str(Path("folder") / "y.pth"), allow_partial=True),
+    ]
 
 
 def test_added_weights_are_named_only_where_they_are_not_the_default():
@@ -218,3 +284,17 @@ def test_added_weights_are_named_only_where_they_are_not_the_default():
     assert choice_of_file(device, "densenet121", "densenet121-chest") == "file:densenet121-chest"
     assert choice_of_file(device, "efficientnet_lite0", "x") == "file:x"
     assert choice_of_file(device, "efficientnet_lite0", "") == "pretrained"
+
+
+def test_weights_that_leave_layers_random_are_not_advised():
+    part = _added("resnet34", "part") | {"is_whole": False}
+    whole = _added("resnet50", "whole") | {"is_whole": True}
+    device = {
+        "weights": {"efficientnet_lite0": "embedded", "resnet34": "added", "resnet50": "added"},
+        "added_weights": [part, whole, _added("resnet50", "part") | {"is_whole": False}],
+    }
+    assert weights_to_advise(device) == {
+        "efficientnet_lite0": "embedded",
+        "resnet34": "missing",
+        "resnet50": "added",
+    }

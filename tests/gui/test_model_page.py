@@ -13,7 +13,9 @@ from PySide6.QtWidgets import QComboBox, QLabel, QPushButton, QToolButton, QWidg
 from engine.contract.commands import AddWeights
 from engine.contract.config import OptimizerConfig, preset_config
 from engine.contract.events import FAILED, JobFinished, JobStarted
+from engine.contract.methods import METHODS
 from gui.next_run import WeightsState, with_method, with_preset
+from gui.panels.method_about import MethodAbout
 from gui.panels.model import ModelPanel
 from gui.panels.setting_fields import setting_groups, with_value
 from gui.stages import Stage
@@ -112,7 +114,7 @@ def test_added_weights_are_recognised_and_their_backbone_is_chosen(qtbot, engine
     assert page.session.config.backbone.weights == "pretrained"
     kind, what, *_ = heard[0]
     assert kind is MessageKind.SUCCESS
-    assert "DenseNet-121" in what and "604" in what
+    assert "densenet.pth" in what and "DenseNet-121" in what and "604" in what
 
 
 def test_refused_weights_say_why_and_what_to_do(qtbot, engine, page):
@@ -126,7 +128,7 @@ def test_refused_weights_say_why_and_what_to_do(qtbot, engine, page):
     qtbot.waitUntil(lambda: bool(heard))
 
     kind, what, remedy, actions = heard[0]
-    assert (kind, what, remedy) == (MessageKind.ERROR, "It is a pickle.", "Ask.")
+    assert (kind, what, remedy) == (MessageKind.ERROR, "bad.pth: It is a pickle.", "Ask.")
     assert len(actions) == 1
     assert button(page, "Add weights…").isEnabled()
 
@@ -165,6 +167,32 @@ def test_choices_among_names_are_lists(qtbot, page):
     precision.setCurrentIndex(precision.findData("fp32"))
 
     assert page.session.config.runtime.precision == "fp32"
+
+
+def visible_texts(page: ModelPanel) -> str:
+    return "\n".join(label.text() for label in page.findChildren(QLabel) if label.isVisible())
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.key)
+def test_the_chosen_method_says_how_it_works_and_who_published_it(page, method):
+    page.choose_method(method.key)
+
+    shown = visible_texts(page)
+    assert method.how in shown
+    assert method.reference in shown
+    assert not [m for m in METHODS if m is not method and m.how in shown]
+
+
+def test_a_method_that_needs_more_images_says_so_under_its_card(qtbot, page):
+    about = page.findChildren(MethodAbout)[0]
+    qtbot.waitUntil(lambda: page.session.advice.found is not None)
+    page.choose_method("linear_probe")
+    assert not about.shortage
+
+    page.choose_method("adversarial")  # 8 training images of each class
+
+    assert "of each class, and the rarest class has 8" in about.shortage
+    assert about.shortage in visible_texts(page)
 
 
 def test_a_setting_changes_alone():

@@ -219,6 +219,22 @@ def test_the_size_note_prepares_the_images_and_goes(
     assert heard[0][0] is MessageKind.SUCCESS
 
 
+def test_large_images_that_were_prepared_small_are_led_to_the_size_of_the_backbone(
+    qtbot, engine: ScriptedEngine, advised: Opened, tmp_path: Path
+) -> None:
+    session = advised(with_images(tmp_path / "shrunk.radtune", side_px=512, size_px=64))
+    page = model_page(qtbot, session)
+    note = page.findChildren(ImageSizeNote)[0]
+    assert note.isVisible()
+    assert "512 px" in note.text
+    assert "64\u00a0px now" in note.text
+    assert [b.text() for b in note.buttons] == ["Prepare at 224 px"]
+    engine.completes("prepare_images", size_px=224, n_images=24)
+    note.buttons[0].click()
+    qtbot.waitUntil(lambda: bool(engine.asked("prepare_images")))
+    assert engine.asked("prepare_images")[0].size_px == 224
+
+
 def test_a_preparation_can_be_canceled_and_a_failure_is_told(
     qtbot, engine: ScriptedEngine, advised: Opened, small: Path
 ) -> None:

@@ -182,6 +182,17 @@ def test_a_failed_run_says_what_happened_and_what_to_do(qtbot, engine, page):
     assert button(page, "Start").isVisible()
 
 
+def test_a_worker_that_died_before_there_was_a_run_leaves_nothing_to_continue(qtbot, engine, page):
+    heard = messages(page)
+    engine.plays("train", DIES)
+    press(page, "Start")
+    qtbot.waitUntil(lambda: bool(heard))
+    _, what, remedy, actions = heard[0]
+    assert what == "The process that did the work ended unexpectedly."
+    assert remedy.startswith("Try again.")
+    assert not actions
+
+
 def test_a_killed_worker_leaves_the_window_and_offers_to_continue(qtbot, engine, page):
     heard = messages(page)
     folder = page.session.folder
@@ -365,10 +376,18 @@ def test_warnings_recoveries_and_pauses_stay_readable(live):
     assert notes.pause_reason == "The disk is full."
 
 
-def test_the_end_says_how_it_went(live):
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        (RunState.CANCELING, "Canceled; nothing was kept"),
+        (RunState.RUNNING, "Interrupted; it can be continued"),  # nobody asked to cancel
+    ],
+)
+def test_the_end_says_how_it_went(live, monkeypatch, state, says):
     live.take(run_started(None))
+    monkeypatch.setattr(live._session.runs, "_state", state)
     live.take(RunFinished(run="r1", outcome=CANCELED))
-    assert label_of(live) == "Canceled; nothing was kept"
+    assert label_of(live) == says
 
 
 def test_without_a_split_the_page_says_what_to_do(qtbot, open_session, project_folder):

@@ -113,6 +113,7 @@ class TinyTraining:
 
     def begin(self, control: Control | None = None) -> Trainer:
         """Return a trainer of a network that nothing was done to yet."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         network, method = copy.deepcopy(_fresh(self.config, len(self.table.class_names)))
         runtime = Runtime(precision=self.precision)
 
@@ -123,7 +124,7 @@ class TinyTraining:
             config=self.config,
             data=TrainingData(
                 table=self.table,
-                pixels=self.pixels,  # type: ignore[arg-type]
+                pixels=self.pixels,
                 features_of=features_of,
             ),
             runtime=runtime,
@@ -139,6 +140,7 @@ class TinyTraining:
             config_digest="config",
             split_digest="split",
             emit=self.events.append,
+            require_there=lambda: None,
             is_trial=self.is_trial,
         )
 

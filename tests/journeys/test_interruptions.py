@@ -71,7 +71,7 @@ def test_a_killed_training_process_leaves_the_window_alive_and_the_run_to_be_con
     assert what == (
         "The training process ended unexpectedly. Everything up to its last saved state is kept."
     )
-    assert remedy == "Continue the run from where it was saved."
+    assert remedy == "Continue the run."
     (run,) = session.snapshot.runs
     assert (run.state, run.is_resumable) == ("interrupted", True)
 
