@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import atexit
 import os
-import shlex
 import signal
-import subprocess
 from types import FrameType
 from typing import Final
 
 from engine.contract.commands import KIND_OF, RESUMABLE_KINDS, Command, Resume, Train
 from engine.contract.control import Control
+from engine.contract.shell import PROGRAM, shell_line
 
 INTERRUPTED: Final = 130
 """The exit code."""
-_PROGRAM: Final = "radtune-engine"
 _SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # the last two: a closed terminal
 
 
@@ -75,13 +73,9 @@ def way_on(command: Command | None, run: str = "") -> str:
     if isinstance(command, Resume):
         run = command.run
     if isinstance(command, Train | Resume) and run:
-        words = (_PROGRAM, "resume", "--project", command.project, "--run", run)
+        words = (PROGRAM, "resume", "--project", command.project, "--run", run)
         return f"Go on with: {shell_line(words)}"
     if command is not None and KIND_OF[type(command)] in RESUMABLE_KINDS:
         return "Give the same command again when you like: it goes on where it was."
     return "Start it again when you like."
 
-
-def shell_line(words: tuple[str, ...], *, is_windows: bool = os.name == "nt") -> str:
-    """Return a command as it is typed, with quotes where the system's shell needs them."""
-    return subprocess.list2cmdline(words) if is_windows else shlex.join(words)

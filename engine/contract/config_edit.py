@@ -67,13 +67,36 @@ def require_effect(method: str, changes: Sequence[str]) -> None:
     """
     for change in changes:
         name = change.partition("=")[0].strip()
-        stage = name.rpartition(".")[0]
-        looking = [card.key for card in METHODS if stage in card.settings]
-        if stage not in _OF_EVERY_METHOD and name != "method.key" and method not in looking:
+        if not _has_effect(name, method):
+            looking = [card.key for card in METHODS if name.rpartition(".")[0] in card.settings]
             raise ConfigError(
                 f"The setting {name} has no effect on the method {method}.",
                 remedy=f"Leave it out, or choose a method that uses it: {', '.join(looking)}.",
             )
+
+
+def changes_between(before: ExperimentConfig, after: ExperimentConfig) -> list[str]:
+    """Return the changes with which :func:`with_settings` makes one of the other.
+
+    Those that have no effect on the method of ``after`` are left out.
+    """
+    old = dict(_settings(before))
+    return [
+        f"{name}={_written(value)}"
+        for name, value in _settings(after)
+        if value != old[name] and _has_effect(name, after.method.key)
+    ]
+
+
+def _has_effect(name: str, method: str) -> bool:
+    stage = name.rpartition(".")[0]
+    if stage in _OF_EVERY_METHOD or name == "method.key":
+        return True
+    return any(stage in card.settings for card in METHODS if card.key == method)
+
+
+def _written(value: Any) -> str:
+    return ("off", "on")[value] if isinstance(value, bool) else str(value)
 
 
 def _settings(config: ExperimentConfig) -> Iterator[tuple[str, Any]]:

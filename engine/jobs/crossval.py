@@ -35,6 +35,7 @@ from engine.jobs.trials import TrialBench
 from engine.methods.registry import get_method
 from engine.metrics.findings import bootstrap_findings_auroc
 from engine.metrics.intervals import Interval, bootstrap_auroc, bootstrap_ovr_auroc
+from engine.metrics.validation import validation_auroc
 from engine.models.fallback import expected_seconds, fallback_warning
 from engine.models.weights_warning import weights_warning
 from engine.project.access import open_alone
@@ -43,7 +44,6 @@ from engine.project.store import Project
 from engine.project.table import TrainingTable
 from engine.seeding import seed_everything, step_seed
 from engine.splits.folds import carve_validation, make_folds
-from engine.trainer.steps import validation_auroc
 
 _FOLD_FILE: Final = "fold.json"
 _STEPS: Final = 100  # of the progress bar

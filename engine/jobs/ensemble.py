@@ -28,12 +28,12 @@ from engine.hardware import place_run
 from engine.jobs.crossval import out_of_fold, runtime_of_folds
 from engine.jobs.recipe import versions
 from engine.jobs.run_checks import new_run_id
+from engine.metrics.validation import validation_auroc
 from engine.models.weights import weights_info
 from engine.project.access import open_alone
 from engine.project.searching import is_stale, read_crossval
 from engine.project.store import Project
 from engine.project.table import TrainingTable
-from engine.trainer.steps import validation_auroc
 
 _KIND: Final = "ensemble"
 Emit = Callable[[Event], None]

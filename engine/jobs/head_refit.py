@@ -27,6 +27,7 @@ from engine.methods.linear_head import LinearHead, fit_linear_head
 from engine.methods.linear_probe import fit_head, head_loss, install_head
 from engine.methods.method import MethodContext, TrainingData
 from engine.methods.registry import get_method
+from engine.metrics.validation import validation_auroc
 from engine.models.fallback import looking_warning
 from engine.models.features import features_kind
 from engine.models.network import Network, probabilities_of
@@ -34,7 +35,6 @@ from engine.project.access import open_alone
 from engine.project.segments import SegmentReader
 from engine.project.table import TrainingTable
 from engine.splits.folds import make_folds
-from engine.trainer.steps import validation_auroc
 
 _N_FOLDS: Final = 2
 _SURE: Final = 0.8  # probability of another class from which a label is worth a second look

@@ -105,7 +105,7 @@ def pretrain(command: Pretrain, emit: Emit, control: Control) -> PretrainResult:
         seconds=round(kept.seconds_before + time.perf_counter() - started, 2),
         sentences=(
             *(_told(share) for share in shares),
-            f"To train on it: train --backbone {command.backbone} --set backbone.weights={weights}",
+            f"To train on it: {train_line(command.projects[0], _on_it(command.backbone, weights))}",
         ),
     )
 

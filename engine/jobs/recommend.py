@@ -13,6 +13,7 @@ from engine.contract.control import Control
 from engine.contract.events import Event
 from engine.contract.methods import method_card
 from engine.contract.recommendation import Recommendation, SetupFacts, recommend_setup
+from engine.contract.shell import train_line
 from engine.contract.training_time import rough_time
 from engine.jobs.image_size import prepare_images
 from engine.jobs.splitting import require_two_classes
@@ -56,7 +57,4 @@ def _sentences(found: Recommendation, facts: SetupFacts, command: RecommendSetup
     yield f"Imbalance: {str(found.imbalance.value).capitalize()}. {found.imbalance.why}"
     if found.size_px.value != facts.size_px and not command.apply:
         yield "Repeat this with --apply to prepare the images at that size."
-    yield (
-        f"To follow it: train --preset {found.preset.value} --method {method} "
-        f"--backbone {backbone} --set loss.imbalance={found.imbalance.value}"
-    )
+    yield f"To follow it: {train_line(command.project, found.config())}"

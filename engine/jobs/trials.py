@@ -27,6 +27,7 @@ from engine.files import make_folder
 from engine.hardware import Runtime
 from engine.methods.method import FineTuneMethod, MethodContext, TrainingData, Trial
 from engine.methods.registry import get_method
+from engine.metrics.validation import validation_auroc
 from engine.models.features import cached_features
 from engine.models.network import Network, probabilities_of
 from engine.models.registry import build_network
@@ -42,7 +43,6 @@ from engine.trainer.steps import (
     log_loss,
     predict_probabilities,
     validate,
-    validation_auroc,
 )
 from engine.trainer.time_limit import TimedControl
 

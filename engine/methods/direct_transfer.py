@@ -5,6 +5,9 @@ A classifier of another task answers through a match of its classes to those of 
 the simplest there is: an image belongs to the class whose mean it is nearest to. Of several
 findings at once each has two means, of the images that show it and of those that are without it.
 
+Whether direct use is reasonable is measured: a decision layer fitted to the same features, which
+takes seconds, shows what the means leave unused.
+
 References:
     Mensink et al., "Distance-Based Image Classification", IEEE TPAMI 2013 (nearest class means).
     Snell et al., "Prototypical Networks for Few-shot Learning", NeurIPS 2017.
@@ -13,19 +16,23 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.special import expit, log_softmax, softmax
 
 from engine.contract.targets import UNKNOWN
-from engine.methods.linear_head import LinearHead, standardisation
-from engine.methods.linear_probe import install_head
+from engine.methods.linear_head import LinearHead, standardisation, standardised
+from engine.methods.linear_probe import fit_head, install_head
 from engine.methods.method import FineTuneMethod, MethodContext
+from engine.metrics.validation import validation_auroc
 from engine.models.merged_head import MergedHead
 from engine.models.network import Network
+
+_TELLS_APART: Final = 0.6
+_AS_GOOD: Final = 0.01
 
 
 class DirectTransfer(FineTuneMethod):
@@ -34,6 +41,7 @@ class DirectTransfer(FineTuneMethod):
     key: ClassVar[str] = "direct_transfer"
     trains_epochs: ClassVar[bool] = False
     features: ClassVar[str] = "stages"
+    _reach: tuple[float, ...] = ()
 
     def prepare(self, network: Network, context: MethodContext) -> None:
         """Put the prototypes into the head, unless the network has one for the task already."""
@@ -49,6 +57,54 @@ class DirectTransfer(FineTuneMethod):
             widths=network.feature_blocks,
         )
         install_head(network, head)
+        fitted = fit_head(network, context, data.features_of)
+        val = features[n_train:], table.labels[data.val]
+        self._reach = tuple(_auroc(each, *val, table.positive) for each in (head, fitted))
+
+    def summary(self, network: Network) -> dict[str, Any]:
+        """Return what the means reach on validation, what a fitted head does, and what that says.
+
+        Empty for a classifier whose classes are matched: what it is like is measured otherwise.
+        """
+        if not self._reach:
+            return {}
+        of_means, of_fitted = self._reach
+        return {
+            "means_auroc": of_means,
+            "fitted_auroc": of_fitted,
+            "direct_use": direct_use_sentence(of_means, of_fitted),
+        }
+
+
+def direct_use_sentence(of_means: float, of_fitted: float) -> str:
+    """Return whether applying a backbone as it is is reasonable, and what to do if not.
+
+    Args:
+        of_means: AUROC on validation of the classes' means.
+        of_fitted: The same of a decision layer fitted to the same features.
+    """
+    reached = (
+        f"On validation the averages reach an AUROC of {of_means:.3f}, a decision layer fitted to "
+        f"the same descriptions {of_fitted:.3f}"
+    )
+    if not of_fitted >= _TELLS_APART:
+        return (
+            f"{reached}: what the network knew hardly tells your classes apart. Adapt it to them."
+        )
+    if of_means >= of_fitted - _AS_GOOD:
+        return f"{reached}: direct use is reasonable here."
+    return f"{reached}: better fit one, with the method Linear probe; it takes seconds."
+
+
+def _auroc(
+    head: LinearHead,
+    features: NDArray[np.floating],
+    labels: NDArray[np.int64],
+    positive: int | None,
+) -> float:
+    logits = standardised(features, head.mean, head.scale) @ head.weight.T + head.bias
+    probabilities = expit(logits) if labels.ndim == 2 else softmax(logits, axis=1)
+    return validation_auroc(probabilities, labels, positive)
 
 
 def prototype_head(

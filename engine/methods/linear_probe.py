@@ -9,6 +9,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -20,7 +21,7 @@ from engine.methods.findings_head import FindingsHeadLoss, fit_findings_head
 from engine.methods.head_loss import HeadLoss
 from engine.methods.linear_head import LinearHead, fit_linear_head
 from engine.methods.method import FineTuneMethod, MethodContext, TrainingData
-from engine.metrics.ranking import auroc, macro_ovr_auroc
+from engine.metrics.validation import validation_auroc
 from engine.models.network import Network
 
 
@@ -74,19 +75,13 @@ def fit_head(
             on_strength=show,
         )
 
-    def score(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-        if data.n_classes == 2:
-            index = 1 if table.positive is None else table.positive
-            return auroc(probabilities[:, index], labels == index)
-        return macro_ovr_auroc(probabilities, labels)
-
     return fit_linear_head(
         train,
         val,
         widths=network.feature_blocks,
         class_weights=None,
         loss=head_loss(context.config.loss, data),
-        score=score,
+        score=partial(validation_auroc, positive=table.positive),
         on_strength=show,
     )
 

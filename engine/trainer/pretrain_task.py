@@ -16,9 +16,9 @@ from torch import Tensor
 from engine.methods.balance import balanced_states, image_weights, inverse_frequency, state_counts
 from engine.methods.findings_head import FindingsHeadLoss, fit_findings_head
 from engine.methods.linear_head import LinearHead, fit_linear_head
+from engine.metrics.validation import validation_auroc
 from engine.models.features import PixelRows
 from engine.trainer.finding_losses import FindingsLoss
-from engine.trainer.steps import validation_auroc
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from engine.data.transforms import pixels_to_batch
 from engine.hardware import Runtime, autocast
 from engine.hardware.out_of_memory import in_parts
-from engine.metrics.findings import findings_log_loss, macro_findings_auroc
-from engine.metrics.ranking import auroc, macro_ovr_auroc
+from engine.metrics.findings import findings_log_loss
+from engine.metrics.validation import validation_auroc
 from engine.models.features import PixelRows
 from engine.models.network import probabilities_of
 
@@ -154,18 +154,3 @@ def log_loss(
     chosen = np.clip(probabilities[np.arange(len(labels)), labels], 1e-12, 1.0)
     weights = np.ones(len(labels)) if class_weights is None else class_weights[labels]
     return float(-(weights * np.log(chosen)).sum() / weights.sum())
-
-
-def validation_auroc(
-    probabilities: NDArray[np.float64], labels: NDArray[np.int64], positive: int | None
-) -> float:
-    """Return the AUROC of the positive class, or the macro one-vs-rest mean above two classes.
-
-    Of several findings at once: the mean of their AUROCs.
-    """
-    if labels.ndim == 2:
-        return macro_findings_auroc(probabilities, labels)
-    if probabilities.shape[1] == 2:
-        index = 1 if positive is None else positive
-        return auroc(probabilities[:, index], labels == index)
-    return macro_ovr_auroc(probabilities, labels)

@@ -18,7 +18,11 @@ from engine.contract.errors import ConfigError
 from engine.contract.events import COMPLETED, FAILED, RunFinished
 from engine.contract.results import ClassMatch
 from engine.contract.targets import UNKNOWN
-from engine.methods.direct_transfer import findings_prototype_head, prototype_head
+from engine.methods.direct_transfer import (
+    direct_use_sentence,
+    findings_prototype_head,
+    prototype_head,
+)
 from engine.models.merged_head import NOT_IN_TASK, fit_head_to, merge_head
 from engine.models.registry import build_network
 from engine.project.store import Project
@@ -173,6 +177,31 @@ def _finish(command: Train) -> RunFinished:
     finished = execute(command, lambda event: None, Control())
     assert isinstance(finished, RunFinished)
     return finished
+
+
+@pytest.mark.parametrize(
+    ("of_means", "of_fitted", "says"),
+    [
+        (0.90, 0.905, "direct use is reasonable"),
+        (0.93, 0.90, "direct use is reasonable"),
+        (0.80, 0.90, "Linear probe"),
+        (0.55, 0.58, "Adapt it"),
+        (0.5, float("nan"), "Adapt it"),
+    ],
+)
+def test_whether_direct_use_is_reasonable_is_said(of_means, of_fitted, says):
+    sentence = direct_use_sentence(of_means, of_fitted)
+    assert says in sentence
+    assert f"{of_means:.3f}" in sentence
+
+
+def test_what_a_run_says_of_direct_use_is_what_runs_of_both_kinds_reach(tmp_path):
+    study = make_study(tmp_path)
+    direct, _ = train(study, small_config("direct_transfer"))
+    fitted, _ = train(study, small_config("linear_probe"))
+    facts = direct.result["method_facts"]
+    assert facts["means_auroc"] == pytest.approx(direct.result["val_auroc"], abs=1e-6)
+    assert facts["fitted_auroc"] == pytest.approx(fitted.result["val_auroc"], abs=1e-6)
 
 
 def test_prototypes_are_measured_and_exported_like_any_run(tmp_path):

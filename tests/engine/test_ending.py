@@ -16,7 +16,8 @@ from engine.contract.commands import Resume, RunAll, Scan, Search, Train
 from engine.contract.config import preset_config
 from engine.contract.control import Control
 from engine.contract.events import CANCELED, Event, RunFinished, RunStarted
-from engine.ending import shell_line, way_on
+from engine.contract.shell import shell_line
+from engine.ending import way_on
 
 PROJECT = str(Path("chest x-rays.radtune").absolute())  # to be typed in any folder
 TRAIN = ("train", "--project", PROJECT)

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from engine.contract.control import Control
-from engine.ending import Ending, Hurried, shell_line
+from engine.contract.shell import shell_line
+from engine.ending import Ending, Hurried
 from engine.project.lock import ProjectLock, is_in_use
 from engine.project.store import Project
 

@@ -93,6 +93,13 @@ def test_added_weights_are_told_in_a_line(card):
     assert not card.bars.isVisibleTo(card)
 
 
+@pytest.mark.parametrize("fact", ["direct_use", "likeness"])
+def test_what_is_applied_as_it_is_says_whether_that_is_reasonable(card, fact):
+    assert card.set_facts({fact: "Direct use is reasonable here."})
+    assert card.text == "Direct use is reasonable here."
+    assert not card.bars.isVisible()
+
+
 def test_a_method_without_facts_shows_nothing(card):
     assert not card.set_facts({})
 
