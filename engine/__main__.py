@@ -24,6 +24,7 @@ from engine.contract.protocol import encode_error, encode_event, encode_result
 from engine.ending import INTERRUPTED, Ending, Hurried, way_on
 from engine.hardware.threads import let_apple_gpu_fall_back, let_waiting_threads_sleep
 from engine.progress_display import ProgressDisplay
+from engine.result_words import result_text
 
 DONE: Final = 0
 USER_ERROR: Final = 1
@@ -93,10 +94,10 @@ class _Output:
         with contextlib.suppress(OSError):  # a terminal that was closed
             self._display.show(event)
 
-    def result(self, result: dict[str, Any]) -> int:
-        """Print the result and return the exit code."""
+    def result(self, result: dict[str, Any], command: Command) -> int:
+        """Print the result of a command and return the exit code."""
         self._close()
-        self._print(encode_result(result) if self.as_json else _readable(result))
+        self._print(encode_result(result) if self.as_json else result_text(result, command))
         return DONE
 
     def fail(self, error: EngineError) -> int:
@@ -139,36 +140,7 @@ def _run(command: Command, ending: Ending, output: _Output) -> int:
     if finished.outcome == CANCELED:
         output.fail(EngineError("Interrupted.", remedy=way_on(command, output.run)))
         return INTERRUPTED
-    return output.result(finished.result)
-
-
-def _readable(result: dict[str, Any]) -> str:
-    """Return the scalar facts of a result, one a line."""
-    lines = []
-    for name, value in result.items():
-        if isinstance(value, float):
-            lines.append(f"{name:>20}  {value:.4g}")
-        elif isinstance(value, str | int) or value is None:
-            lines.append(f"{name:>20}  {value}")
-        elif isinstance(value, dict) and all(isinstance(v, int) for v in value.values()):
-            lines.append(f"{name:>20}  " + ", ".join(f"{k} {v}" for k, v in value.items()))
-    for note in [*result.get("warnings", []), *result.get("notes", [])]:
-        lines.append(f"Note: {note}")
-    lines += [finding_line(found) for found in result.get("findings", []) if "result" in found]
-    lines += result.get("sentences", [])
-    return "\n".join(lines)
-
-
-def finding_line(found: dict[str, Any]) -> str:
-    """Return one of several findings of an evaluation in a line."""
-    own = found["result"]
-    counts = f"{found['n_present']} present, {found['n_absent']} absent"
-    if found["n_unknown"]:
-        counts += f", {found['n_unknown']} unknown"
-    auroc = f"AUROC {own['auroc']:.3f} ({own['auroc_low']:.3f} to {own['auroc_high']:.3f})"
-    rates = f"sensitivity {own['sensitivity']:.3f}, specificity {own['specificity']:.3f}"
-    precision = f"average precision {found['average_precision']['value']:.3f}"
-    return f"{found['name']}: {auroc}, {precision}, {rates}; {counts}"
+    return output.result(finished.result, command)
 
 
 if __name__ == "__main__":

@@ -78,4 +78,3 @@ def way_on(command: Command | None, run: str = "") -> str:
     if command is not None and KIND_OF[type(command)] in RESUMABLE_KINDS:
         return "Give the same command again when you like: it goes on where it was."
     return "Start it again when you like."
-

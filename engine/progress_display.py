@@ -44,7 +44,7 @@ class ProgressDisplay:
             case BatchFinished():
                 detail = f"loss {event.loss:.3f}, {event.images_per_s:.0f} images/s"
                 if event.seconds_left is not None:
-                    detail += f", at most {_duration(event.seconds_left)} left"
+                    detail += f", at most {length_of_time(event.seconds_left)} left"
                 stage = f"Epoch {event.epoch}"
                 self._progress(stage, event.batch, event.n_batches, detail)
             case EpochFinished():
@@ -95,6 +95,9 @@ class ProgressDisplay:
         self._stream.flush()
 
 
-def _duration(seconds: float) -> str:
+def length_of_time(seconds: float) -> str:
+    """Return a length of time for people: "40 s", "2 min 5 s", "1 h 35 min"."""
     minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"

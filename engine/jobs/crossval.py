@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ from engine.contract.results import Estimate
 from engine.contract.searching import CrossvalResult, FoldResult
 from engine.files import read_json, write_json
 from engine.hardware import Fallback, Runtime, apply_runtime, place_run
+from engine.jobs.folds import Folds, checked_folds
 from engine.jobs.run_checks import checked_table, with_weights_there_are
 from engine.jobs.trials import TrialBench
 from engine.methods.registry import get_method
@@ -43,7 +44,6 @@ from engine.project.searching import CROSSVAL, begin_or_go_on, save_result
 from engine.project.store import Project
 from engine.project.table import TrainingTable
 from engine.seeding import seed_everything, step_seed
-from engine.splits.folds import carve_validation, make_folds
 
 _FOLD_FILE: Final = "fold.json"
 _STEPS: Final = 100  # of the progress bar
@@ -64,7 +64,7 @@ def cross_validate(command: Crossval, emit: Emit, control: Control) -> CrossvalR
         method = get_method(config.method.key)
         table = checked_table(project)
         method.check(table)
-        folds = _Folds.of(table, command.folds, config.seed)
+        folds = checked_folds(table, command.folds, config.seed)
         asked = {"folds": command.folds, "config": to_plain(config)}
         name = begin_or_go_on(project, CROSSVAL, asked)
         work = _Crossval(project, name, config, table, folds, emit, control)
@@ -78,48 +78,6 @@ def cross_validate(command: Crossval, emit: Emit, control: Control) -> CrossvalR
         return result
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Folds:
-    """The folds of a project's training and validation images.
-
-    Attributes:
-        of_image: Fold of every image of the table from 0; -1 for those that take no part.
-    """
-
-    of_image: NDArray[np.int8]
-    n_folds: int
-    table: TrainingTable
-    seed: int
-
-    @classmethod
-    def of(cls, table: TrainingTable, n_folds: int, seed: int) -> _Folds:
-        """Divide the images that are in training or validation; the test images stay outside."""
-        inside = np.flatnonzero((table.split == 0) | (table.split == 1))
-        of_image = np.full(len(table.split), -1, dtype=np.int8)
-        of_image[inside] = make_folds(
-            table.strata[inside],
-            table.groups[inside],
-            n_folds,
-            seed=seed,
-            class_names=table.class_names,
-            unit=table.unit,
-        )
-        return cls(of_image=of_image, n_folds=n_folds, table=table, seed=seed)
-
-    def parts(self, fold: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Return indices to learn from, to choose by, and those of the fold itself."""
-        rest = np.flatnonzero((self.of_image >= 0) & (self.of_image != fold))
-        learned, chosen_by = carve_validation(
-            self.table.strata,
-            self.table.groups,
-            rest,
-            seed=step_seed(self.seed, "inner", fold),
-            class_names=self.table.class_names,
-            unit=self.table.unit,
-        )
-        return learned, chosen_by, np.flatnonzero(self.of_image == fold)
-
-
 class _Crossval:
     """A cross-validation under way."""
 
@@ -129,7 +87,7 @@ class _Crossval:
         name: str,
         config: ExperimentConfig,
         table: TrainingTable,
-        folds: _Folds,
+        folds: Folds,
         emit: Emit,
         control: Control,
     ) -> None:
@@ -266,7 +224,7 @@ def out_of_fold(
     Raises:
         StorageError: If the files can't be read.
     """
-    folds = _Folds.of(table, result.n_folds, int(result.config["seed"]))
+    folds = Folds.of(table, result.n_folds, int(result.config["seed"]))
     probabilities = np.zeros((len(table.labels), len(table.class_names)))
     for fold in range(result.n_folds):
         held_out = np.flatnonzero(folds.of_image == fold)

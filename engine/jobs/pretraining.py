@@ -21,6 +21,7 @@ from engine.contract.control import Control, JobCanceled
 from engine.contract.errors import ConfigError, DatasetError
 from engine.contract.events import Event, JobProgressed
 from engine.contract.pretraining import PretrainedOn, PretrainResult
+from engine.contract.shell import train_line
 from engine.data.pixels import open_pixels
 from engine.hardware import apply_runtime, place_run
 from engine.jobs.splitting import require_two_classes
@@ -105,7 +106,7 @@ def pretrain(command: Pretrain, emit: Emit, control: Control) -> PretrainResult:
         seconds=round(kept.seconds_before + time.perf_counter() - started, 2),
         sentences=(
             *(_told(share) for share in shares),
-            f"To train on it: {train_line(command.projects[0], _on_it(command.backbone, weights))}",
+            f"To train on it: {_next(command, weights)}",
         ),
     )
 
@@ -370,3 +371,10 @@ def _told(share: PretrainedOn) -> str:
     if share.n_left_out:
         text += f" Left out as equal to a test image: {share.n_left_out:,}."
     return text
+
+
+def _next(command: Pretrain, weights: str) -> str:
+    """Return the command that goes on from the new backbone with the first of the projects."""
+    config = preset_config("standard")
+    backbone = BackboneConfig(key=command.backbone, weights=weights)
+    return train_line(command.projects[0], replace(config, backbone=backbone))

@@ -40,7 +40,7 @@ from gui.widgets.painting import set_role
 __all__ = ["ModelDetails"]
 
 _DECIMALS: Final = 6
-_EDITOR_PX: Final = 184
+_EDITOR_PX: Final = 200
 _SHORTEST: Final = QLocale.FloatingPointPrecisionOption.FloatingPointShortest.value
 _UNEQUAL_CLASSES: Final = "loss"
 

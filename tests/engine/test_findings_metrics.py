@@ -12,7 +12,6 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from engine.__main__ import finding_line
 from engine.contract.config_io import to_plain
 from engine.contract.finding_table import findings_csv
 from engine.contract.targets import one_finding
@@ -28,6 +27,7 @@ from engine.metrics.findings import (
 )
 from engine.metrics.intervals import bootstrap_auroc
 from engine.project.learnable import count_states, why_not_learnable
+from engine.result_words import finding_line
 
 NAMES = ("Effusion", "Mass", "Nodule")
 

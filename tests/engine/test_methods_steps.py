@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from engine.contract.config import ExperimentConfig
-from engine.methods.adversarial import Adversarial
+from engine.methods.adversarial import Adversarial, less_wrong
 from engine.methods.anchored import AnchoredMethod
 from engine.methods.full_finetune import FullFinetune
 from engine.methods.gradual_unfreezing import GradualUnfreezing
@@ -225,7 +225,7 @@ def test_lora_trains_the_changes_and_the_head_alone() -> None:
 
 
 class _Recorder(nn.Module):
-    """Stands in for a network: remembers what it is given; logits are the image's mean."""
+    """Stands in for a network: remembers what it is given; class 1 is brighter than middle grey."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -235,7 +235,7 @@ class _Recorder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         if self.training:
             self.seen.append(images.detach())
-        mean = images.mean(dim=(1, 2, 3)) * self.scale
+        mean = (images.mean(dim=(1, 2, 3)) - 0.5) * self.scale
         return torch.stack([-mean, mean], dim=1)
 
 
@@ -247,7 +247,8 @@ def test_adversarial_training_sees_images_and_their_worst_neighbours(
     network = _Recorder().train()
     config = settings(adversarial={"epsilon_255": 8.0, "steps": steps, "clean_share": 0.25})
     method.install(network_of(), config)
-    images, labels = torch.full((4, 1, 6, 6), 0.5), torch.tensor([0, 1, 0, 1])
+    labels = torch.tensor([0, 1, 0, 1])
+    images = (0.2 + 0.6 * labels).view(-1, 1, 1, 1).expand(-1, 1, 6, 6).clone()
     torch.manual_seed(0)
     loss = method.loss(network, images, labels, _ENTROPY)  # type: ignore[arg-type]
     (seen,) = network.seen
@@ -260,6 +261,35 @@ def test_adversarial_training_sees_images_and_their_worst_neighbours(
     assert (difference[labels == 1].mean(dim=(1, 2, 3)) < -3 / 255).all()
     expected = 0.25 * _ENTROPY(network(clean), labels) + 0.75 * _ENTROPY(network(worst), labels)
     assert loss.item() == pytest.approx(expected.item())
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"), [(0.0, [0.50, 0.48, 0.50, 0.52]), (0.3, [0.55, 0.48, 0.55, 0.55])]
+)
+def test_a_neighbour_that_is_too_wrong_is_drawn_nearer(most: float, expected: list[float]) -> None:
+    grey = torch.tensor([0.48, 0.40, 0.40, 0.52]).view(-1, 1, 1, 1)
+    labels = torch.tensor([0, 0, 0, 0])  # of which the last is taken for class 1 already
+    images = grey.expand(-1, 1, 6, 6).clone()
+    worst = images + torch.tensor([0.08, 0.08, 0.20, 0.08]).view(-1, 1, 1, 1)
+    drawn = less_wrong(_Recorder(), images, worst, labels, most=most)
+    # The lead is 6 times the distance from middle grey, on either side.
+    assert drawn.mean(dim=(1, 2, 3)).tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_of_several_findings_the_first_that_turns_decides_and_unknown_ones_do_not() -> None:
+    images = torch.full((3, 1, 6, 6), 0.40)
+    worst = images + 0.20
+    labels = torch.tensor([[0, 0], [0, -1], [-1, 0]])
+
+    class Two(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            mean = images.mean(dim=(1, 2, 3))
+            return torch.stack([mean - 0.50, mean - 0.45], dim=1)
+
+    drawn = less_wrong(Two(), images, worst, labels, most=0.0)
+    assert drawn.mean(dim=(1, 2, 3)).tolist() == pytest.approx([0.45, 0.50, 0.45], abs=1e-6)
+    unknown = torch.full((3, 2), -1)
+    assert torch.equal(less_wrong(Two(), images, worst, unknown, most=0.0), worst)
 
 
 def test_worst_cases_grow_to_full_strength_over_half_of_the_epochs() -> None:

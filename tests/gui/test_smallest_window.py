@@ -25,7 +25,7 @@ def window(qtbot, engine, split_folder, tmp_path):
     with qtbot.waitSignal(window.session.snapshot_changed, timeout=5_000):
         assert window.open_project(split_folder)
     yield window
-    window.session.jobs.cancel_all(2_000)
+    window.closing.save()
     window.close()
     window.deleteLater()
 
