@@ -96,8 +96,9 @@ class ProgressDisplay:
 
 
 def length_of_time(seconds: float) -> str:
-    """Return a length of time for people: "40 s", "2 min 5 s", "1 h 35 min"."""
+    """Return a length of time for people: "40 s", "1 min", "2 min 5 s", "1 h 35 min"."""
     minutes, rest = divmod(round(seconds), 60)
     if minutes >= 60:
         return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    parts = ([f"{minutes} min"] if minutes else []) + ([f"{rest} s"] if rest or not minutes else [])
+    return " ".join(parts)

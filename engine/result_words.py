@@ -147,7 +147,7 @@ def _trials(rows: Sequence[Mapping[str, Any]], project: str) -> Iterator[str]:
     # The times of different rounds can't be compared.
     equal = [row for row in rows if row["is_as_good"] and row["round"] == best["round"]]
     fastest = min(equal, key=lambda row: float(row["seconds"]), default=best)
-    if fastest["seconds"] < best["seconds"]:
+    if _time(fastest["seconds"]) != _time(best["seconds"]):
         yield f"To train the fastest that is as good: {_command(fastest, project)}"
 
 
@@ -233,4 +233,6 @@ def _percent(share: float) -> str:
 
 
 def _time(seconds: float) -> str:
-    return length_of_time(seconds) if seconds >= 10 else f"{seconds:.1f} s"
+    if seconds >= 10:
+        return length_of_time(seconds)
+    return f"{seconds:.1f} s" if seconds >= 0.05 else "under 0.1 s"

@@ -84,7 +84,8 @@ def sentences(rows: Sequence[TriedSettings], n_trials: int, n_val: int) -> tuple
     """
     first = rows[0]
     method = method_card(first.method)
-    named = f"{title(first.backbone)} with {(method.title if method else first.method).lower()}"
+    what = method.title if method else first.method
+    named = f"{title(first.backbone)} with {what[:1].lower()}{what[1:]}"  # LoRA keeps its letters
     changed = f" ({', '.join(first.changes)})" if first.changes else ""
     n_equal = sum(row.is_as_good for row in rows[1:])
     found = [

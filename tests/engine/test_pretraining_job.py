@@ -14,11 +14,12 @@ from PIL import Image
 from engine.command_arguments import command_from
 from engine.command_line import make_parser
 from engine.contract.commands import MakeSplit, Pretrain, Scan
-from engine.contract.config import BackboneConfig, ImageContract, RuntimeConfig
+from engine.contract.config import BackboneConfig, ImageContract, RuntimeConfig, preset_config
 from engine.contract.control import Control
 from engine.contract.errors import ConfigError
 from engine.contract.events import CANCELED, COMPLETED, FAILED, Event, JobFinished, JobProgressed
 from engine.contract.import_rules import PatientRule
+from engine.contract.shell import train_line
 from engine.models.weights import added_weights
 from engine.project.store import Project
 from engine.run import execute
@@ -95,6 +96,8 @@ def test_the_new_backbone_is_in_the_catalog_and_can_be_trained_on(two):
     )
     trained, _ = train(two[0], config)
     assert trained.outcome == COMPLETED, trained.error
+    line = train_line(str(two[0]), replace(preset_config("standard"), backbone=config.backbone))
+    assert result["sentences"][-1] == f"To train on it: {line}"
 
 
 def test_images_equal_to_a_test_image_of_any_project_are_left_out(two, tmp_path):

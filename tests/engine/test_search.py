@@ -14,11 +14,13 @@ from engine.contract.config_io import from_plain
 from engine.contract.control import Control
 from engine.contract.errors import ConfigError
 from engine.contract.events import CANCELED, Event, JobFinished, JobProgressed
+from engine.contract.searching import TriedSettings
 from engine.jobs import candidates
 from engine.jobs.candidates import Start, make_candidates
 from engine.jobs.halving import Fidelity, affordable_epochs, by_round, make_plan, ranked
 from engine.jobs.search import starting_weights
 from engine.jobs.search_kept import SearchFolder
+from engine.jobs.search_words import sentences
 from engine.models import weights
 from engine.models.adapt import find_card
 from engine.models.weights import FOUND, MADE, keep_weights, load_state
@@ -98,6 +100,25 @@ def test_candidates_follow_from_the_seed_and_begin_with_the_plain_ones(
     assert all(candidate.changes for candidate in first[4:])
     assert len(first) == 40
     assert len({repr(candidate.config) for candidate in first}) == len(first)
+
+
+def test_a_method_keeps_its_letters_in_a_sentence() -> None:
+    row = TriedSettings(
+        number=0,
+        backbone="efficientnet_lite0",
+        method="lora",
+        changes=(),
+        round=1,
+        n_rounds=1,
+        epochs=1,
+        n_train=10,
+        auroc=0.9,
+        loss=0.3,
+        seconds=1.0,
+        is_complete=True,
+        config={},
+    )
+    assert "EfficientNet-Lite0 with low-rank changes (LoRA), " in sentences([row], 1, 30)[0]
 
 
 def test_a_search_ranks_by_validation_and_leaves_no_run(study: Path) -> None:
