@@ -61,7 +61,8 @@ class BundleFacts:
         test_time_views: Moved copies whose probabilities are averaged.
         precision: Arithmetic that the results were measured with.
         metrics: Test results with intervals if the test set was looked at, and validation AUROC.
-        data: Numbers of images and patients by split and class.
+        data: Numbers of images and patients by split and class, and a mark by which the project
+            that it comes from, and no other, knows the run.
         method: How the backbone was adapted: preset, method, seed, all settings.
         frames: Which frames of files with several were learned from, and so are predicted.
         is_difference: Whether the tensors are only what differs from the pre-trained weights

@@ -249,7 +249,7 @@ def _facts(project: Project, loaded: FinishedRun, table: TrainingTable) -> Bundl
         test_time_views=config.evaluation.test_time_views,
         precision=loaded.runtime.precision,
         metrics=_metrics(project.evaluation(loaded.id), summary.val_auroc),
-        data=_data_summary(loaded, table),
+        data=_data_summary(loaded, table) | {"run_mark": project.run_mark(loaded.id)},
         method={"preset": config.preset, "epochs": summary.epochs, "settings": to_plain(config)},
         versions=loaded.recipe["versions"],
         frames=_frames(project),

@@ -46,7 +46,7 @@ from engine.jobs.recipe import (
     written_runtime,
 )
 from engine.jobs.run_notes import RunNotes
-from engine.jobs.source_bundle import Source, kept_source
+from engine.jobs.source_bundle import Source, kept_source, seen_sentence
 from engine.jobs.trial_times import TrialTimes, n_trials
 from engine.jobs.trials import TrialBench
 from engine.methods.method import FineTuneMethod, MethodContext, TrainingData
@@ -258,6 +258,9 @@ class TrainingRun:
         self, source: Source, network: Network, data: TrainingData, runtime: Runtime
     ) -> None:
         self._facts = {"classifier": source.facts.name, "matches": to_plain(source.matches)}
+        if seen := seen_sentence(self._project, source.facts, self._table):
+            self._facts["seen"] = seen
+            self.emit(Warned(run=self.id, message=seen))
         found = source.likeness(network, data, runtime)
         if found is None:
             return

@@ -223,6 +223,15 @@ class RunStore(SplitStore):
         folder = self.run_folder(run) / "checkpoints"
         return any((folder / name).exists() for name in _CHECKPOINTS)
 
+    def run_mark(self, run: str) -> str:
+        """Return what tells this project alone which run it was, to be written into bundles."""
+        return self.hashed(f"run {run}")
+
+    def run_of_mark(self, mark: str) -> str | None:
+        """Return the run of a bundle's mark; None if it is none of this project's."""
+        runs = self.db.all("SELECT id FROM runs")
+        return next((run for (run,) in runs if self.run_mark(run) == mark), None)
+
     def run_config(self, run: str) -> ExperimentConfig:
         """Return the settings of a run.
 

@@ -46,7 +46,7 @@ class MethodFactsCard(Card):
     def set_facts(self, facts: Mapping[str, Any]) -> bool:
         """Show facts and return whether there were any that people should see."""
         untouched, added = facts.get("untouched"), facts.get("added")
-        as_it_is = facts.get("direct_use") or facts.get("likeness")
+        as_it_is = [facts[name] for name in ("direct_use", "likeness", "seen") if name in facts]
         if untouched:
             self._show_untouched(untouched, facts)
         elif added:
@@ -61,7 +61,7 @@ class MethodFactsCard(Card):
         elif as_it_is:
             self.set_title(self.tr("Whether it can be used as it is"))
             self._bars.hide()
-            self._line.setText(str(as_it_is))
+            self._line.setText(" ".join(map(str, as_it_is)))
         return bool(untouched or added or as_it_is)
 
     def _show_untouched(self, untouched: Mapping[str, Any], facts: Mapping[str, Any]) -> None:

@@ -12,10 +12,10 @@ from sklearn.neighbors import NearestCentroid
 
 from engine.bundle.mapped import matched_groups
 from engine.bundle.read import read_facts
-from engine.contract.commands import Evaluate, Export, Predict, Train
+from engine.contract.commands import Evaluate, Export, MakeSplit, Predict, Train
 from engine.contract.control import Control
 from engine.contract.errors import ConfigError
-from engine.contract.events import COMPLETED, FAILED, RunFinished
+from engine.contract.events import COMPLETED, FAILED, RunFinished, Warned
 from engine.contract.results import ClassMatch
 from engine.contract.targets import UNKNOWN
 from engine.methods.direct_transfer import (
@@ -231,6 +231,31 @@ def test_a_classifier_is_applied_as_it_is_to_other_classes(bundle, tmp_path):
     source = study.parent / "images" / "left"
     rows = run_job(Predict(bundle=str(out), source=str(source), out=str(table)))["rows"]
     assert sum(row["label"] == "left" for row in rows) > 0.8 * len(rows)
+
+
+def test_a_classifier_that_knows_the_patients_it_is_measured_on_is_noticed(tmp_path):
+    study = make_study(tmp_path, n_patients=60)
+    finished, _ = train(study, small_config("linear_probe"))
+    exported = str(tmp_path / "bundle")
+    run_job(Export(project=str(study), run=finished.run, out=exported))
+    events: list[Any] = []
+    execute(_direct(study, bundle=exported), events.append, Control())
+    assert not [event for event in events if isinstance(event, Warned)]
+    with Project.open(study) as project:
+        before = project.training_table()
+    run_job(MakeSplit(project=str(study), seed=7))
+    with Project.open(study) as project:
+        after = project.training_table()
+    learned = set(before.patients[before.split == 0])
+    counts = [
+        sum(patient in learned for patient in after.patients[after.split == code])
+        for code in (1, 2)
+    ]
+    assert all(counts)
+    execute(_direct(study, bundle=exported), events.append, Control())
+    (warned,) = [event.message for event in events if isinstance(event, Warned)]
+    assert f"{counts[0]} of the {(after.split == 1).sum()} validation images" in warned
+    assert f"{counts[1]} of the {(after.split == 2).sum()} test images" in warned
 
 
 def test_classes_of_the_same_name_are_matched_without_being_told(bundle, tmp_path):
