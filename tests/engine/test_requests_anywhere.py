@@ -25,6 +25,7 @@ from engine.contract.events import (
 from engine.project.store import Project
 from engine.run import execute
 from engine.trainer import steps
+from engine.trainer.time_left import TimeLeft
 from tests.helpers.tiny_study import small_config, train
 
 N_SMALL = 4
@@ -89,6 +90,7 @@ class DuringValidation:
         self.events: list[Event] = []
         self.n_batches = 0
         self._request = request
+        monkeypatch.setattr(TimeLeft, "wants_look", False)  # on a busy computer it looks before
         predict = steps.predict_batch
         monkeypatch.setattr(steps, "predict_batch", self._counting(predict))
 
