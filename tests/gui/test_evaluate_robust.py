@@ -74,6 +74,7 @@ def folder(split_folder):
     with Project.open(split_folder) as project:
         for run in ("old", "new"):
             project.add_run(run, preset_config("standard"))
+            project.run_folder(run).mkdir(parents=True)
             project.update_run(run, outcome=COMPLETED, val_auroc=0.9, epochs=8, seconds=64.0)
     return split_folder
 

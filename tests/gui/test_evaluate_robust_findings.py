@@ -96,6 +96,7 @@ RESULT = RobustnessResult(
 def folder(split_folder):
     with Project.open(split_folder) as project:
         project.add_run("r", preset_config("standard"))
+        project.run_folder("r").mkdir(parents=True)
         project.update_run("r", outcome=COMPLETED, val_auroc=0.9, epochs=8, seconds=64.0)
     return split_folder
 
