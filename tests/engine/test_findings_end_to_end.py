@@ -190,10 +190,17 @@ def test_a_difference_from_the_pretrained_weights_is_enough(study, tmp_path):
     assert read_bundle(tmp_path / "d").facts.is_difference
 
 
-@pytest.mark.parametrize(("method", "least"), [("full_finetune", 0.75), ("adversarial", 0.55)])
+@pytest.mark.parametrize(("method", "least"), [("full_finetune", 0.75), ("adversarial", 0.6)])
 def test_methods_that_train_learn_findings(study, method, least):
     config = small_config(method, max_epochs=1)
     config = replace(config, loss=replace(config.loss, imbalance="sampling"))
+    if method == "adversarial":  # gently: at full strength so few images are learned by chance
+        config = replace(
+            config,
+            method=replace(config.method, max_epochs=2),
+            optimizer=replace(config.optimizer, learning_rate=1e-4),
+            adversarial=replace(config.adversarial, epsilon_255=0.25),
+        )
     finished, _ = train(study, config)
     assert finished.outcome == COMPLETED, finished.error
     assert finished.result["val_auroc"] > least
