@@ -88,8 +88,8 @@ def test_the_end_of_the_session_stops_only_jobs_that_can_go_on(qtbot, engine, wi
     project = str(window.session.folder)
     jobs = window.session.jobs
     jobs.start(Search(project=project, minutes=1), lambda _: None)
+    qtbot.waitUntil(lambda: bool(engine.asked("search")))  # one worker does both, in turn
     jobs.start(Audit(project=project), lambda _: None)
-    qtbot.waitUntil(lambda: len(engine.commands) == 2)
     window.closing.save()
     qtbot.waitUntil(lambda: not jobs.is_busy_with("search"))
     assert engine.requests == ["interrupt"]
