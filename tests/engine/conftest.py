@@ -34,3 +34,21 @@ def trained(_trained: tuple[Path, str], tmp_path: Path) -> tuple[Path, str]:
     """Return a project of its own for the test, and the id of a finished run in it."""
     project, run = _trained
     return Path(shutil.copytree(project.parent, tmp_path / "study")) / project.name, run
+
+
+@pytest.fixture(scope="session")
+def untouched(_study: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Return what a run of ``fault_config`` keeps that nothing disturbs."""
+    from tests.helpers.killable import kept_bytes  # loads what takes seconds
+    from tests.long.disk_faults import fault_config
+
+    folder = tmp_path_factory.mktemp("untouched") / "study"
+    project = Path(shutil.copytree(_study.parent, folder)) / _study.name
+    finished, _ = train(project, fault_config())
+    return kept_bytes(project, finished.run)
+
+
+@pytest.fixture
+def tries_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a run that waits for its disk look again at once."""
+    monkeypatch.setattr("engine.trainer.full_disk._TRY_AGAIN_S", 0.05)

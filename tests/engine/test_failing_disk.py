@@ -6,13 +6,11 @@
 from __future__ import annotations
 
 import errno
-import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-import engine.trainer.full_disk
 from engine.contract.commands import Train
 from engine.contract.control import Control
 from engine.contract.events import (
@@ -28,21 +26,9 @@ from engine.project.store import Project
 from engine.run import execute
 from tests.helpers.failing_disk import BrokenFolder, without_permission
 from tests.helpers.killable import kept_bytes
-from tests.helpers.tiny_study import train
 from tests.long.disk_faults import fault_config, train_on_broken
 
-
-@pytest.fixture(scope="module")
-def untouched(tmp_path_factory: pytest.TempPathFactory, _study: Path) -> dict[str, bytes]:
-    folder = tmp_path_factory.mktemp("untouched") / "study"
-    project = Path(shutil.copytree(_study.parent, folder)) / _study.name
-    finished, _ = train(project, fault_config())
-    return kept_bytes(project, finished.run)
-
-
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine.trainer.full_disk, "_TRY_AGAIN_S", 0.05)
+pytestmark = pytest.mark.usefixtures("tries_again_soon")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-import engine.trainer.full_disk
 from engine.contract.commands import Crossval, Resume, Train
 from engine.contract.control import Control
 from engine.contract.events import (
@@ -35,7 +34,6 @@ from engine.project.segment_file import SegmentFile
 from engine.project.store import Project
 from engine.run import execute
 from tests.helpers.killable import kept_bytes
-from tests.helpers.tiny_study import train
 from tests.long.disk_faults import fault_config
 
 renames_open_projects = pytest.mark.skipif(
@@ -44,17 +42,7 @@ renames_open_projects = pytest.mark.skipif(
 cuts_open_files = pytest.mark.skipif(os.name == "nt", reason="Windows cuts no file that is open")
 
 
-@pytest.fixture(scope="module")
-def untouched(tmp_path_factory: pytest.TempPathFactory, _study: Path) -> dict[str, bytes]:
-    folder = tmp_path_factory.mktemp("untouched") / "study"
-    project = Path(shutil.copytree(_study.parent, folder)) / _study.name
-    finished, _ = train(project, fault_config())
-    return kept_bytes(project, finished.run)
-
-
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine.trainer.full_disk, "_TRY_AGAIN_S", 0.05)
+pytestmark = pytest.mark.usefixtures("tries_again_soon")
 
 
 class Fault:
