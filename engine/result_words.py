@@ -113,6 +113,7 @@ def _method_facts(facts: Mapping[str, Any]) -> Iterator[str]:
             rows.append(("All that were trained", _percent(of_trained)))
         yield from _table((), [*rows, ("All", _percent(untouched["share"]))])
         yield _strength(facts)
+    yield from (facts[name] for name in ("direct_use", "likeness", "seen") if name in facts)
 
 
 def _kept(layer: Mapping[str, Any]) -> str:

@@ -168,3 +168,9 @@ def test_how_to_follow_a_recommendation_is_a_whole_command(study: Path) -> None:
     *_, last = run_job(RecommendSetup(project=str(study)))["sentences"]
     start = "To follow it: radtune-engine train "
     assert last.startswith(f"{start}--project ") and str(study) in last
+
+
+def test_what_is_applied_as_it_is_says_whether_that_is_reasonable():
+    facts = {"classifier": "Ward A", "likeness": "They suit it.", "seen": "It knows the patients."}
+    assert _lines({"method_facts": facts}) == ["They suit it.", "It knows the patients."]
+    assert _lines({"method_facts": {"direct_use": "Fit one."}}) == ["Fit one."]
