@@ -493,6 +493,10 @@ def backbone_card(key: str) -> BackboneCard | None:
     return next((card for card in BACKBONES if card.key == key), None)
 
 
+UNKNOWN_LICENCE: Final = "unknown"
+"""Of weights whose licence nobody has told."""
+
+
 def is_noncommercial(licence: str) -> bool:
     """Return whether an SPDX licence id forbids commercial use."""
     parts = licence.upper().split("-")

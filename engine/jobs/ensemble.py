@@ -90,7 +90,7 @@ def _combine_runs(
     labels = table.labels[table.split == 1]
     auroc = _auroc(mean, labels, table)
     plain = [_member(m.id, m.config, m.recipe["weights"]) for m, _ in members]
-    run = _enter(project, first.config, first.recipe, plain, command.test_time_views, auroc)
+    run = _enter(project, table, first.config, first.recipe, plain, command.test_time_views, auroc)
     shown = tuple(_shown(m, found) for m, found in members)
     return EnsembleResult(run=run, members=shown, val_auroc=auroc, sentence=_sentence(auroc, shown))
 
@@ -116,7 +116,10 @@ def _combine_folds(project: Project, command: Combine) -> EnsembleResult:
     names = [f"{result.id}/fold-{fold.fold}" for fold in result.folds]
     plain = [_member(name, config, weights) for name in names]
     auroc = _auroc(probabilities, table.labels[used], table)
-    run = _enter(project, config, recipe, plain, command.test_time_views, auroc)
+    learned = table.split.copy()
+    learned[used] = 0  # each of these, by all networks but one
+    told = replace(table, split=learned)
+    run = _enter(project, told, config, recipe, plain, command.test_time_views, auroc)
     write_json(
         project.run_folder(run) / HELD_OUT_FILE,
         {
@@ -149,13 +152,17 @@ def _member(name: str, config: ExperimentConfig, weights: Any) -> dict[str, Any]
 
 def _enter(
     project: Project,
+    table: TrainingTable,
     config: ExperimentConfig,
     recipe: dict[str, Any],
     members: list[dict[str, Any]],
     n_views: int,
     auroc: float,
 ) -> str:
-    """Write the run's folder and then its row, so that a row always has its folder."""
+    """Write the run's folder and then its row, so that a row always has its folder.
+
+    The table's training part is what the networks have learned from.
+    """
     run = new_run_id(project)
     combined = replace(
         config,
@@ -178,6 +185,7 @@ def _enter(
             "members": members,
         },
     )
+    project.keep_run_data(run, table)
     with project.transaction():  # no moment in which it would seem to be under way
         project.add_run(run, combined)
         project.update_run(run, outcome=COMPLETED, val_auroc=auroc, epochs=0, seconds=0.0)

@@ -31,6 +31,7 @@ from engine.contract.events import (
     RunStarted,
     Warned,
 )
+from engine.contract.recommendation import shortage
 from engine.contract.run_states import INTERRUPTED, PAUSED, RUNNING
 from engine.data.pixels import open_pixels
 from engine.hardware import Fallback, Runtime, apply_runtime, place_run
@@ -56,6 +57,7 @@ from engine.models.features import cached_features
 from engine.models.network import Network
 from engine.models.registry import build_network
 from engine.models.weights_warning import weights_warning
+from engine.project.setup_facts import image_counts
 from engine.project.store import Project
 from engine.project.table import TrainingTable
 from engine.seeding import seed_everything, untouched_generators
@@ -132,6 +134,9 @@ class TrainingRun:
         )
         if left_out := left_out_sentence(self._table):
             self.emit(Warned(run=self.id, message=left_out))
+        counts = image_counts(self._table, self._table.split == 0)
+        if not self._is_resumed and (few := shortage(counts, self._config.method.key)):
+            self.emit(Warned(run=self.id, message=few))
 
     def emit(self, event: Event) -> None:
         """Pass an event on and keep the history row current."""

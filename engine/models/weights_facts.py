@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.contract.backbones import UNKNOWN_LICENCE
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsInfo:
@@ -25,7 +27,7 @@ class WeightsInfo:
     id: str = ""
     source: str = ""
     digest: str = ""
-    licence: str = "unknown"
+    licence: str = UNKNOWN_LICENCE
     pretrained_on: str = ""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)

@@ -15,11 +15,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from engine.contract.backbones import BACKBONES, TORCHVISION, BackboneCard
+from engine.contract.backbones import (
+    BACKBONES,
+    TORCHVISION,
+    UNKNOWN_LICENCE,
+    BackboneCard,
+)
 from engine.files import long_path
 from engine.models.weights import FOUND, OFFICIAL
 
-_UNKNOWN: Final = "unknown"
 _HASHED_NAME: Final = re.compile(r"(?P<stem>.+)-(?P<hash>[0-9a-f]{8})")
 _HUB_NAMES: Final = ("model.safetensors", "pytorch_model.bin")
 _SPDX: Final = {
@@ -52,7 +56,7 @@ class Origin:
 
     name: str
     kind: str = FOUND
-    licence: str = _UNKNOWN
+    licence: str = UNKNOWN_LICENCE
     backbone: str | None = None
     pretrained_on: str = ""
     mean: tuple[float, float, float] | None = None
@@ -112,7 +116,7 @@ def _hub_origin(file: Path) -> Origin:
     card = _named_by_timm(full_name)
     return Origin(
         name=full_name,
-        licence=_SPDX.get(licence.casefold(), _UNKNOWN),
+        licence=_SPDX.get(licence.casefold(), UNKNOWN_LICENCE),
         backbone=None if card is None else card.key,
         pretrained_on=card.pretrained_on if card and card.official == full_name else "",
         mean=mean,

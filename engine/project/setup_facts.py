@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.contract.errors import ConfigError, DatasetError
 from engine.contract.events import COMPLETED
@@ -31,10 +33,8 @@ def data_facts(project: Project) -> SetupFacts:
         return SetupFacts(n_train=(), task=project.task, size_px=project.image_contract.size_px)
     is_divided = bool((table.split == _TRAIN).any()) and project.split_summary() is not None
     used = table.split == _TRAIN if is_divided else np.ones(len(table.split), dtype=np.bool_)
-    share = 1.0 if is_divided else _USUAL_TRAINING_SHARE
-    return SetupFacts(
-        n_train=_of_each_class(table, used, share),
-        n_images=int(share * used.sum()) if table.is_multi else None,
+    return replace(
+        image_counts(table, used, share=1.0 if is_divided else _USUAL_TRAINING_SHARE),
         n_val=int((table.split == _VAL).sum()),
         task=project.task,
         image_px=_median_side(project, table),
@@ -44,14 +44,22 @@ def data_facts(project: Project) -> SetupFacts:
     )
 
 
-def _of_each_class(
-    table: TrainingTable, used: np.typing.NDArray[np.bool_], share: float
-) -> tuple[int, ...]:
+def image_counts(table: TrainingTable, used: NDArray[np.bool_], share: float = 1.0) -> SetupFacts:
+    """Return how many images there are to learn from; all else is left open.
+
+    Args:
+        table: The usable images.
+        used: Which of them are counted, shape ``(N,)``.
+        share: Of those, the part that training has.
+    """
     if table.is_multi:
         counts = (table.labels[used] == 1).sum(axis=0)
     else:
         counts = np.bincount(table.labels[used], minlength=len(table.class_names))
-    return tuple(int(share * n) for n in counts)
+    return SetupFacts(
+        n_train=tuple(int(share * n) for n in counts),
+        n_images=int(share * used.sum()) if table.is_multi else None,
+    )
 
 
 def _median_side(project: Project, table: TrainingTable) -> int:

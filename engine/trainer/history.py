@@ -39,10 +39,11 @@ def comment_on(rows: Sequence[EpochRow], best_epoch: int) -> str:
         return "First pass done. The curves mean more after a few passes."
     if last.epoch == best_epoch:
         return f"Still improving. Epoch {best_epoch} is the best so far and is kept."
-    overfits = last.val_loss > rows[best_epoch - 1].val_loss * 1.05 and (
-        last.train_loss < rows[best_epoch - 1].train_loss
+    best, since = rows[best_epoch - 1], rows[best_epoch:]
+    overfits = last.train_loss < best.train_loss and all(
+        row.val_loss > best.val_loss * 1.05 for row in since
     )
-    if overfits:
+    if overfits and len(since) > 1:  # once alone may be chance
         return (
             f"Learning the training images by heart since epoch {best_epoch}; "
             f"stopping now keeps epoch {best_epoch}."

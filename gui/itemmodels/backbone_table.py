@@ -14,7 +14,12 @@ from PySide6.QtCore import (
     Qt,
 )
 
-from engine.contract.backbones import BACKBONES, BackboneCard, is_noncommercial
+from engine.contract.backbones import (
+    BACKBONES,
+    UNKNOWN_LICENCE,
+    BackboneCard,
+    is_noncommercial,
+)
 
 __all__ = ["BackboneFilter", "BackboneTable"]
 
@@ -31,11 +36,12 @@ class BackboneTable(QAbstractTableModel):
 
     Args:
         words_of: Returns where a backbone's weights are, in words.
+        licence_of: Returns the licence of its weights, ``unknown`` where nobody knows.
     """
 
-    def __init__(self, words_of: Callable[[str], str]) -> None:
+    def __init__(self, words_of: Callable[[str], str], licence_of: Callable[[str], str]) -> None:
         super().__init__()
-        self._words_of = words_of
+        self._words_of, self._licence_of = words_of, licence_of
         self._heads = (
             self.tr("Backbone"),
             self.tr("Family"),
@@ -81,8 +87,8 @@ class BackboneTable(QAbstractTableModel):
         return None
 
     def weights_changed(self) -> None:
-        """Show where the weights are now."""
-        last = self.index(len(BACKBONES) - 1, WEIGHTS)
+        """Show where the weights are now, and their licences."""
+        last = self.index(len(BACKBONES) - 1, LICENCE)
         self.dataChanged.emit(self.index(0, WEIGHTS), last)
 
     def _text(self, card: BackboneCard, column: int) -> str:
@@ -97,9 +103,15 @@ class BackboneTable(QAbstractTableModel):
             return self.tr("%s px") % locale.toString(card.input_px)
         if column == WEIGHTS:
             return self._words_of(card.key)
-        if is_noncommercial(card.licence):
-            return self.tr("%s, non-commercial") % card.licence
-        return card.licence
+        licence = self._licence_of(card.key)
+        if licence == UNKNOWN_LICENCE:
+            return self.tr("unknown")
+        return self.tr("%s, non-commercial") % licence if is_noncommercial(licence) else licence
+
+    def allows_commerce(self, row: int) -> bool:
+        """Return whether the weights of a row are known to allow commercial use."""
+        licence = self._licence_of(BACKBONES[row].key)
+        return licence != UNKNOWN_LICENCE and not is_noncommercial(licence)
 
 
 class BackboneFilter(QSortFilterProxyModel):
@@ -107,7 +119,7 @@ class BackboneFilter(QSortFilterProxyModel):
 
     def __init__(self, table: BackboneTable, has_weights: Callable[[str], bool]) -> None:
         super().__init__()
-        self._has_weights = has_weights
+        self._table, self._has_weights = table, has_weights
         self._search = ""
         self._family = ""
         self._most_parameters = 0
@@ -133,7 +145,7 @@ class BackboneFilter(QSortFilterProxyModel):
             family: Family; empty for all.
             most_parameters: At most so many; 0 for any number.
             only_here: Whether its weights must be on this computer.
-            only_free: Whether its weights must allow commercial use.
+            only_free: Whether its weights must be known to allow commercial use.
         """
         self.beginFilterChange()
         self._search, self._family = search.casefold(), family
@@ -150,7 +162,7 @@ class BackboneFilter(QSortFilterProxyModel):
             and self._family in ("", card.family)
             and (self._most_parameters == 0 or card.n_parameters <= self._most_parameters)
             and (not self._only_here or self._has_weights(card.key))
-            and not (self._only_free and is_noncommercial(card.licence))
+            and (not self._only_free or self._table.allows_commerce(source_row))
         )
 
     def row_of(self, key: str) -> int:

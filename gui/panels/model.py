@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from engine.contract.backbones import backbone_card
+from engine.contract.backbones import UNKNOWN_LICENCE, backbone_card
 from engine.contract.config import BackboneConfig, ExperimentConfig, preset_config
 from engine.contract.events import COMPLETED, JobFinished
 from engine.contract.methods import METHODS, method_card
@@ -78,7 +78,7 @@ class ModelPanel(Panel):
         self._recommended = RecommendedCard(session)
         self._size = ImageSizeNote(session)
         self._size.finished.connect(self._on_prepared)
-        self._picker = BackbonePicker(self._state_of)
+        self._picker = BackbonePicker(self._state_of, self._licence_of)
         self._picker.chosen.connect(self.choose_backbone)
         self._facts = BackboneFacts()
         self._facts.weights_chosen.connect(self._on_weights_chosen)
@@ -269,6 +269,14 @@ class ModelPanel(Panel):
         card = backbone_card(key)
         is_embedded = card is not None and card.is_embedded
         return weights_state(self.session.device, key, is_embedded=is_embedded)
+
+    def _licence_of(self, key: str) -> str:
+        """Return the licence of the weights that a run with a backbone would start from."""
+        card = backbone_card(key)
+        added = [file for file in added_files(self.session.device, key) if not file.is_made]
+        if added and self._state_of(key) is WeightsState.ADDED:
+            return added[0].licence
+        return card.licence if card else UNKNOWN_LICENCE
 
     def _refresh(self) -> None:
         config = self.session.config

@@ -41,20 +41,26 @@ _SEARCH_WIDTH_PX: Final = 220
 class BackbonePicker(QWidget):
     """Cards of the few that are right for most, and a fold with the whole catalog.
 
+    Args:
+        state_of: Returns where the weights of a backbone are.
+        licence_of: Returns the licence of those that a run would start from.
+
     Signals:
         chosen: Key of the backbone that was pressed.
     """
 
     chosen = Signal(str)
 
-    def __init__(self, state_of: Callable[[str], WeightsState]) -> None:
+    def __init__(
+        self, state_of: Callable[[str], WeightsState], licence_of: Callable[[str], str]
+    ) -> None:
         super().__init__()
-        self._state_of = state_of
+        self._state_of, self._licence_of = state_of, licence_of
         self._shown_facts: dict[str, list[str]] = {}
         self._key = ""
         self._cards: dict[str, ChoiceCard] = {}
         self._group = QButtonGroup(self)
-        self._catalog = _Catalog(self._words_of, self._has_weights)
+        self._catalog = _Catalog(self._words_of, licence_of, self._has_weights)
         self._catalog.chosen.connect(self.chosen)
         n_backbones = QLocale().toString(len(BACKBONES))
         self._fold = Fold(self.tr("All %s backbones") % n_backbones, self._catalog)
@@ -117,7 +123,7 @@ class BackbonePicker(QWidget):
             self.tr("%s M parameters") % size,
             self.tr("%s px") % locale.toString(entry.input_px),
         ]
-        if is_noncommercial(entry.licence):
+        if is_noncommercial(self._licence_of(entry.key)):
             facts.append(self.tr("non-commercial"))
         return facts
 
@@ -138,9 +144,14 @@ class _Catalog(QWidget):
 
     chosen = Signal(str)
 
-    def __init__(self, words_of: Callable[[str], str], has_weights: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        words_of: Callable[[str], str],
+        licence_of: Callable[[str], str],
+        has_weights: Callable[[str], bool],
+    ) -> None:
         super().__init__()
-        self._table = BackboneTable(words_of)
+        self._table = BackboneTable(words_of, licence_of)
         self._shown = BackboneFilter(self._table, has_weights)
         self._view = LowTable()
         self._view.setModel(self._shown)

@@ -7,7 +7,7 @@ from typing import Final
 from PySide6.QtCore import QLocale, QSignalBlocker, Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from engine.contract.backbones import BackboneCard, is_noncommercial
+from engine.contract.backbones import UNKNOWN_LICENCE, BackboneCard, is_noncommercial
 from engine.contract.config import BackboneConfig
 from gui.dialogs.label_fields import Choice
 from gui.next_run import PRETRAINED, SCRATCH, AddedFile, WeightsState
@@ -75,7 +75,7 @@ class BackboneFacts(QFrame):
         self._show("parameters", self.tr("%s million") % millions)
         self._show("size", size)
         self._show("trained", trained)
-        self._show("licence", self.tr("unknown") if licence == "unknown" else licence)
+        self._show("licence", self.tr("unknown") if licence == UNKNOWN_LICENCE else licence)
         self._show("source", self._source(card, state, used))
         self._show("reference", card.reference)
         self._warning.setVisible(is_noncommercial(licence))

@@ -286,6 +286,7 @@ class SearchPanel(Panel):
             case Work.CROSSVAL:
                 result: CrossvalResult = from_plain(CrossvalResult, plain)
                 self._last_fold = result
+                self._kept = replace(self._kept, crossvals=(result, *self._kept.crossvals))
                 self.folds.set_result(result)
                 self._offer_members()
             case Work.RATE:
@@ -339,6 +340,7 @@ class SearchPanel(Panel):
 
     def _on_choices(self) -> None:
         self.setup.refresh()
+        self._show_crossval()
         self._refresh()
 
     def _on_snapshot(self) -> None:
@@ -375,11 +377,25 @@ class SearchPanel(Panel):
             self._shown_search = ""
             if newest is not None:
                 self._show_search(newest)
-        self._last_fold = kept.crossvals[0] if kept.crossvals else None
-        if self._last_fold is not None:
-            self.folds.set_result(self._last_fold)
+        self._show_crossval()
         self._offer_members()
         self._refresh()
+
+    def _show_crossval(self) -> None:
+        """Show the newest cross-validation of the present settings, or else the newest of all."""
+        kept = self._kept.crossvals
+        if kept and self._job is None:
+            self._last_fold = next(filter(self._is_of_these_settings, kept), kept[0])
+            self.folds.set_result(self._last_fold)
+        elif self._job is None:
+            self._last_fold = None
+
+    def _is_of_these_settings(self, result: CrossvalResult) -> bool:
+        try:
+            config: ExperimentConfig = from_plain(ExperimentConfig, result.config)
+        except ConfigError:  # of another version
+            return False
+        return replace(config, image=self.session.config.image) == self.session.config
 
     def _older_text(self) -> str:
         """Say what is kept and not shown."""
@@ -388,6 +404,9 @@ class SearchPanel(Panel):
             return self.tr(
                 "A search of {0} was interrupted. Started again with the same choices, it goes on."
             ).format(time_text(60.0 * minutes))
+        shown = self._last_fold if self.setup.work is Work.CROSSVAL else None
+        if shown is not None and not self._is_of_these_settings(shown):
+            return self.tr("The result below is of other settings than these.")
         is_shown = {
             Work.SEARCH: bool(self.trials.chosen()),
             Work.CROSSVAL: self._last_fold is not None,

@@ -21,7 +21,7 @@ from gui.itemmodels.run_words import backbone_name, interval_text, method_name, 
 from gui.messages import time_text
 from gui.panels.low_table import LowTable
 from gui.plots.plot_card import PlotCard
-from gui.plots.search_plots import FoldsPlot, RatePlot, TrialsPlot
+from gui.plots.search_plots import ROUND_LOOKS, FoldsPlot, RatePlot, TrialsPlot
 from gui.widgets.adaptive_row import AdaptiveRow
 from gui.widgets.buttons import make_button
 from gui.widgets.card import Card
@@ -116,19 +116,17 @@ class TrialsView(ResultView):
         heads = (_tr("AUROC"), _tr("Backbone"), _tr("Method"), _tr("Changes"), _tr("Round"))
         self.table = _Table(_tr("Settings tried"), (*heads, _tr("Time")))
         self._plot = TrialsPlot()
-        self.add_plot(
-            PlotCard(
-                _tr("Trainings"),
-                self._plot,
-                explanation=_tr(
-                    "Every mark is one short training. The first round tries many settings "
-                    "briefly; later rounds train the best of them longer. The dashed line is the "
-                    "best so far."
-                ),
-                file_name="search",
-                legend=((_tr("round 1"), "secondary"), (_tr("2"), "accent"), (_tr("3"), "second")),
-            )
+        self._plot_card = PlotCard(
+            _tr("Trainings"),
+            self._plot,
+            explanation=_tr(
+                "Every mark is one short training. The first round tries many settings "
+                "briefly; later rounds train the best of them longer. The dashed line is the "
+                "best so far."
+            ),
+            file_name="search",
         )
+        self.add_plot(self._plot_card)
         self.figures.add(self.table, 3)  # what was changed needs the room
         self._trials: list[TriedSettings] = []
         self._shown: tuple[TriedSettings, ...] = ()
@@ -173,6 +171,14 @@ class TrialsView(ResultView):
             self.table.view.selectRow(0)
             self.table.set_secondary(_tr("{0} as good as the best").format(_AS_GOOD))
         self._plot.set_rows(self._trials)
+        shown = {row.round for row in self._trials}
+        self._plot_card.set_legend(
+            [
+                (_tr("round {0}").format(QLocale().toString(number)), token)
+                for number, (token, _) in enumerate(ROUND_LOOKS, start=1)
+                if number in shown
+            ]
+        )
 
     def _texts(self, row: TriedSettings) -> tuple[str, ...]:
         auroc = number_text(row.auroc)

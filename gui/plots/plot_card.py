@@ -40,10 +40,9 @@ class PlotCard(Card):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(title, parent=parent)
-        self._figure = figure
+        self._heading, self._figure = title, figure
         self.body.addWidget(figure, 1)
         self.set_legend(legend)
-        figure.set_print_header(title, legend)
         if isinstance(figure, LearningCurves):
             self._add_switch(self.tr("log"), figure.is_log, figure.set_log)
             self._add_switch(self.tr("smooth"), figure.is_smooth, figure.set_smooth)
@@ -58,6 +57,11 @@ class PlotCard(Card):
     def figure(self) -> PrintableWidget:
         """The figure on the card."""
         return self._figure
+
+    def set_legend(self, entries: Sequence[tuple[str, ColorToken]]) -> None:
+        """Say what the marks mean, on the card and on the figure that is saved."""
+        super().set_legend(entries)
+        self._figure.set_print_header(self._heading, entries)
 
     def _add_switch(self, text: str, is_on: bool, change: Callable[[bool], None]) -> None:
         button = QToolButton()

@@ -13,8 +13,14 @@ from gui.plots.themed_plot import ThemedPlot
 from gui.tokens import ColorToken
 from gui.widgets.counts import decimal_text
 
-__all__ = ["FoldsPlot", "RatePlot", "TrialsPlot"]
+__all__ = ["ROUND_LOOKS", "FoldsPlot", "RatePlot", "TrialsPlot"]
 
+ROUND_LOOKS: Final[tuple[tuple[ColorToken, str], ...]] = (
+    ("secondary", "o"),
+    ("accent", "s"),
+    ("second", "t1"),
+)
+"""Colour and mark of each round of a search: round, square, and a triangle for the last."""
 _DECADES: Final = range(-5, 1)
 _SHOWN_LOSS: Final = 2.5  # times the lowest: above that a loss has exploded and hides the rest
 
@@ -117,7 +123,7 @@ class _Marks(ThemedPlot):
 class TrialsPlot(_Marks):
     """The AUROC of each trial in the order in which they were made.
 
-    Rounds have marks of their own: round, square, and a triangle for the last.
+    Rounds have marks of their own, see :data:`ROUND_LOOKS`.
     """
 
     def __init__(self, *, parent: QWidget | None = None) -> None:
@@ -125,7 +131,7 @@ class TrialsPlot(_Marks):
         self.setAccessibleName(self.tr("Validation AUROC of each training"))
         self.set_axis_labels(bottom=self.tr("training"), left=self.tr("AUROC (validation)"))
         self._rows: tuple[TriedSettings, ...] = ()
-        self._rounds: list[Any] = [self.add_curve() for _ in range(3)]
+        self._rounds: list[Any] = [self.add_curve() for _ in ROUND_LOOKS]
         self._best: Any = self.add_curve()
         self.restyle()
 
@@ -137,12 +143,7 @@ class TrialsPlot(_Marks):
     def restyle(self) -> None:
         """Colour the marks and the line of the best so far."""
         super().restyle()
-        looks: tuple[tuple[ColorToken, str], ...] = (
-            ("secondary", "o"),
-            ("accent", "s"),
-            ("second", "t1"),
-        )
-        for curve, (token, symbol) in zip(self._rounds, looks, strict=True):
+        for curve, (token, symbol) in zip(self._rounds, ROUND_LOOKS, strict=True):
             self.mark(curve, token, symbol)
         self._best.setPen(self.pen("accent", width=1, is_dashed=True))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from engine.bundle.read import read_bundle
 from engine.contract.commands import Combine, Crossval, Evaluate, Export, Robustness
 from engine.contract.control import Control
 from engine.evaluate.score import load_run, score_validation
+from engine.jobs.source_bundle import seen_sentence
 from engine.models.ensemble import EnsembleNetwork, member_tensors
 from engine.models.registry import build_network
 from engine.project.store import Project
@@ -100,6 +102,29 @@ def test_robustness_of_combined_folds_is_not_measured_on_images_they_learned_fro
     command = Robustness(project=str(study), run=run, split="val")
     finished = execute(command, lambda event: None, Control())
     assert "learned from the validation images" in (finished.error or "")
+
+
+@pytest.mark.parametrize("how", ["runs", "folds"])
+def test_a_combined_classifier_that_knows_the_patients_is_noticed(
+    two_runs: tuple[Path, tuple[str, str]], tmp_path: Path, how: str
+) -> None:
+    folder, runs = two_runs
+    command = Combine(project=str(folder), runs=runs)
+    if how == "folds":
+        crossval = run_job(Crossval(project=str(folder), config=small_config("linear_probe")))
+        command = Combine(project=str(folder), crossval=crossval["id"])
+    run = run_job(command)["run"]
+    run_job(Export(project=str(folder), run=run, out=str(tmp_path / "bundle")))
+    facts = read_bundle(tmp_path / "bundle").facts
+    with Project.open(folder) as project:
+        table = project.training_table()
+        anew = replace(table, split=np.full_like(table.split, 2))
+        # Folds hold training and validation images; of runs, training ones alone are learned from.
+        learned = table.split < (2 if how == "folds" else 1)
+        n_known = np.isin(table.patients, table.patients[learned]).sum()
+        found = seen_sentence(project, facts, anew)
+        assert seen_sentence(project, facts, replace(table, split=anew.split * 0)) is None
+    assert f"{n_known} of the {len(table.split)} test images" in (found or "")
 
 
 @pytest.mark.parametrize("how", ["one", "twice", "unknown", "unknown crossval"])

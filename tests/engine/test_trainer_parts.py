@@ -75,7 +75,9 @@ def test_the_comment_says_what_the_curves_show() -> None:
     assert "First pass" in comment_on(first, 1)
     improving = [*first, _row(2, 0.6, 0.5, 0.9)]
     assert "Still improving" in comment_on(improving, 2)
-    overfitting = [*improving, _row(3, 0.3, 0.8, 0.85)]
+    once = [*improving, _row(3, 0.3, 0.8, 0.85)]
+    assert "No better for 1 pass." in comment_on(once, 2)  # may be chance
+    overfitting = [*once, _row(4, 0.2, 0.9, 0.84)]
     assert "by heart since epoch 2" in comment_on(overfitting, 2)
     flat = [*improving, _row(3, 0.6, 0.5, 0.89)]
     assert "No better for 1 pass." in comment_on(flat, 2)

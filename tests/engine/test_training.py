@@ -284,3 +284,18 @@ def test_a_backbone_without_weights_starts_from_scratch_and_says_so(
     assert warning.remedy
     with Project.open(study) as project:
         assert project.run_config(finished.run).backbone.weights == "scratch"
+
+
+@pytest.mark.parametrize(("method", "is_told"), [("adversarial", True), ("linear_probe", False)])
+def test_too_few_images_for_the_method_are_told_once(
+    study: Path, method: str, is_told: bool
+) -> None:
+    finished, events = train(study, small_config(method, max_epochs=1))
+    told = [
+        e.message for e in events if isinstance(e, Warned) and "the rarest class has" in e.message
+    ]
+    with Project.open(study) as project:
+        table = project.training_table()
+    smallest = min(sum(table.labels[table.split == 0] == k) for k in (0, 1))
+    assert [f"has {smallest}." in message for message in told] == [True] * is_told
+    assert finished.outcome == COMPLETED

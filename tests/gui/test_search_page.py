@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PySide6.QtCore import QSettings
+from PySide6.QtWidgets import QLabel
 
 from engine.contract.config import ImageContract, preset_config
 from engine.contract.config_io import to_plain
@@ -369,6 +371,41 @@ def test_results_of_earlier_sessions_show_while_the_data_are_the_same(
     page.choose(Work.CROSSVAL)
     assert not page.folds.isVisible()
     assert page.setup.members.count() == 0  # nor are its networks offered
+
+
+def test_the_cross_validation_of_the_present_settings_shows(
+    qtbot, open_session: Opened, split_folder: Path
+) -> None:
+    keep(split_folder, found_crossval())
+    other = preset_config("standard")
+    newer = replace(
+        found_crossval(), id="crossval-20260102-000000", mean=0.81, config=to_plain(other)
+    )
+    keep(split_folder, newer)
+    session = open_session(split_folder)
+    image = session.config.image
+    session.choose(preset_config("quick", image=image))
+    page = SearchPanel(session)
+    qtbot.addWidget(page)
+    page.show()
+    page.on_shown()
+    page.choose(Work.CROSSVAL)
+    qtbot.waitUntil(lambda: "parts 0.920" in page.folds.words.text())
+    assert not page._older.isVisible()
+    session.choose(preset_config("standard", image=image))
+    assert "parts 0.810" in page.folds.words.text()
+    assert not page._older.isVisible()
+    session.choose(preset_config("thorough", image=image))  # nothing of these: the newest
+    assert "parts 0.810" in page.folds.words.text()
+    assert "other settings" in page._older.text()
+
+
+def test_the_legend_names_the_rounds_that_there_are(panel: SearchPanel) -> None:
+    card = panel.trials._plot_card
+    panel.trials.add(tried(0, auroc=0.9, round_=2))
+    panel.trials.add(tried(1, auroc=0.9, round_=3))
+    labels = [label.text() for label in card.findChildren(QLabel) if "round" in label.text()]
+    assert labels == ["round 2", "round 3"]
 
 
 def test_an_interrupted_search_says_how_it_goes_on(
