@@ -79,25 +79,11 @@ class PartialWeightsDialog(QDialog):
 
     def _explanation(self, report: Mapping[str, Any]) -> str:
         locale = QLocale()
-        counts = {name: locale.toString(int(report[name])) for name in ("missing", "misfits")}
-        strangers, wanted = (locale.toString(int(report[n])) for n in ("strangers", "n_wanted"))
-        sentences = [
-            self.tr("Of {0} tensors, {1} are missing and {2} have another shape.").format(
-                wanted, counts["missing"], counts["misfits"]
-            )
-        ]
-        if int(report["strangers"]):
-            sentences.append(
-                self.tr("{0} in the file belong to no layer of this backbone.").format(strangers)
-            )
-        sentences.append(
-            self.tr(
-                "Those layers would start from random weights, so expect less of it than of a "
-                "whole file."
-            )
-        )
-        sentences += [str(warning) for warning in report.get("warnings") or ()]
-        return " ".join(sentences)
+        numbers = [locale.toString(int(report[n])) for n in ("n_wanted", "missing", "misfits")]
+        counted = self.tr("Of {0} tensors, {1} are missing and {2} have another shape.")
+        found = [str(warning) for warning in report.get("warnings") or ()]
+        less = self.tr("Expect less of it than of a whole file.")
+        return " ".join((counted.format(*numbers), *found, less))
 
     def _examples(self, report: Mapping[str, Any]) -> QTreeWidget:
         words = {
