@@ -2,9 +2,9 @@
 
 Two grammars. A run: ``RunStarted``, then any of ``RunProgressed``, ``BatchFinished``,
 ``EpochFinished``, ``Warned``, ``RunPaused``, ``RunResumed``, ``Recovered``, then exactly one
-``RunFinished``. Any other job: ``JobStarted``, any of ``JobProgressed`` and ``Warned``, then
-exactly one ``JobFinished``. A job that contains a run (the whole main job) nests the first grammar
-in the second.
+``RunFinished``. Any other job: ``JobStarted``, any of ``JobProgressed``, ``Warned`` and, where it
+trains, ``Recovered``, then exactly one ``JobFinished``. A job that contains a run (the whole main
+job) nests the first grammar in the second.
 """
 
 from __future__ import annotations
@@ -168,7 +168,11 @@ class RunResumed(Stamped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovered(Stamped):
-    """The engine met a problem, mended it and went on."""
+    """The engine met a problem, mended it and went on.
+
+    Attributes:
+        run: Empty in a job that is no run.
+    """
 
     run: str
     message: str

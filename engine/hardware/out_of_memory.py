@@ -9,7 +9,7 @@ import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import Final
+from typing import Final, TypeVar
 
 # What torch's allocators, cuDNN, cuBLAS, Metal and the C++ library say, in lower case. oneDNN, for
 # convolutions on processors, doesn't say why it can't make a primitive: with little address space
@@ -27,6 +27,7 @@ _MARKS: Final = (
 # Windows: not enough memory (8, 14), no system resources (1450), paging file too small (1455).
 _WINDOWS_CODES: Final = (8, 14, 1450, 1455)
 
+Done = TypeVar("Done")
 _listener: ContextVar[Callable[[int], None] | None] = ContextVar("_listener", default=None)
 
 
@@ -64,6 +65,23 @@ def _trim_heap() -> None:
         return
     with contextlib.suppress(OSError, AttributeError):  # another C library, such as musl
         ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def again_if_short(act: Callable[[], Done], tell: Callable[[], None]) -> Done:
+    """Return what ``act`` does; if memory didn't suffice, tell so and try once more.
+
+    Raises:
+        Exception: What the second try raises, or the first for any other reason.
+    """
+    try:
+        return act()
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+    # Out here the error is gone, and what it held.
+    release_memory()
+    tell()
+    return act()
 
 
 def in_parts(

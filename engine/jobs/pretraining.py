@@ -42,6 +42,7 @@ from engine.project.store import Project
 from engine.project.table import TrainingTable
 from engine.seeding import seed_everything
 from engine.trainer.checkpoint import has_state
+from engine.trainer.full_disk import PatientPixels, waiting_as_warning
 from engine.trainer.pretrain_state import Pretrained
 from engine.trainer.pretrain_task import Task, n_outputs
 from engine.trainer.pretraining import Pretrainer, PretrainProgress
@@ -91,9 +92,9 @@ def pretrain(command: Pretrain, emit: Emit, control: Control) -> PretrainResult:
     config = _settings(command)
     with _opened(command.projects) as sources:
         check_size(command.backbone, sources[0].project.image_contract.size_px)
-        with _kept(command, config, sources, control) as checkpoints:
+        with _kept(command, config, sources, control) as place:
             ranked = sorted(sources, key=lambda source: data_of(source.project))
-            kept, card = _train(command, config, ranked, checkpoints, emit, control)
+            kept, card = _train(command, config, ranked, place, emit, control)
             shares = _shares(sources, dict(zip(ranked, kept.val_aurocs, strict=True)))
             weights = _register(command, card, kept, shares)
     return PretrainResult(
@@ -114,20 +115,22 @@ def pretrain(command: Pretrain, emit: Emit, control: Control) -> PretrainResult:
 @contextmanager
 def _kept(
     command: Pretrain, config: ExperimentConfig, sources: Sequence[_Source], control: Control
-) -> Iterator[Path]:
-    """Give the folder of the state; it goes unless there is something in it to go on from."""
+) -> Iterator[tuple[Project, Path]]:
+    """Give who keeps the state, and its folder.
+
+    That goes unless there is something in it to go on from.
+    """
     asked = {"config": to_plain(config), "weights": weights_digest(command.backbone)}
     keeper, name = begin_or_go_on([source.project for source in sources], asked, command)
     folder = keeper.run_folder(name)
-    checkpoints = folder / "checkpoints"
     try:
-        yield checkpoints
+        yield keeper, folder
     except JobCanceled:
         if not control.interrupted:
             shutil.rmtree(folder, ignore_errors=True)
         raise
     except Exception:
-        if not has_state(checkpoints):
+        if not has_state(folder / "checkpoints"):
             shutil.rmtree(folder, ignore_errors=True)
         raise
     shutil.rmtree(folder, ignore_errors=True)
@@ -137,7 +140,7 @@ def _train(
     command: Pretrain,
     config: ExperimentConfig,
     sources: Sequence[_Source],
-    checkpoints: Path,
+    place: tuple[Project, Path],
     emit: Emit,
     control: Control,
 ) -> tuple[Pretrained, BackboneCard]:
@@ -156,9 +159,18 @@ def _train(
         emit(fallback_warning("", fallback, seconds))
     if (warned := weights_warning(BackboneConfig(key=command.backbone))) is not None:
         emit(warned)
-    report = _Reporter(emit)
+    report, (keeper, folder) = _Reporter(emit), place
     trainer = Pretrainer(
-        network, tasks, config, runtime, control, report, report.describing, checkpoints, emit
+        network,
+        tasks,
+        replace(config, image=sources[0].project.image_contract),
+        runtime,
+        control,
+        report,
+        report.describing,
+        folder,
+        emit,
+        keeper.require_there,
     )
     return trainer.train(), network.card
 
@@ -288,7 +300,12 @@ def _task(source: _Source, emit: Emit, control: Control) -> Task:
 
     table, contract = source.table, source.project.image_contract
     return Task(
-        pixels=open_pixels(source.project, contract, on_progress, control),
+        pixels=PatientPixels(
+            open_pixels(source.project, contract, on_progress, control),
+            run="",
+            emit=waiting_as_warning(emit),
+            control=control,
+        ),
         train_rows=table.rows[source.train],
         train_labels=table.labels[source.train],
         val_rows=table.rows[source.val],

@@ -11,21 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import platformdirs
 import psutil
 import torch
-from numpy.typing import NDArray
 
 from engine.contract.errors import StorageError
 from engine.files import write_json
 from engine.hardware import Runtime
 from engine.hardware.devices import cpu_name
 from engine.hardware.out_of_memory import is_out_of_memory, release_memory
-from engine.methods.method import MethodContext
 from engine.models.network import Network
 from engine.trainer.memory_need import bytes_per_image, step_bytes
-from engine.trainer.update import HalfUpdatedError, Updater
+from engine.trainer.update import BatchUpdater, HalfUpdatedError, Setup
 
 _SHARE_OF_FREE: Final = 0.8  # the rest is for validation, other programs and fragments
 _SAME_FREE: Final = (0.8, 1.25)  # what was found holds while about as much memory is free
@@ -55,7 +52,7 @@ def largest_that_fits(fits: Callable[[int], bool], most: int) -> int:
 
 
 def find_micro_batch(
-    updater: Updater, network: Network, context: MethodContext, cache: Path | None = None
+    updater: BatchUpdater[Any], network: Network, context: Setup, cache: Path | None = None
 ) -> int:
     """Return how many images of a batch can be computed at once.
 
@@ -66,13 +63,13 @@ def find_micro_batch(
     Args:
         updater: Not used for an update yet.
         network: That of the updater, in training mode.
-        context: Data, settings and runtime.
+        context: Settings and runtime.
         cache: JSON file of what was found; None takes the user's own.
 
     Raises:
         MemoryError: If not even one image fits.
     """
-    most = min(context.config.optimizer.batch_size, max(1, len(context.data.train)))
+    most = updater.n_images
     free = free_memory(context.runtime)
     if context.runtime.device == "cpu" and free >= _generous(context, most):
         return most
@@ -83,7 +80,7 @@ def find_micro_batch(
     if context.runtime.device == "cpu":
         fits = _fits_free(network, context, free)
     else:
-        fits = _fits_device(updater, context)
+        fits = _fits_device(updater)
     found = largest_that_fits(fits, most)
     if found == 0:
         raise MemoryError("not even one image fits")
@@ -91,13 +88,13 @@ def find_micro_batch(
     return found
 
 
-def _generous(context: MethodContext, n_images: int) -> float:
+def _generous(context: Setup, n_images: int) -> float:
     """Return the free memory with which no backbone can run out of it."""
     pixels = (context.config.image.size_px / 224) ** 2
     return _MOST_BESIDE + n_images * _MOST_OF_AN_IMAGE * pixels
 
 
-def _fits_free(network: Network, context: MethodContext, free: int) -> Callable[[int], bool]:
+def _fits_free(network: Network, context: Setup, free: int) -> Callable[[int], bool]:
     image = context.config.image
     per_image = bytes_per_image(
         network,
@@ -108,24 +105,24 @@ def _fits_free(network: Network, context: MethodContext, free: int) -> Callable[
     return lambda n: step_bytes(network, per_image, n) <= _SHARE_OF_FREE * free
 
 
-def _fits_device(updater: Updater, context: MethodContext) -> Callable[[int], bool]:
+def _fits_device(updater: BatchUpdater[Any]) -> Callable[[int], bool]:
     def fits(n: int) -> bool:
-        survived = _survives(updater, context.data.train[:n])
+        survived = _survives(updater, n)
         release_memory()
         return survived
 
     return fits
 
 
-def _survives(updater: Updater, chosen: NDArray[np.int64]) -> bool:
-    """Return whether a copy makes two updates with images that are computed at once.
+def _survives(updater: BatchUpdater[Any], n: int) -> bool:
+    """Return whether a copy makes two updates with so many images that are computed at once.
 
     The optimizer takes its memory in the first.
     """
     try:
         copied = updater.copied()
         for _ in range(2):
-            copied.gradients(chosen, seed=0, lr_share=1.0, micro_batch=len(chosen))
+            copied.gradients(updater.example(n), seed=0, lr_share=1.0, micro_batch=n)
             copied.apply()
     except HalfUpdatedError:
         return False
@@ -146,7 +143,7 @@ def free_memory(runtime: Runtime) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def setup_key(context: MethodContext) -> str:
+def setup_key(context: Setup) -> str:
     """Return what the memory of an image depends on, in one line."""
     config, device = context.config, context.runtime.device
     name = torch.cuda.get_device_name() if device == "cuda" else f"{device} {cpu_name()}"
@@ -162,7 +159,7 @@ def setup_key(context: MethodContext) -> str:
 
 
 def remember_micro_batch(
-    context: MethodContext, *, fits: int, tried: int, cache: Path | None = None
+    context: Setup, *, fits: int, tried: int, cache: Path | None = None
 ) -> None:
     """Remember a number of images that fits while as much memory is free as now.
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Generic
 
 from engine.hardware.out_of_memory import is_out_of_memory, release_memory
-from engine.methods.method import FineTuneMethod, MethodContext
+from engine.methods.method import FineTuneMethod
 from engine.models.network import Network
 from engine.trainer.batch_size import find_micro_batch, remember_micro_batch
 from engine.trainer.checkpoint import TrainingState
-from engine.trainer.update import BatchLoss, Updater
+from engine.trainer.going_back import GoBackError
+from engine.trainer.update import Batch, BatchLoss, BatchUpdater, HalfUpdatedError, Setup
 
 
-class FittingUpdater:
+class FittingUpdater(Generic[Batch]):
     """Computes the gradients of batches, whatever the memory.
 
     The update stays that of the whole batch; how many images are computed at once is kept in the
@@ -23,7 +22,7 @@ class FittingUpdater:
     """
 
     def __init__(
-        self, updater: Updater, context: MethodContext, tell: Callable[[str], None]
+        self, updater: BatchUpdater[Batch], context: Setup, tell: Callable[[str], None]
     ) -> None:
         """Prepare.
 
@@ -45,8 +44,7 @@ class FittingUpdater:
         config = self._context.config
         method.begin_epoch(network, config.method.max_epochs, config)
         method.set_train_mode(network)
-        wanted = min(config.optimizer.batch_size, len(self._context.data.train))
-        wanted = state.micro_batch or wanted
+        wanted = state.micro_batch or self._updater.n_images
         found = find_micro_batch(self._updater, network, self._context)
         state.micro_batch = min(found, wanted)
         if state.micro_batch < wanted:
@@ -55,16 +53,40 @@ class FittingUpdater:
                 "at a time. The result stays the same."
             )
 
+    def update(
+        self, state: TrainingState, batch: Batch, *, seed: int, lr_share: float
+    ) -> BatchLoss:
+        """Make the update of a batch, or none if its numbers went wrong.
+
+        Raises:
+            Exception: What :meth:`gradients` raises.
+            GoBackError: If memory ran out while the weights were being changed.
+        """
+        found = self.gradients(state, batch, seed=seed, lr_share=lr_share)
+        if not found.is_finite:
+            self._updater.skip()
+        elif not self._applied():
+            raise GoBackError(is_numeric=False)
+        return found
+
+    def _applied(self) -> bool:
+        """Change the weights; return False if memory ran out meanwhile."""
+        try:
+            self._updater.apply()
+        except HalfUpdatedError:
+            return False
+        return True
+
     def gradients(
-        self, state: TrainingState, chosen: NDArray[np.int64], *, seed: int, lr_share: float
+        self, state: TrainingState, batch: Batch, *, seed: int, lr_share: float
     ) -> BatchLoss:
         """Compute a batch's gradients as ``Updater.gradients`` does.
 
         Raises:
             Exception: What that raises, also when memory doesn't suffice for one image.
         """
-        while (found := self._tried(state, chosen, seed, lr_share)) is None:
-            self.halve(state, min(len(chosen), state.micro_batch))
+        while (found := self._tried(state, batch, seed, lr_share)) is None:
+            self.halve(state, min(len(batch), state.micro_batch))
             self._tell(
                 f"Memory ran short, so {_images(state.micro_batch)} computed at a time from here "
                 "on. Each update still learns from a whole batch, and the result stays the same."
@@ -72,14 +94,14 @@ class FittingUpdater:
         return found
 
     def _tried(
-        self, state: TrainingState, chosen: NDArray[np.int64], seed: int, lr_share: float
+        self, state: TrainingState, batch: Batch, seed: int, lr_share: float
     ) -> BatchLoss | None:
         try:
             return self._updater.gradients(
-                chosen, seed=seed, lr_share=lr_share, micro_batch=state.micro_batch
+                batch, seed=seed, lr_share=lr_share, micro_batch=state.micro_batch
             )
         except Exception as error:
-            if not is_out_of_memory(error) or min(len(chosen), state.micro_batch) == 1:
+            if not is_out_of_memory(error) or min(len(batch), state.micro_batch) == 1:
                 raise
             return None
 

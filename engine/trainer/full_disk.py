@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from engine.contract.control import Control, JobCanceled
 from engine.contract.errors import ProjectBusyError, StorageError
-from engine.contract.events import Event, RunPaused, RunResumed
+from engine.contract.events import Event, RunPaused, RunResumed, Warned
 from engine.models.features import PixelRows
 
 _TRY_AGAIN_S: Final = 5.0
@@ -49,6 +49,16 @@ def when_there_is_room(
     if is_paused:
         emit(RunResumed(run=run))
     return done
+
+
+def waiting_as_warning(emit: Callable[[Event], None]) -> Callable[[Event], None]:
+    """Return what tells of waiting in a job that is no run: as a warning, with the reason."""
+
+    def tell(event: Event) -> None:
+        if isinstance(event, RunPaused) and event.reason:
+            emit(Warned(message=event.reason))
+
+    return tell
 
 
 class PatientPixels:

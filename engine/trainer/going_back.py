@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from engine.contract.errors import RunError
 from engine.trainer.checkpoint import TrainingState
-from engine.trainer.health import MOST_ROLLBACKS, RATE_AFTER_ROLLBACK
+from engine.trainer.health import MOST_ROLLBACKS, RATE_AFTER_ROLLBACK, Health, must_go_back
+from engine.trainer.saving import Saved, Saver
+from engine.trainer.update import BatchLoss
 
 
 class GoBackError(Exception):
@@ -24,9 +26,53 @@ class GoBackError(Exception):
         self.is_numeric = is_numeric
 
 
-def state_before_wrong(
-    states: Iterable[tuple[TrainingState, dict[str, Tensor]]], *, stuck_at: int | None
-) -> tuple[TrainingState, dict[str, Tensor]] | None:
+def count_update(health: Health, found: BatchLoss, *, is_scaled: bool) -> None:
+    """Remember whether an update was made or skipped.
+
+    Args:
+        health: Remembers it.
+        found: What the batch gave.
+        is_scaled: Whether gradients are scaled, so that a few updates are always skipped.
+
+    Raises:
+        GoBackError: If too many were skipped in a row.
+    """
+    if found.is_finite:
+        health.took_step(found.loss)
+        return
+    health.skipped_step()
+    if must_go_back(health.n_wrong, is_scaled=is_scaled):
+        raise GoBackError(is_numeric=True)
+
+
+def state_to_go_back_to(
+    saver: Saver, before: TrainingState, problem: GoBackError, gave_up: RunError
+) -> Saved:
+    """Return a saved state to go on from, which knows of what happened.
+
+    Args:
+        saver: Where the states are.
+        before: The state in which training can't go on.
+        problem: Why.
+        gave_up: Says that it was tried often enough.
+
+    Raises:
+        RunError: ``gave_up``, if numbers went wrong too often or there is no saved state.
+    """
+    if problem.is_numeric and before.health.n_rollbacks >= MOST_ROLLBACKS:
+        raise gave_up
+    stuck_at = before.health.stuck_at if problem.is_numeric else None
+    found = saver.patiently(lambda: state_before_wrong(saver.states(), stuck_at=stuck_at))
+    if found is None:
+        raise gave_up
+    state = found[0]
+    state.micro_batch, state.health.told = before.micro_batch, before.health.told
+    if problem.is_numeric:
+        state.health.went_back(before.health, state.step)
+    return found
+
+
+def state_before_wrong(states: Iterable[Saved], *, stuck_at: int | None) -> Saved | None:
     """Return the newest state from which numbers may go right; any if there is none.
 
     Args:
@@ -71,10 +117,17 @@ def went_back_sentence(state: TrainingState, *, is_numeric: bool) -> str:
 def gave_up(precision: str) -> RunError:
     """Return the error that ends a run whose numbers go wrong again and again."""
     safer = "" if precision == "fp32" else ", or with the precision fp32"
+    return broke_down(
+        f"Start a new run with a lower learning rate{safer}; if that breaks down too, try another "
+        "backbone."
+    )
+
+
+def broke_down(remedy: str) -> RunError:
+    """Return the error that ends a training whose numbers go wrong again and again."""
     return RunError(
         "Training broke down: the loss or its gradients were no longer finite numbers, also after "
         f"going back {MOST_ROLLBACKS} times and lowering the learning rate to "
         f"{RATE_AFTER_ROLLBACK**MOST_ROLLBACKS:.1%} of the one that was set.",
-        remedy=f"Start a new run with a lower learning rate{safer}; if that breaks down too, try "
-        "another backbone.",
+        remedy=remedy,
     )

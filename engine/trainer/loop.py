@@ -24,11 +24,7 @@ from engine.contract.events import (
     RunResumed,
 )
 from engine.hardware import memory_mb
-from engine.hardware.out_of_memory import (
-    is_out_of_memory,
-    release_memory,
-    telling_smaller_parts,
-)
+from engine.hardware.out_of_memory import again_if_short, telling_smaller_parts
 from engine.methods.method import FineTuneMethod, MethodContext
 from engine.models.network import Network
 from engine.seeding import step_seed
@@ -40,10 +36,9 @@ from engine.trainer.going_back import (
     GoBackError,
     gave_up,
     is_sound,
-    state_before_wrong,
+    state_to_go_back_to,
     went_back_sentence,
 )
-from engine.trainer.health import MOST_ROLLBACKS
 from engine.trainer.history import EpochRow, comment_on
 from engine.trainer.memory_advice import explaining_memory
 from engine.trainer.optimizer import lr_share
@@ -53,7 +48,7 @@ from engine.trainer.saving import Saver
 from engine.trainer.steps import Validation, predict_probabilities, validate
 from engine.trainer.stopping import EarlyStopping
 from engine.trainer.time_left import TimeLeft
-from engine.trainer.update import BatchLoss, HalfUpdatedError, Updater
+from engine.trainer.update import BatchLoss, Updater
 from engine.trainer.watch import Watcher
 
 _N_LOOKS: Final = 32
@@ -220,23 +215,11 @@ class Trainer:
         Raises:
             RunError: If that has been tried too often, or there is no saved state.
         """
-        before, is_numeric = self._state, problem.is_numeric
-        if is_numeric and before.health.n_rollbacks >= MOST_ROLLBACKS:
-            raise gave_up(self.runtime.precision)
-        stuck_at = before.health.stuck_at if is_numeric else None
-        found = self._saver.patiently(
-            lambda: state_before_wrong(self._saver.states(), stuck_at=stuck_at)
-        )
-        if found is None:
-            raise gave_up(self.runtime.precision)
-        self._restore(*found)
-        state = self._state
-        state.micro_batch, state.health.told = before.micro_batch, before.health.told
-        if is_numeric:
-            state.health.went_back(before.health, state.step)
-        else:
-            self._fitting.halve(state, state.micro_batch)
-        self.emit(Recovered(run=self.run, message=went_back_sentence(state, is_numeric=is_numeric)))
+        before, error = self._state, gave_up(self.runtime.precision)
+        self._restore(*state_to_go_back_to(self._saver, before, problem, error))
+        if not problem.is_numeric:
+            self._fitting.halve(self._state, before.micro_batch)
+        self._tell(went_back_sentence(self._state, is_numeric=problem.is_numeric))
 
     def _pass_on(self, event: Event) -> None:
         self.emit(event)  # who listens may have changed
@@ -281,25 +264,13 @@ class Trainer:
         chosen = order[state.batch * size : (state.batch + 1) * size]
         n_steps = self._n_batches * self.config.method.max_epochs
         share = lr_share(state.step, n_steps, self.config.optimizer.warmup)
-        found = self._fitting.gradients(
+        found = self._fitting.update(
             state,
             chosen,
             seed=step_seed(self.config.seed, state.epoch, state.batch),
             lr_share=share * state.health.rate,
         )
-        if not found.is_finite:
-            self.updater.skip()
-        elif not self._updated():
-            raise GoBackError(is_numeric=False)
         return found, len(chosen)
-
-    def _updated(self) -> bool:
-        """Change the weights; return False if memory ran out meanwhile."""
-        try:
-            self.updater.apply()
-        except HalfUpdatedError:
-            return False
-        return True
 
     def _save_before_looking(self) -> None:
         """Save at the end of an epoch's updates, unless what follows is short."""
@@ -360,18 +331,13 @@ class Trainer:
         """
         if not is_sound(self.updater.averaged):
             raise GoBackError(is_numeric=True)
-        try:
+
+        def look() -> tuple[Network, Validation]:
             kept = self.method.finish_epoch(self.updater.averaged, self.context)
-            result = self._validate(kept)
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            result = None
-        if result is None:  # out here the error is gone, and what it held
-            release_memory()
-            self._tell("Memory ran short after a pass; its validation was done again.")
-            kept = self.method.finish_epoch(self.updater.averaged, self.context)
-            result = self._validate(kept)
+            return kept, self._validate(kept)
+
+        told = "Memory ran short after a pass; its validation was done again."
+        kept, result = again_if_short(look, lambda: self._tell(told))
         if not np.isfinite(result.loss):
             raise GoBackError(is_numeric=True)
         return kept, result

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import torch
@@ -12,7 +11,8 @@ from torch import Tensor
 
 from engine.contract.errors import RunError
 from engine.contract.events import Event, Warned
-from engine.trainer.checkpoint import TrainingState, has_state, load_state
+from engine.trainer.checkpoint import TrainingState, has_state
+from engine.trainer.saving import Saved, Saver
 
 _BODY: Final = "best.body."
 _AUROCS: Final = "best.val_aurocs"
@@ -59,18 +59,16 @@ def unpack_best(tensors: dict[str, Tensor], state: TrainingState) -> Pretrained 
     )
 
 
-def saved_state(
-    checkpoints: Path | None, emit: Callable[[Event], None]
-) -> tuple[TrainingState, dict[str, Tensor]] | None:
+def saved_state(saver: Saver, emit: Callable[[Event], None]) -> Saved | None:
     """Return the state to go on from, if there is a sound one; a damaged one is told.
 
     Raises:
-        StorageError: If it can't be read now.
+        JobCanceled: If the job was asked to end while it waited for the disk.
     """
-    if checkpoints is None or not has_state(checkpoints):
+    if saver.is_trial or not has_state(saver.checkpoints):
         return None
     try:
-        state, tensors, problem = load_state(checkpoints)
+        state, tensors, problem = saver.load()
     except RunError:
         emit(Warned(message="The saved state of this pre-training was damaged; it begins anew."))
         return None

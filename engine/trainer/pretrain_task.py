@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.contract.targets import UNKNOWN
 from engine.methods.balance import balanced_states, image_weights, inverse_frequency, state_counts
 from engine.methods.findings_head import FindingsHeadLoss, fit_findings_head
 from engine.methods.linear_head import LinearHead, fit_linear_head
@@ -77,6 +78,14 @@ class Task:
         entropy = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
         return entropy / math.log(self.n_classes)
 
+    def weigh(self, labels: Tensor) -> float:
+        """Return by how much :meth:`loss` divides: the findings that are known, or the images.
+
+        Args:
+            labels: On the CPU, as :meth:`loss` takes them.
+        """
+        return float((labels != UNKNOWN).sum()) if self.is_multi else float(len(labels))
+
     def fit_head(self, features: NDArray[np.float32], widths: Sequence[int]) -> LinearHead:
         """Return a decision layer fitted to the features of a network that isn't trained yet.
 
@@ -117,3 +126,9 @@ class Task:
 def n_outputs(tasks: Sequence[Task]) -> int:
     """Return how many logits a network needs: a block of its own for each task."""
     return sum(task.n_classes for task in tasks)
+
+
+def blocks_of(tasks: Sequence[Task]) -> list[slice]:
+    """Return which of the logits belong to each task."""
+    ends = np.cumsum([task.n_classes for task in tasks]).tolist()
+    return [slice(end - task.n_classes, end) for task, end in zip(tasks, ends, strict=True)]

@@ -16,9 +16,8 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import torch
@@ -27,27 +26,37 @@ from torch import Tensor
 
 from engine.contract.config import ExperimentConfig
 from engine.contract.control import Control, JobCanceled
-from engine.contract.events import Event, RunPaused, Warned
-from engine.data.transforms import Augment, pixels_to_batch
+from engine.contract.events import Event, Recovered
+from engine.data.transforms import pixels_to_batch
 from engine.hardware import Runtime, autocast
+from engine.hardware.out_of_memory import again_if_short, in_parts, telling_smaller_parts
 from engine.methods.full_finetune import FullFinetune
 from engine.methods.linear_head import standardisation
 from engine.models.features import extract
 from engine.models.network import Network
 from engine.seeding import step_seed
-from engine.trainer.checkpoint import TrainingState, save_state
-from engine.trainer.full_disk import when_there_is_room
-from engine.trainer.optimizer import average_weights, build_optimizer, lr_share, set_lr
+from engine.trainer.checkpoint import TrainingState
+from engine.trainer.fitting import FittingUpdater
+from engine.trainer.full_disk import waiting_as_warning
+from engine.trainer.going_back import (
+    GoBackError,
+    broke_down,
+    count_update,
+    is_sound,
+    state_to_go_back_to,
+    went_back_sentence,
+)
+from engine.trainer.memory_advice import explaining_memory
+from engine.trainer.optimizer import lr_share
 from engine.trainer.pretrain_state import Pretrained, pack_best, saved_state, unpack_best
-from engine.trainer.pretrain_task import Task, n_outputs
-from engine.trainer.steps import train_step
+from engine.trainer.pretrain_task import Task, blocks_of, n_outputs
+from engine.trainer.pretrain_update import PretrainSetup, PretrainUpdater
+from engine.trainer.saving import Saver
 from engine.trainer.stopping import EarlyStopping
-from engine.trainer.update import packed, unpack
+from engine.trainer.update import BatchLoss
 
-_FEWEST_OF_A_TASK: Final = 4  # images in a batch, so that one update sees several of each task
 _VALIDATION_BATCH: Final = 64
-_SAVE_EVERY_S: Final = 180.0
-_SAVE_SHARE: Final = 20.0  # saving takes a twentieth of the time at most
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +93,9 @@ class Pretrainer:
         control: Control,
         report: Callable[[PretrainProgress], None],
         on_described: Callable[[int, int], None] = lambda done, total: None,
-        checkpoints: Path | None = None,
+        folder: Path | None = None,
         emit: Callable[[Event], None] = lambda event: None,
+        require_there: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare.
 
@@ -93,13 +103,17 @@ class Pretrainer:
             network: With ``n_outputs(tasks)`` logits of ``last`` features, on the runtime's device.
             tasks: At least one.
             config: ``optimizer``, ``augmentation``, ``loss.label_smoothing``, ``method`` (epochs,
-                patience, frozen stages) and ``seed`` count.
+                patience, frozen stages) and ``seed`` count; ``image.size_px`` is named where
+                memory doesn't suffice.
             runtime: Device and precision.
             control: Asked before each batch; a stop keeps the best epoch so far.
             report: Called after each batch.
             on_described: Called with images described for the first heads, and in total.
-            checkpoints: Where the state is saved, and taken up if there is one; None saves nothing.
-            emit: Called with warnings about what is saved.
+            folder: In its ``checkpoints`` the state is saved, and taken up if there is one; None
+                keeps it in memory.
+            emit: Called with what went wrong and was mended, and with warnings.
+            require_there: Raises a ``StorageError`` while the folder isn't where it was; asked
+                before anything is written.
 
         Raises:
             ValueError: If the network's head is of another size.
@@ -108,108 +122,120 @@ class Pretrainer:
             raise ValueError(f"{n_outputs(tasks)} logits are needed, not {network.n_classes}")
         self._network, self._tasks, self._config = network, tuple(tasks), config
         self._runtime, self._control = runtime, control
-        self._report, self._on_described = report, on_described
-        self._checkpoints, self._emit = checkpoints, emit
-        sizes = [task.n_classes for task in tasks]
-        ends = np.cumsum(sizes)
-        self._blocks = [slice(int(e) - n, int(e)) for n, e in zip(sizes, ends, strict=True)]
-        self._n_each = max(_FEWEST_OF_A_TASK, config.optimizer.batch_size // len(tasks))
-        n_images = sum(len(task.train_rows) for task in tasks)
-        self._n_batches = max(1, math.ceil(n_images / (self._n_each * len(tasks))))
-        self._method = FullFinetune()
+        self._report, self._on_described, self._emit = report, on_described, emit
+        self._method, self._blocks = FullFinetune(), blocks_of(tasks)
         self._state = TrainingState()
         self._best: Pretrained | None = None
         self._stopping = EarlyStopping(patience=config.method.patience)
-        self._seconds_before = self._save_s = 0.0
-        self._augments = [Augment(config.augmentation, padding=t.padding) for t in tasks]
+        self._seconds_before = 0.0
+        self._saver = Saver(
+            folder=folder or Path(),
+            run="",
+            emit=waiting_as_warning(emit),
+            control=control,
+            clock=self._clock,
+            require_there=require_there,
+            is_trial=folder is None,
+        )
 
     def train(self) -> Pretrained:
         """Train until the last epoch, until patience runs out, or until asked to stop.
 
         Raises:
             JobCanceled: If canceled or interrupted; when interrupted the state is saved first.
-            StorageError: If a saved state can't be read now.
+            RunError: If not even one image fits into memory, or numbers go wrong again and again.
         """
-        saved = saved_state(self._checkpoints, self._emit)
-        if saved is None and self._network.is_pretrained:
-            self._fit_heads()
-        self._set_up_descent()
-        self._began = self._saved_at = self._clock()
-        if saved is None:
-            self._save()
-        else:
-            self._restore(*saved)
-        with self._control.pausing(self._save, lambda: None):
-            try:
-                best = self._train_epochs()
-            except JobCanceled:
-                if self._control.interrupted:
-                    self._save()
-                raise
-        return replace(best, epochs=self._state.epoch - 1, seconds_before=self._seconds_before)
+        with (
+            explaining_memory(self._config, self._runtime),
+            telling_smaller_parts(self._tell_smaller_parts),
+        ):
+            saved = saved_state(self._saver, self._emit)
+            if saved is None and self._network.is_pretrained:
+                self._fit_heads()
+            self._set_up_descent()
+            self._began = self._clock()
+            if saved is not None:
+                self._restore(*saved)
+                self._seconds_before = self._state.seconds
+            self._fitting.find(self._state, self._network, self._method)
+            if saved is None:
+                self._save()
+            with self._control.pausing(self._save, lambda: None):
+                while (problem := self._train_epochs()) is not None:
+                    self._go_back(problem)
+        assert self._best is not None
+        epochs = self._state.epoch - 1
+        return replace(self._best, epochs=epochs, seconds_before=self._seconds_before)
 
-    def _train_epochs(self) -> Pretrained:
+    def _train_epochs(self) -> GoBackError | None:
+        """Train to the end; return why it must go on from a saved state if it must."""
         state, last_epoch = self._state, self._config.method.max_epochs
-        while state.epoch <= last_epoch and not self._is_over():
-            self._train_epoch()
-            if self._control.stop_requested and state.batch < self._n_batches:
-                break
-            self._finish_epoch()
-        # Stopped within the first epoch, that is what there is.
-        return self._best if self._best is not None else self._finish_epoch()
+        try:
+            while state.epoch <= last_epoch and not self._is_over():
+                self._train_epoch()
+                if self._control.stop_requested and state.batch < self._n_batches:
+                    break
+                self._finish_epoch()
+            if self._best is None:  # stopped within the first epoch, that is what there is
+                self._finish_epoch()
+        except GoBackError as problem:
+            return problem
+        except JobCanceled:
+            if self._control.interrupted:
+                self._save()
+            raise
+        return None
 
     def _is_over(self) -> bool:
         done = self._state.epoch - 1
         return self._control.stop_requested or (done > 0 and self._stopping.is_over(done))
 
-    def _finish_epoch(self) -> Pretrained:
-        """Validate, save, and return the best epoch so far."""
+    def _finish_epoch(self) -> None:
+        """Validate, keep the best epoch, and save."""
         state = self._state
-        aurocs, loss = self._validate()
+        aurocs, loss = self._looked_at()
         best = self._best
         if self._stopping.update(state.epoch, float(np.mean(aurocs)), loss) or best is None:
-            self._best = best = self._kept(aurocs, state.epoch)
+            self._best = best = self._again(lambda: self._kept(aurocs, state.epoch))
         state.best_epoch = best.best_epoch
         state.best_auroc, state.best_loss = self._stopping.best_auroc, self._stopping.best_loss
-        state.epoch, state.batch = state.epoch + 1, 0
+        state.epoch, state.batch, state.health.n_skipped = state.epoch + 1, 0, 0
         self._save()
-        return best
 
     def _restore(self, state: TrainingState, tensors: dict[str, Tensor]) -> None:
-        unpack(tensors, self._network, self._average, self._optimizer, self._scaler)
-        self._state, self._seconds_before = state, state.seconds
+        self._updater.load(tensors)
+        self._state = state
         self._stopping.best_epoch = state.best_epoch
         self._stopping.best_auroc, self._stopping.best_loss = state.best_auroc, state.best_loss
         self._best = unpack_best(tensors, state)
+
+    def _go_back(self, problem: GoBackError) -> None:
+        """Go on from a saved state: at a lower rate if numbers went wrong, else in smaller parts.
+
+        Raises:
+            RunError: If that has been tried too often, or there is no saved state.
+        """
+        safer = "" if self._runtime.precision == "fp32" else ", or with the precision fp32"
+        error = broke_down(f"Start from another backbone, or leave a project out{safer}.")
+        before = self._state
+        self._restore(*state_to_go_back_to(self._saver, before, problem, error))
+        if not problem.is_numeric:
+            self._fitting.halve(self._state, before.micro_batch)
+        self._tell(went_back_sentence(self._state, is_numeric=problem.is_numeric))
 
     def _save(self) -> None:
         """Save everything that the next update, and the result, depend on.
 
         Every draw follows from the seed, the epoch and the batch, so no generator is among it.
         """
-        if self._checkpoints is None:
-            return
-        started = self._clock()
         self._state.seconds = self._seconds()
-        tensors = packed(self._network, self._average, self._optimizer, self._scaler)
-        tensors |= pack_best(self._best)
-        when_there_is_room(
-            partial(save_state, self._checkpoints, self._state, tensors),
-            run="",
-            emit=self._tell_waiting,
-            control=self._control,
-        )
-        self._saved_at = self._clock()
-        self._save_s = self._saved_at - started
+        self._saver.save(self._state, self._updater.tensors() | pack_best(self._best))
 
-    def _tell_waiting(self, event: Event) -> None:
-        if isinstance(event, RunPaused) and event.reason:
-            self._emit(Warned(message=event.reason))
+    def _tell(self, message: str) -> None:
+        self._emit(Recovered(run="", message=message))
 
-    def _save_now_and_then(self) -> None:
-        """Save within a long epoch, unless that would take too much time."""
-        if self._clock() - self._saved_at >= max(_SAVE_EVERY_S, _SAVE_SHARE * self._save_s):
-            self._save()
+    def _tell_smaller_parts(self, n: int) -> None:
+        self._tell(f"Memory ran short, so images are looked at {n} at a time here.")
 
     def _clock(self) -> float:
         """Return seconds that don't pass while paused, or waiting for room on the disk."""
@@ -259,97 +285,84 @@ class Pretrainer:
         return found
 
     def _set_up_descent(self) -> None:
-        settings = self._config.optimizer
-        groups = self._method.parameter_groups(self._network, self._config)
-        trained = {id(p) for group in groups for p in group.parameters}
-        for parameter in self._network.parameters():
-            parameter.requires_grad_(id(parameter) in trained)
-        self._optimizer = build_optimizer(groups, settings)
-        self._average = average_weights(self._network, settings.ema_decay)
-        self._scaler = torch.amp.GradScaler(
-            self._runtime.device, enabled=self._runtime.precision == "fp16"
-        )
+        setup = PretrainSetup(tasks=self._tasks, config=self._config, runtime=self._runtime)
+        self._updater = PretrainUpdater(self._network, self._method, setup)
+        self._fitting = FittingUpdater(self._updater, setup, self._tell)
+        n_images = sum(len(task.train_rows) for task in self._tasks)
+        self._n_batches = max(1, math.ceil(n_images / self._updater.n_images))
 
     def _train_epoch(self) -> None:
         self._method.set_train_mode(self._network)
-        state, settings = self._state, self._config.optimizer
+        state = self._state
         n_steps = self._n_batches * self._config.method.max_epochs
         while state.batch < self._n_batches and not self._control.stop_requested:
             before = self._clock()
-            set_lr(self._optimizer, lr_share(state.step, n_steps, settings.warmup))
-            images, labels = self._draw(state.epoch, state.batch)
-            train_step(
-                partial(self._loss, images, labels),
-                optimizer=self._optimizer,
-                scaler=self._scaler,
-                runtime=self._runtime,
-                gradient_clip=settings.gradient_clip,
-            )
-            self._average.update_parameters(self._network)
+            found = self._train_batch(n_steps)
             state.batch += 1
             state.step += 1
-            state.images += len(images)
+            state.images += self._updater.n_images
             state.train_seconds += self._clock() - before
-            self._tell(n_steps)
-            self._save_now_and_then()
+            self._report_progress(n_steps)
+            count_update(state.health, found, is_scaled=self._updater.is_scaled)
+            if self._saver.is_due() and state.health.n_wrong == 0:
+                self._save()
             self._control.safe_point()
 
-    def _draw(self, epoch: int, batch: int) -> tuple[Tensor, list[Tensor]]:
-        """Return the images of a batch, task after task, and the labels of each task."""
-        images, labels = [], []
-        seed = step_seed(self._config.seed, "pretrain", epoch, batch)
-        torch.manual_seed(seed)  # dropout and stochastic depth draw from the global generator
-        numbers, moves = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
-        for task, augment in zip(self._tasks, self._augments, strict=True):
-            chosen = task.draw(self._n_each, numbers)
-            pixels = pixels_to_batch(
-                task.pixels.read(task.train_rows[chosen]), self._runtime.device
-            )
-            images.append(augment(pixels, moves).expand(-1, 3, -1, -1))  # grey and colour together
-            labels.append(torch.from_numpy(task.train_labels[chosen]).to(self._runtime.device))
-        return torch.cat(images), labels
+    def _train_batch(self, n_steps: int) -> BatchLoss:
+        state = self._state
+        share = lr_share(state.step, n_steps, self._config.optimizer.warmup)
+        seed = step_seed(self._config.seed, "pretrain", state.epoch, state.batch)
+        drawn = self._updater.draw(seed)
+        return self._fitting.update(state, drawn, seed=seed, lr_share=share * state.health.rate)
 
-    def _loss(self, images: Tensor, labels: list[Tensor]) -> Tensor:
-        """Return the mean of the tasks' losses, each as a share of the loss of guessing."""
-        logits = self._network(images).float().split(self._n_each)
-        smoothing = self._config.loss.label_smoothing
-        losses = [
-            task.loss(part[:, block], own, label_smoothing=smoothing)
-            for task, block, part, own in zip(
-                self._tasks, self._blocks, logits, labels, strict=True
-            )
-        ]
-        return torch.stack(losses).mean()
+    def _looked_at(self) -> tuple[tuple[float, ...], float]:
+        """Return what validation says of the averaged network.
+
+        Raises:
+            GoBackError: If it isn't made of finite numbers.
+        """
+        if not is_sound(self._updater.averaged):
+            raise GoBackError(is_numeric=True)
+        return self._again(self._validate)
+
+    def _again(self, act: Callable[[], Done]) -> Done:
+        told = "Memory ran short after a pass; its validation was done again."
+        return again_if_short(act, lambda: self._tell(told))
 
     def _validate(self) -> tuple[tuple[float, ...], float]:
         """Return the averaged network's AUROC for each task, and its mean loss."""
         aurocs, losses = [], []
         for task, block in zip(self._tasks, self._blocks, strict=True):
-            auroc, loss = task.measured(self._logits(task)[:, block])
+            logits = self._logits(task)[:, block]
+            if not bool(torch.isfinite(logits).all()):
+                raise GoBackError(is_numeric=True)
+            auroc, loss = task.measured(logits)
             aurocs.append(auroc)
             losses.append(loss)
         return tuple(aurocs), float(np.mean(losses))
 
     def _logits(self, task: Task) -> Tensor:
-        network = self._average.module.eval()
-        parts = []
-        for start in range(0, len(task.val_rows), _VALIDATION_BATCH):
+        network = self._updater.averaged.eval()
+        parts: list[Tensor] = []
+
+        def look(start: int, stop: int) -> None:
             self._control.safe_point()
-            rows = task.val_rows[start : start + _VALIDATION_BATCH]
-            images = pixels_to_batch(task.pixels.read(rows), self._runtime.device)
+            pixels = task.pixels.read(task.val_rows[start:stop])
+            images = pixels_to_batch(pixels, self._runtime.device)
             with torch.inference_mode(), autocast(self._runtime):
                 parts.append(network(images).double().cpu())
+
+        in_parts(len(task.val_rows), _VALIDATION_BATCH, look)
         return torch.cat(parts)
 
     def _kept(self, aurocs: tuple[float, ...], epoch: int) -> Pretrained:
-        network = self._average.module
-        assert isinstance(network, Network)
+        network = self._updater.averaged
         body = {name: t.detach().cpu().clone() for name, t in network.body.state_dict().items()}
         return Pretrained(
             body=body, val_aurocs=aurocs, epochs=epoch, best_epoch=epoch, seconds_before=0.0
         )
 
-    def _tell(self, n_steps: int) -> None:
+    def _report_progress(self, n_steps: int) -> None:
         state, best = self._state, self._best
         self._report(
             PretrainProgress(

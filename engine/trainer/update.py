@@ -7,8 +7,11 @@ memory didn't suffice can be computed again in smaller parts.
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Final, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -16,8 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from engine.contract.config import ExperimentConfig
 from engine.data.transforms import Augment, pixels_to_batch
-from engine.hardware import autocast
+from engine.hardware import Runtime, autocast
 from engine.hardware.out_of_memory import is_out_of_memory
 from engine.methods.method import FineTuneMethod, MethodContext
 from engine.models.network import Network
@@ -32,6 +36,7 @@ from engine.trainer.checkpoint import (
 from engine.trainer.losses import training_loss
 from engine.trainer.optimizer import average_weights, build_optimizer, set_lr
 
+Batch = TypeVar("Batch", bound=Sized)
 _GROUP: Final = 16  # images that are read and changed at random together, whatever the parts are
 
 
@@ -52,37 +57,61 @@ class BatchLoss:
     is_finite: bool
 
 
-class Updater:
-    """Changes a network batch by batch.
+class Setup(Protocol):
+    """What every training is made with."""
+
+    @property
+    def config(self) -> ExperimentConfig:
+        """The settings."""
+        ...
+
+    @property
+    def runtime(self) -> Runtime:
+        """Device and precision."""
+        ...
+
+
+class BatchUpdater(ABC, Generic[Batch]):
+    """Changes a network batch by batch; what a batch is, a subclass says.
 
     Attributes:
         optimizer: Over the parameters that the method trains; the others are frozen.
-        criterion: The training loss.
+        n_images: Images of a whole batch.
     """
 
-    def __init__(self, network: Network, method: FineTuneMethod, context: MethodContext) -> None:
-        self._network, self._method, self._context = network, method, context
-        config, self._runtime = context.config, context.runtime
-        groups = method.parameter_groups(network, config)
+    n_images: int
+
+    def __init__(self, network: Network, method: FineTuneMethod, setup: Setup) -> None:
+        self._network, self._method = network, method
+        self._config, self._runtime = setup.config, setup.runtime
+        groups = method.parameter_groups(network, setup.config)
         trained = {id(p) for group in groups for p in group.parameters}
         for parameter in network.parameters():
             parameter.requires_grad_(id(parameter) in trained)
-        self.optimizer = build_optimizer(groups, config.optimizer)
-        decay = config.optimizer.ema_decay
+        self.optimizer = build_optimizer(groups, setup.config.optimizer)
+        decay = setup.config.optimizer.ema_decay
         self._average = average_weights(network, decay) if decay > 0 else None
-        self.criterion = training_loss(
-            config.loss,
-            context.data.class_counts(),
-            self._runtime.device,
-            is_ordinal=context.data.table.is_ordinal,
-        )
-        self._weigh = weigher(self.criterion)
         self._scaler = torch.amp.GradScaler(
             self._runtime.device, enabled=self._runtime.precision == "fp16"
         )
-        self._augment = Augment(config.augmentation, padding=config.image.padding)
-        self._group: tuple[int, Tensor] | None = None
         self._norms_before: list[tuple[Tensor, Tensor]] = []
+
+    @abstractmethod
+    def example(self, n: int) -> Batch:
+        """Return a batch of ``n`` images, at most ``n_images``, to find out what memory holds."""
+
+    @abstractmethod
+    def copied(self) -> BatchUpdater[Batch]:
+        """Return one that changes a copy of the network and of everything else."""
+
+    @abstractmethod
+    def _parts(
+        self, batch: Batch, bounds: Sequence[tuple[int, int]], seed: int
+    ) -> Iterator[Callable[[], Tensor]]:
+        """Give, for each part of a batch, what computes its share of the batch's loss.
+
+        A part's images are read when it is its turn.
+        """
 
     @property
     def averaged(self) -> Network:
@@ -101,13 +130,11 @@ class Updater:
         """The head's present rate."""
         return float(self.optimizer.param_groups[-1]["lr"])
 
-    def gradients(
-        self, chosen: NDArray[np.int64], *, seed: int, lr_share: float, micro_batch: int
-    ) -> BatchLoss:
+    def gradients(self, batch: Batch, *, seed: int, lr_share: float, micro_batch: int) -> BatchLoss:
         """Compute a batch's gradients; :meth:`apply` or :meth:`skip` must follow.
 
         Args:
-            chosen: Indices into the table, ``(N,)``.
+            batch: Which images.
             seed: Decides every random draw.
             lr_share: Share of the peak rate that the update will have.
             micro_batch: Most images that are computed at once.
@@ -117,10 +144,9 @@ class Updater:
         """
         set_lr(self.optimizer, lr_share)
         self.optimizer.zero_grad(set_to_none=True)
-        self._group = None
         self._norms_before = [(t, t.clone()) for t in _norm_statistics(self._network)]
         try:
-            loss = self._accumulate(chosen, seed, micro_batch)
+            loss = self._accumulate(batch, seed, micro_batch)
             norm = self._clipped_norm()
             # The one place where a device is waited for: before the update, so that its own work
             # goes on while the next images are read.
@@ -132,46 +158,24 @@ class Updater:
         is_finite = bool(np.isfinite([loss_value, norm_value]).all())
         return BatchLoss(loss=loss_value, is_finite=is_finite)
 
-    def _accumulate(self, chosen: NDArray[np.int64], seed: int, micro_batch: int) -> Tensor:
+    def _accumulate(self, batch: Batch, seed: int, micro_batch: int) -> Tensor:
         norms = (m for m in self._network.modules() if isinstance(m, _BatchNorm))
         fewest = 2 if any(norm.training for norm in norms) else 1  # one image has no variance
-        bounds = part_bounds(len(chosen), micro_batch, fewest=fewest)
-        labels = torch.from_numpy(self._context.data.table.labels[chosen])
-        shares = shares_of([self._weigh(labels[start:stop]) for start, stop in bounds])
+        bounds = part_bounds(len(batch), micro_batch, fewest=fewest)
         total = torch.zeros((), device=self._runtime.device)
-        for part, ((start, stop), share) in enumerate(zip(bounds, shares, strict=True)):
+        for part, loss_of in enumerate(self._parts(batch, bounds, seed)):
             # Dropout and stochastic depth draw from the global generator.
             torch.manual_seed(step_seed(seed, "part", part) if part else seed)
-            images = self._images(chosen, seed, start, stop)
-            its_labels = labels[start:stop].to(self._runtime.device)
             with autocast(self._runtime):
-                loss = self._method.loss(self._network, images, its_labels, self.criterion)
-            loss = loss if len(bounds) == 1 else loss * share
+                loss = loss_of()
             self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         return total
 
-    def _images(self, chosen: NDArray[np.int64], seed: int, start: int, stop: int) -> Tensor:
-        """Return some of a batch's images, randomly changed in the same way whatever the parts."""
-        pieces = []
-        for group in range(start // _GROUP, (stop - 1) // _GROUP + 1):
-            first = group * _GROUP
-            if self._group is None or self._group[0] != group:
-                self._group = None
-                rows = chosen[first : first + _GROUP]
-                self._group = (group, self._read(rows, step_seed(seed, group) if group else seed))
-            pieces.append(self._group[1][max(0, start - first) : stop - first])
-        return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
-
-    def _read(self, chosen: NDArray[np.int64], seed: int) -> Tensor:
-        data = self._context.data
-        images = pixels_to_batch(data.pixels.read(data.table.rows[chosen]), self._runtime.device)
-        return self._augment(images, torch.Generator().manual_seed(seed))
-
     def _clipped_norm(self) -> Tensor:
         self._scaler.unscale_(self.optimizer)
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        largest = self._context.config.optimizer.gradient_clip
+        largest = self._config.optimizer.gradient_clip
         if largest > 0:
             return nn.utils.clip_grad_norm_(parameters, largest)
         return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
@@ -203,7 +207,6 @@ class Updater:
 
     def _forget(self) -> None:
         """Be as before a batch whose gradients weren't finished."""
-        self._group = None
         for present, before in self._norms_before:
             present.copy_(before)
         self.optimizer.zero_grad(set_to_none=True)
@@ -229,11 +232,73 @@ class Updater:
         self._renew_scaler()
         unpack(tensors, self._network, self._average, self.optimizer, self._scaler)
 
+
+class Updater(BatchUpdater[NDArray[np.int64]]):
+    """Changes a network by batches of one project, given as indices into its table, ``(N,)``.
+
+    Attributes:
+        criterion: The training loss.
+    """
+
+    def __init__(self, network: Network, method: FineTuneMethod, context: MethodContext) -> None:
+        super().__init__(network, method, context)
+        self._context, config = context, context.config
+        self.n_images = min(config.optimizer.batch_size, max(1, len(context.data.train)))
+        self.criterion = training_loss(
+            config.loss,
+            context.data.class_counts(),
+            self._runtime.device,
+            is_ordinal=context.data.table.is_ordinal,
+        )
+        self._weigh = weigher(self.criterion)
+        self._augment = Augment(config.augmentation, padding=config.image.padding)
+
+    def example(self, n: int) -> NDArray[np.int64]:
+        """Return the first training images."""
+        return self._context.data.train[:n]
+
     def copied(self) -> Updater:
         """Return one that changes a copy of the network and of everything else."""
         # Together, so that a method that holds on to its network is left with the copy.
         network, method = copy.deepcopy((self._network, self._method))
         return Updater(network, method, self._context)
+
+    def _parts(
+        self, batch: NDArray[np.int64], bounds: Sequence[tuple[int, int]], seed: int
+    ) -> Iterator[Callable[[], Tensor]]:
+        labels = torch.from_numpy(self._context.data.table.labels[batch])
+        shares = shares_of([self._weigh(labels[start:stop]) for start, stop in bounds])
+        images_of = self._reading(batch, seed)
+        for (start, stop), share in zip(bounds, shares, strict=True):
+            images = images_of(start, stop)
+            its_labels = labels[start:stop].to(self._runtime.device)
+            yield partial(self._loss, images, its_labels, share)
+
+    def _loss(self, images: Tensor, labels: Tensor, share: float) -> Tensor:
+        return self._method.loss(self._network, images, labels, self.criterion) * share
+
+    def _reading(self, chosen: NDArray[np.int64], seed: int) -> Callable[[int, int], Tensor]:
+        """Return what gives a batch's images, randomly changed in the same way in any parts."""
+        held: tuple[int, Tensor] | None = None
+
+        def images(start: int, stop: int) -> Tensor:
+            nonlocal held
+            pieces = []
+            for group in range(start // _GROUP, (stop - 1) // _GROUP + 1):
+                first = group * _GROUP
+                if held is None or held[0] != group:
+                    held = None
+                    rows = chosen[first : first + _GROUP]
+                    held = (group, self._read(rows, step_seed(seed, group) if group else seed))
+                pieces.append(held[1][max(0, start - first) : stop - first])
+            return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+        return images
+
+    def _read(self, chosen: NDArray[np.int64], seed: int) -> Tensor:
+        data = self._context.data
+        images = pixels_to_batch(data.pixels.read(data.table.rows[chosen]), self._runtime.device)
+        return self._augment(images, torch.Generator().manual_seed(seed))
 
 
 def packed(

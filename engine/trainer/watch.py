@@ -12,7 +12,7 @@ from torch import nn
 from engine.contract.events import Event, Warned
 from engine.methods.method import TrainingData
 from engine.trainer.checkpoint import TrainingState
-from engine.trainer.going_back import GoBackError
+from engine.trainer.going_back import count_update
 from engine.trainer.health import (
     DEAD,
     EXPLODING,
@@ -25,7 +25,6 @@ from engine.trainer.health import (
     guessing_loss,
     is_exploding,
     learning_advice,
-    must_go_back,
 )
 from engine.trainer.update import BatchLoss
 
@@ -60,12 +59,9 @@ class Watcher:
         Raises:
             GoBackError: If numbers have been wrong too often in a row.
         """
+        count_update(health, found, is_scaled=self._is_scaled)
         if not found.is_finite:
-            health.skipped_step()
-            if must_go_back(health.n_wrong, is_scaled=self._is_scaled):
-                raise GoBackError(is_numeric=True)
             return
-        health.took_step(found.loss)
         if EXPLODING not in health.told and is_exploding(health.losses, self._guessing):
             self._advise(health, EXPLODING, exploding_advice())
 

@@ -33,6 +33,7 @@ from gui.panels.pretrain_offer import PretrainOffers
 from gui.panels.pretrain_projects import Candidate, Problem, problem_of_choice
 from gui.panels.pretrain_reader import ProjectReader, unfinished_in
 from gui.panels.train_estimate import pace_here, rough_text
+from gui.panels.train_notes import TrainNotes
 from gui.preferences import Preferences
 from gui.session import Session
 from gui.theme import theme
@@ -105,6 +106,7 @@ class PretrainDialog(QDialog):
         self._estimate = QLabel()
         self._stage = QLabel()
         self._bar = ThinProgress()
+        self._notes = TrainNotes()
         self._result = QLabel()
         self._buttons = QDialogButtonBox()
         self._build()
@@ -177,6 +179,7 @@ class PretrainDialog(QDialog):
 
     def _begin(self, command: Pretrain) -> None:
         self._result.hide()
+        self._notes.clear()
         self._stage.setText(self.tr("Starting…"))
         self._bar.set_fraction(None)
         self._job = self._session.jobs.start(command, self._on_finished, self._on_event)
@@ -250,8 +253,9 @@ class PretrainDialog(QDialog):
         column.addWidget(self._list, 1)
         column.addWidget(self._add, 0, Qt.AlignmentFlag.AlignLeft)
         column.addLayout(form)
-        for widget in (self._estimate, self._stage, self._bar, self._result, self._buttons):
+        for widget in (self._estimate, self._stage, self._bar, self._notes, self._result):
             column.addWidget(widget)
+        column.addWidget(self._buttons)
 
     def _list_backbones(self) -> None:
         """Offer the backbones whose weights are here, the one chosen for the next run first."""
@@ -303,11 +307,9 @@ class PretrainDialog(QDialog):
         self._start.setEnabled(is_ready and not is_running)
         self._start.setVisible(not is_running)
         self._offers.setVisible(not is_running and not self._offers.is_empty)
-        for button in (self._stop, self._cancel):
-            button.setVisible(is_running)
-            button.setEnabled(is_running)
-        for widget in (self._stage, self._bar):
+        for widget in (self._stop, self._cancel, self._stage, self._bar):
             widget.setVisible(is_running)
+            widget.setEnabled(is_running)
         for field in (self._list, self._add, self._name, self._backbone, self._passes):
             field.setEnabled(not is_running)
 
@@ -353,6 +355,7 @@ class PretrainDialog(QDialog):
         if isinstance(event, JobProgressed) and self._cancel.isEnabled():
             self._stage.setText(job_text(event))
             self._bar.set_fraction(event.done / event.total if event.total else None)
+        self._notes.take(event)
 
     def _on_finished(self, finished: JobFinished) -> None:
         is_canceled = self._job is not None and self._job.is_canceled
@@ -360,9 +363,8 @@ class PretrainDialog(QDialog):
         self._offers.clear()
         self._refresh()
         folders = [candidate.folder for candidate in self.candidates]
-        self._session.background.do(
-            partial(unfinished_in, folders, self._session.folder), self._offer
-        )
+        look = partial(unfinished_in, folders, self._session.folder)
+        self._session.background.do(look, self._offer)
         text = self.tr("Stopped. It can go on from here, also after RadTune was closed.")
         if is_canceled:
             text = self.tr("Canceled. Nothing was kept.")

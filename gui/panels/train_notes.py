@@ -1,4 +1,4 @@
-"""What a run had to say besides its numbers: why it waits, warnings, what it mended."""
+"""What a training had to say besides its numbers: why it waits, warnings, what it mended."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Final
 
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from engine.contract.events import Event, Recovered, Warned
 from gui.icons import pixmap
 from gui.theme import theme
 from gui.tokens import ColorToken
@@ -16,7 +17,7 @@ _MAX_NOTES: Final = 5
 
 
 class TrainNotes(QWidget):
-    """The newest few notes of a run, each with a sign; hidden while there are none."""
+    """The newest few notes of a training, each with a sign; hidden while there are none."""
 
     def __init__(self, *, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -49,6 +50,13 @@ class TrainNotes(QWidget):
         if len(self._notes) > _MAX_NOTES:
             self._drop(self._notes.pop(0))
         self._show_if_needed()
+
+    def take(self, event: Event) -> None:
+        """Add what an event of a job has to say; why no card is used is told for the window."""
+        if isinstance(event, Recovered):
+            self.add(event.message, is_warning=False)
+        elif isinstance(event, Warned) and not event.cause:
+            self.add(f"{event.message} {event.remedy}".strip(), is_warning=True)
 
     def set_pause(self, reason: str) -> None:
         """Say why the run waits; empty when it doesn't, or when the user asked."""

@@ -374,7 +374,7 @@ def test_little_free_memory_makes_the_parts_smaller_before_anything_fails(tmp_pa
 def test_a_trial_on_a_copy_finds_what_a_device_can_hold(tmp_path: Path) -> None:
     trainer = TinyTraining(tmp_path / "run", tiny_config()).begin()
     before = all_of(trainer)
-    fits = engine.trainer.batch_size._fits_device(trainer.updater, trainer.context)
+    fits = engine.trainer.batch_size._fits_device(trainer.updater)
     forward = type(trainer.network).forward
 
     def narrow(network: Any, images: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ def tasks() -> list[Task]:
 
 def begin(
     tasks: list[Task],
-    checkpoints: Path | None,
+    folder: Path | None,
     on_progress: Callable[[PretrainProgress], None] = lambda progress: None,
     control: Control | None = None,
     on_event: Callable[[Event], None] = lambda event: None,
@@ -48,7 +48,7 @@ def begin(
         Runtime(),
         control or Control(),
         on_progress,
-        checkpoints=checkpoints,
+        folder=folder,
         emit=on_event,
     )
 
@@ -142,7 +142,7 @@ def test_a_pause_saves_where_it_is(tmp_path, tasks):
             control.pause()
 
     def look(seconds: float | None = None) -> bool:
-        state, _, _ = load_state(tmp_path)
+        state, _, _ = load_state(tmp_path / "checkpoints")
         seen.append((state.epoch, state.batch))
         control.cancel()
         return True
@@ -157,7 +157,7 @@ def test_a_damaged_state_gives_way_to_the_one_before_and_says_so(tmp_path, tasks
     expected, n_steps = whole
     with pytest.raises(KilledError):
         begin(tasks, tmp_path, kill_at(n_steps // N_PASSES + 1)).train()
-    tear(tmp_path / "last" / "state.safetensors")
+    tear(tmp_path / "checkpoints" / "last" / "state.safetensors")
     events: list[Event] = []
     steps: list[int] = []
     found = begin(
@@ -173,7 +173,7 @@ def test_with_both_states_damaged_it_begins_anew_and_says_so(tmp_path, tasks, wh
     with pytest.raises(KilledError):
         begin(tasks, tmp_path, kill_at(n_steps // N_PASSES + 1)).train()
     for name in ("last", "previous"):
-        tear(tmp_path / name / "state.safetensors")
+        tear(tmp_path / "checkpoints" / name / "state.safetensors")
     events: list[Event] = []
     found = begin(tasks, tmp_path, on_event=events.append).train()
     [warned] = events

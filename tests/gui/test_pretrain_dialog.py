@@ -9,7 +9,15 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel
 
 from engine.contract.config import BackboneConfig, ImageContract
-from engine.contract.events import CANCELED, COMPLETED, FAILED, JobFinished, JobProgressed
+from engine.contract.events import (
+    CANCELED,
+    COMPLETED,
+    FAILED,
+    JobFinished,
+    JobProgressed,
+    Recovered,
+    Warned,
+)
 from engine.project.store import Project
 from gui.panels.model import ModelPanel
 from gui.panels.pretrain import PretrainDialog
@@ -129,6 +137,29 @@ def test_shows_progress_and_cancels(qtbot, dialog, engine, folders):
     assert "Canceling" in words(dialog)
     qtbot.waitUntil(lambda: "Nothing was kept" in words(dialog))
     assert dialog._start.isVisible()
+
+
+def test_tells_what_was_mended_and_what_it_waits_for(qtbot, dialog, engine, folders):
+    engine.plays(
+        "pretrain",
+        Recovered(run="", message="Memory ran short."),
+        Warned(message="The drive is away.", remedy="Connect it."),
+        Recovered(run="", message="Memory ran short."),
+        Warned(message="Told elsewhere.", cause="no card"),
+        JobFinished(kind="pretrain", outcome=COMPLETED, result=RESULT),
+    )
+    dialog.choose(folders[:2])
+    dialog.start()
+    qtbot.waitUntil(lambda: "is ready" in words(dialog))
+    qtbot.waitUntil(lambda: "The drive is away. Connect it." in words(dialog))  # drawn a bit later
+    assert words(dialog).count("Memory ran short.") == 1
+    assert "Told elsewhere" not in words(dialog)
+    engine.runs("pretrain", until_canceled)
+    dialog.start()
+    qtbot.waitUntil(lambda: "3 of 10" in words(dialog))
+    assert "Memory ran short" not in words(dialog)
+    dialog.cancel()
+    qtbot.waitUntil(lambda: "Nothing was kept" in words(dialog))
 
 
 def test_a_failure_says_what_to_do(qtbot, dialog, engine, folders):
