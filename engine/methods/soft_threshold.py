@@ -13,19 +13,16 @@ References:
 from __future__ import annotations
 
 import copy
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.contract.config import ExperimentConfig
 from engine.methods.anchored import AnchoredMethod
 from engine.methods.descent import with_refitted_head
-from engine.methods.method import MethodContext, ParameterGroup
+from engine.methods.method import MethodContext
 from engine.models.network import Network
-
-_STEPS_AT_REST: Final = 3.0
 
 
 class SoftThreshold(AnchoredMethod):
@@ -33,41 +30,22 @@ class SoftThreshold(AnchoredMethod):
 
     key: ClassVar[str] = "soft_threshold"
     title: ClassVar[str] = "Soft threshold"
-    strengths: ClassVar[tuple[float, ...]] = (0.01, 0.03, 0.1)
+    strengths: ClassVar[tuple[float, ...]] = (0.3, 0.5, 0.7)
 
     def pulled(self, change: Tensor, step: float) -> Tensor:
         """Return the change, nearer to zero by ``step`` and at most zero."""
         return F.softshrink(change, step)
 
-    def parameter_groups(
-        self, network: Network, config: ExperimentConfig
-    ) -> tuple[ParameterGroup, ...]:
-        """Return the groups of full fine-tuning, and remember how far a step takes each weight."""
-        groups = super().parameter_groups(network, config)
-        names = {id(p): n for n, p in network.body.named_parameters()}
-        self._steps = {
-            names[id(parameter)]: config.optimizer.learning_rate * group.lr_ratio
-            for group in groups
-            for parameter in group.parameters
-            if id(parameter) in names
-        }
-        return groups
-
     @torch.no_grad()
     def finish_epoch(self, network: Network, context: MethodContext) -> Network:
-        """Return the averaged body, in which only what really moved has moved.
+        """Return the averaged body, in which what training holds at the start lies there.
 
-        An average of a weight that left its pre-trained value for a few steps, or trembles around
-        it, lies beside it and would count as changed. Adam moves a weight by about the learning
-        rate at most, so an average that is no more than three steps of the peak rate away hasn't
-        been going anywhere: it is put back, and so is what training has at rest in the end.
+        An average of a weight that left its pre-trained value for a few steps lies beside it and
+        would count as changed, though the proximal step holds it exactly there by now.
         """
         body = copy.deepcopy(network.body)
         trained = dict(self._trained.body.named_parameters())
         for name, parameter in body.named_parameters():
             start = self._origin[name]
-            is_at_rest = trained[name] == start
-            reach = _STEPS_AT_REST * self._steps.get(name, 0.0)
-            is_at_rest |= (parameter - start).abs() < reach
-            parameter.copy_(torch.where(is_at_rest, start, parameter))
+            parameter.copy_(torch.where(trained[name] == start, start, parameter))
         return with_refitted_head(network, body, context)

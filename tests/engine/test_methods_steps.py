@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from engine.methods.full_finetune import FullFinetune
 from engine.methods.gradual_unfreezing import GradualUnfreezing
 from engine.methods.l2_sp import L2SP
 from engine.methods.lora import Lora, LowRankChange, merged
+from engine.methods.method import MethodContext
 from engine.methods.soft_threshold import SoftThreshold
 from engine.methods.strength_choice import strongest_as_good
 from engine.models.network import Network
@@ -68,6 +71,27 @@ def test_soft_threshold_shrinks_every_change_and_stops_at_the_pre_trained_value(
     is_small = np.abs(change) < threshold * 0.999
     assert 0.2 < is_small.mean() < 0.8
     assert (after[is_small] == start[is_small]).all()
+
+
+def test_of_an_average_only_what_training_holds_at_the_start_is_put_back(monkeypatch) -> None:
+    """However near to the start the rest of it lies: what stays is due to the pull alone."""
+    monkeypatch.setattr(
+        "engine.methods.soft_threshold.with_refitted_head", lambda network, body, context: body
+    )
+    network, method = network_of(), SoftThreshold()
+    method.install(network, settings(anchor={"strength": 0.5}))
+    start = network.body.get_parameter("conv_head.weight").detach().clone()
+    averaged = copy.deepcopy(network)
+    has_moved = torch.rand(start.shape, generator=torch.Generator().manual_seed(0)) < 0.3
+    with torch.no_grad():
+        network.body.get_parameter("conv_head.weight").add_(1e-5 * has_moved)
+        averaged.body.get_parameter("conv_head.weight").add_(1e-6)
+    beside = averaged.body.get_parameter("conv_head.weight").detach().clone()
+    kept = method.finish_epoch(averaged, cast(MethodContext, None)).get_parameter(
+        "conv_head.weight"
+    )
+    assert torch.equal(kept, torch.where(has_moved, beside, start))
+    assert not torch.equal(beside, start)
 
 
 def test_l2_sp_keeps_a_share_of_every_change() -> None:
