@@ -114,7 +114,7 @@ def command_from(arguments: argparse.Namespace) -> Command:
                 a.preset or "standard", backbone=a.backbone, method=a.method, seed=a.seed or 0
             )
             config = with_settings(config, a.set)
-            require_effect(config.method.key, a.set)
+            require_effect(config, a.set)
             if a.match and not a.bundle:
                 raise ConfigError(
                     "Classes can only be matched to those of a classifier.",
@@ -270,7 +270,7 @@ def _label_rule(a: argparse.Namespace) -> LabelRule:
 def _effective(a: argparse.Namespace) -> ExperimentConfig:
     """Return the settings of a command that keeps to one method."""
     config = _settings(a)
-    require_effect(config.method.key, a.set)
+    require_effect(config, a.set)
     return config
 
 

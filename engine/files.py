@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path, PureWindowsPath
 from typing import Any, Final
 
-from engine.contract.errors import StorageError
+from engine.contract.errors import DamagedFileError, StorageError
 
 _FULL: Final = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 _FULL_ON_WINDOWS: Final = frozenset({39, 112})  # ERROR_HANDLE_DISK_FULL, ERROR_DISK_FULL
@@ -28,6 +28,7 @@ _REPLACE_TRIES: Final = 8
 _OLD: Final = ".old"
 _TEMPORARY: Final = ".tmp"
 _CHUNK_BYTES: Final = 1 << 20
+_DIGEST: Final = "facts_sha256"
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
@@ -201,17 +202,59 @@ def read_json(path: Path) -> Any:
     """Return the values of a JSON file.
 
     Raises:
-        StorageError: If the file can't be read, or isn't JSON.
+        DamagedFileError: If it isn't JSON.
+        StorageError: If the file can't be read.
     """
     try:
         return json.loads(long_path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise storage_error(error, "a file", reading=True) from error
     except ValueError as error:  # not JSON, or not UTF-8
-        raise StorageError(
-            "A file of the project is damaged: it isn't valid JSON.",
-            remedy="Restore it from a backup, or repeat the step that made it.",
-        ) from error
+        raise _damaged("it isn't valid JSON") from error
+
+
+def _damaged(how: str) -> DamagedFileError:
+    return DamagedFileError(
+        f"A file of the project is damaged: {how}.",
+        remedy="Restore it from a backup, or repeat the step that made it.",
+    )
+
+
+def signed(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return JSON-ready facts with a digest of their own: a changed digit is still valid JSON."""
+    return facts | {_DIGEST: _digest(json.loads(json.dumps(facts)))}
+
+
+def checked(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return signed facts without their digest.
+
+    Raises:
+        ValueError: If it isn't theirs.
+    """
+    own = {name: value for name, value in facts.items() if name != _DIGEST}
+    if facts.get(_DIGEST) != _digest(own):
+        raise ValueError("other facts than were written")
+    return own
+
+
+def _digest(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def read_signed_json(path: Path) -> dict[str, Any]:
+    """Return the facts of a JSON file that were :func:`signed`, or by an earlier version were not.
+
+    Raises:
+        DamagedFileError: If they aren't those that were written.
+        StorageError: If the file can't be read.
+    """
+    facts = read_json(path)
+    if not isinstance(facts, dict):
+        raise _damaged("it holds something else")
+    try:
+        return checked(facts) if _DIGEST in facts else facts
+    except ValueError as error:
+        raise _damaged("it was changed after it was written") from error
 
 
 def require_space(folder: Path, n_bytes: int) -> None:

@@ -22,7 +22,7 @@ _TITLES: Final = {
     "seconds": "time",
     "size_px": "image size in px",
 }
-_IN_SENTENCES: Final = ("mean", "sd", "sentence", "minutes")  # said with their meaning
+_IN_SENTENCES: Final = ("mean", "sd", "sentence", "minutes", "n_known")  # said with their meaning
 
 
 def result_text(result: Mapping[str, Any], command: Command) -> str:

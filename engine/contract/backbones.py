@@ -495,6 +495,8 @@ def backbone_card(key: str) -> BackboneCard | None:
 
 UNKNOWN_LICENCE: Final = "unknown"
 """Of weights whose licence nobody has told."""
+WEIGHTS_ENDINGS: Final = (".safetensors", ".pth", ".pt", ".ckpt", ".npz", ".bin", ".tar")
+"""How the names of weights files end."""
 
 
 def is_noncommercial(licence: str) -> bool:

@@ -8,11 +8,14 @@ from dataclasses import fields, is_dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Final
 
+from engine.contract.backbones import BACKBONES, backbone_card
 from engine.contract.config import ExperimentConfig
 from engine.contract.errors import ConfigError
 from engine.contract.limits import limits_of
 from engine.contract.methods import METHODS
 
+STOCHASTIC_DEPTH: Final = "method.stochastic_depth"
+"""Only some backbones were made for it."""
 _OF_THE_PROJECT: Final = "image"
 _OF_EVERY_METHOD: Final = ("backbone", "evaluation", "runtime", "")
 _SWITCH: Final = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -55,16 +58,17 @@ def with_settings(config: ExperimentConfig, changes: Sequence[str]) -> Experimen
     return config
 
 
-def require_effect(method: str, changes: Sequence[str]) -> None:
-    """Refuse changes of settings at which a method doesn't look.
+def require_effect(config: ExperimentConfig, changes: Sequence[str]) -> None:
+    """Refuse changes of settings at which method or backbone don't look.
 
     Args:
-        method: A key of ``engine.contract.methods.METHODS``; unknown ones are refused elsewhere.
+        config: With the changes made; keys of no method and no backbone are refused elsewhere.
         changes: As :func:`with_settings` took them.
 
     Raises:
-        ConfigError: Naming the first, and the methods that do look at it.
+        ConfigError: Naming the first, and the methods or backbones that do look at it.
     """
+    method, backbone = config.method.key, backbone_card(config.backbone.key)
     for change in changes:
         name = change.partition("=")[0].strip()
         if not _has_effect(name, method):
@@ -72,6 +76,12 @@ def require_effect(method: str, changes: Sequence[str]) -> None:
             raise ConfigError(
                 f"The setting {name} has no effect on the method {method}.",
                 remedy=f"Leave it out, or choose a method that uses it: {', '.join(looking)}.",
+            )
+        if name == STOCHASTIC_DEPTH and backbone is not None and not backbone.has_drop_path:
+            able = [card.key for card in BACKBONES if card.has_drop_path]
+            raise ConfigError(
+                f"The setting {name} has no effect on the backbone {backbone.key}.",
+                remedy=f"Leave it out, or choose a backbone that uses it: {', '.join(able)}.",
             )
 
 

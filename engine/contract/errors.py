@@ -49,6 +49,10 @@ class StorageError(EngineError):
     """The disk is full, read-only or gone."""
 
 
+class DamagedFileError(StorageError):
+    """A file was torn or changed; to wait and read it again doesn't help."""
+
+
 class WeightsError(EngineError):
     """A weights file can't be recognised, is unsafe, or doesn't fit the backbone."""
 

@@ -11,6 +11,12 @@ FEW_OF_A_CLASS: Final = 20
 _DESCENT: Final = ("method", "augmentation", "optimizer", "loss")
 _ALWAYS: Final = ("evaluation", "runtime", "")
 
+NEEDS_WEIGHTS: Final = "{} needs a pre-trained backbone, and this one has no weights yet."
+"""Of a method by its title, why it is refused."""
+NEEDS_WEIGHTS_REMEDY: Final = (
+    "Add its weights file, choose another backbone, or use full fine-tuning."
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodCard:
@@ -23,6 +29,7 @@ class MethodCard:
         reference: Where it was published.
         settings: Stages of ``ExperimentConfig`` that it looks at; "" are those of the run.
         least_of_a_class: Training images that the smallest class should have at least.
+        needs_weights: Whether it is refused on a backbone that starts from random weights.
     """
 
     key: str
@@ -32,6 +39,7 @@ class MethodCard:
     reference: str
     settings: tuple[str, ...] = (*_DESCENT, *_ALWAYS)
     least_of_a_class: int = FEW_OF_A_CLASS
+    needs_weights: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +109,7 @@ METHODS: Final[tuple[MethodCard, ...]] = (
         "needs move. You see how many stayed in each part of the network.",
         reference="Li et al., Explicit Inductive Bias for Transfer Learning, ICML 2018 (L1-SP)",
         settings=(*_DESCENT, "anchor", *_ALWAYS),
+        needs_weights=True,
     ),
     MethodCard(
         key="l2_sp",
@@ -111,6 +120,7 @@ METHODS: Final[tuple[MethodCard, ...]] = (
         "the further it has moved, so the network forgets less of what it knew.",
         reference="Li et al., Explicit Inductive Bias for Transfer Learning, ICML 2018",
         settings=(*_DESCENT, "anchor", *_ALWAYS),
+        needs_weights=True,
     ),
     MethodCard(
         key="lora",
@@ -121,6 +131,7 @@ METHODS: Final[tuple[MethodCard, ...]] = (
         "a small correction made of two narrow layers, which is added to its weights at the end.",
         reference="Hu et al., LoRA: Low-Rank Adaptation, ICLR 2022",
         settings=(*_DESCENT, "lora", *_ALWAYS),
+        needs_weights=True,
     ),
     MethodCard(
         key="adversarial",

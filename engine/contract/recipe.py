@@ -13,6 +13,7 @@ from engine.contract.limits import Between, OneOf, check_limits
 
 RECIPE_NAME: Final = "recipe.json"
 _FIRST_SCHEMA: Final = 1
+_CHECKSUM: Final = "facts_sha256"  # that ``engine.files.signed`` adds; asked for where it matters
 _ANOTHER_FILE: Final = "Choose the recipe.json in the folder of a run."
 
 
@@ -102,6 +103,7 @@ def recipe_from_json(text: str) -> Recipe:
         raise ConfigError("The recipe is not valid JSON.", remedy=_ANOTHER_FILE) from error
     if not isinstance(plain, dict) or not {"config", "runtime"} <= plain.keys():
         raise ConfigError("This file is not the recipe of a run.", remedy=_ANOTHER_FILE)
+    plain.pop(_CHECKSUM, None)
     settings = plain.pop("config")
     if not isinstance(settings, dict):
         raise ConfigError("The recipe holds no settings.", remedy=_ANOTHER_FILE)

@@ -98,6 +98,9 @@ class EvaluationResult:
         val_roc: The same on validation, where the threshold was chosen.
         cases: Every evaluated test image.
         findings: Of several findings at once, each one's own results.
+        n_known: Patients among them that the network learned from before it was trained for this,
+            when its backbone was pre-trained or as the classifier that is applied; None if that
+            isn't known.
     """
 
     run: str
@@ -123,6 +126,7 @@ class EvaluationResult:
     cases: tuple[CasePrediction, ...] = ()
     sentence: str = ""
     findings: tuple[FindingResult, ...] = ()
+    n_known: int | None = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

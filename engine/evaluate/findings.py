@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,13 @@ from engine.contract.results import (
     RocCurve,
 )
 from engine.contract.targets import UNKNOWN
-from engine.evaluate.report import Scored, build_result, estimate_of
+from engine.evaluate.report import (
+    Scored,
+    build_result,
+    count_known,
+    estimate_of,
+    measured_on,
+)
 from engine.metrics.calibration import brier_score, reliability_bins
 from engine.metrics.classification import predicted_positive, youden_threshold
 from engine.metrics.findings import bootstrap_findings_auroc, known_pairs
@@ -51,20 +58,22 @@ def build_findings_result(
     looks: int,
     n_resamples: int,
     seed: int,
+    known: Set[int] | None = frozenset(),
 ) -> EvaluationResult:
     """Return everything that is reported about a run that learned several findings at once.
 
-    The thresholds come from validation alone; the test set is only measured.
+    The thresholds come from validation alone; the test set is only measured. ``known`` as for
+    :func:`engine.evaluate.report.build_result`.
     """
     macro, _ = bootstrap_findings_auroc(
         test.probabilities, test.labels, test.patients, n_resamples=n_resamples, seed=seed
     )
     findings = tuple(
-        _one(run, k, name, test, val, looks=looks, n_resamples=n_resamples, seed=seed)
+        _one(run, k, name, test, val, looks=looks, n_resamples=n_resamples, seed=seed, known=known)
         for k, name in enumerate(class_names)
     )
     each = [found.result for found in findings]
-    n_patients = len(np.unique(test.patients))
+    n_patients, n_known = len(np.unique(test.patients)), count_known(test, known)
     return EvaluationResult(
         run=run,
         auroc=macro.estimate,
@@ -100,8 +109,9 @@ def build_findings_result(
                 test.records, test.probabilities, test.labels, strict=True
             )
         ),
-        sentence=_sentence(macro.estimate, len(class_names), n_patients),
+        sentence=_sentence(macro.estimate, len(class_names), measured_on(n_patients, n_known)),
         findings=findings,
+        n_known=n_known,
     )
 
 
@@ -115,6 +125,7 @@ def _one(
     looks: int,
     n_resamples: int,
     seed: int,
+    known: Set[int] | None,
 ) -> FindingResult:
     own_test, own_val = one_of(test, k), one_of(val, k)
     result = build_result(
@@ -126,6 +137,7 @@ def _one(
         looks=looks,
         n_resamples=n_resamples,
         seed=seed,
+        known=known,
     )
     scores, is_present = own_test.probabilities[:, 1], own_test.labels == 1
     precision = bootstrap_interval(
@@ -179,8 +191,7 @@ def _mean(values: list[float]) -> float:
     return float(np.mean(known)) if known else float("nan")
 
 
-def _sentence(auroc: float, n_findings: int, n_patients: int) -> str:
-    of = f"measured on {n_patients} patients that were never used for training"
+def _sentence(auroc: float, n_findings: int, of: str) -> str:
     if n_findings == 1:
         which = "Of two random images, one with and one without the finding"
     else:

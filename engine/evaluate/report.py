@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,10 +81,12 @@ def build_result(
     n_resamples: int,
     seed: int,
     is_ordinal: bool = False,
+    known: Set[int] | None = frozenset(),
 ) -> EvaluationResult:
     """Return everything that is reported about a run on the test set.
 
-    The threshold comes from validation alone; the test set is only measured.
+    The threshold comes from validation alone; the test set is only measured. ``known`` are patients
+    that the network learned from before the run; None if nobody knows.
     """
     n_classes = len(class_names)
     is_binary = n_classes == 2
@@ -106,7 +109,7 @@ def build_result(
     if is_ordinal:
         intervals["weighted_kappa"] = _kappa(test, predictions, n_classes, n_resamples, seed)
     positive_name = class_names[index] if index is not None else None
-    n_patients = len(np.unique(test.patients))
+    n_patients, n_known = len(np.unique(test.patients)), count_known(test, known)
     return EvaluationResult(
         run=run,
         auroc=auroc.estimate,
@@ -147,7 +150,8 @@ def build_result(
                 test.records, test.labels, test.probabilities, strict=True
             )
         ),
-        sentence=_sentence(auroc.estimate, positive_name, n_patients),
+        sentence=_sentence(auroc.estimate, positive_name, measured_on(n_patients, n_known)),
+        n_known=n_known,
     )
 
 
@@ -205,8 +209,33 @@ def estimate_of(interval: Interval) -> Estimate:
     return Estimate(value=interval.estimate, low=interval.low, high=interval.high)
 
 
-def _sentence(auroc: float, positive: str | None, n_patients: int) -> str:
-    of = f"measured on {n_patients} patients that were never used for training"
+def count_known(test: Scored, known: Set[int] | None) -> int | None:
+    """Return how many of the patients are known ones; None if that isn't known."""
+    return None if known is None else len(known & set(test.patients.tolist()))
+
+
+def measured_on(n_patients: int, n_known: int | None) -> str:
+    """Return the end of a sentence: on how many patients, and whether the network knew any.
+
+    Args:
+        n_patients: Patients measured on, none of whom the run itself learned from.
+        n_known: Those that its network learned from before; None if that isn't known.
+    """
+    begin = f"measured on {n_patients:,} patients"
+    if n_known == 0:
+        return f"{begin} that were never used for training"
+    if n_known is None:
+        return (
+            f"{begin} that this run didn't learn from; whether its backbone did, when it was "
+            "pre-trained on your projects, is not known"
+        )
+    return (
+        f"{begin}, {n_known:,} of whom the network had learned from before the images were "
+        "divided anew, so this is too good"
+    )
+
+
+def _sentence(auroc: float, positive: str | None, of: str) -> str:
     if positive is None:
         return (
             "Averaged over the classes: of two random images, one of a class and one of another, "

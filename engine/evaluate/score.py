@@ -19,7 +19,7 @@ from engine.contract.targets import SIGMOID
 from engine.data.pixels import open_pixels
 from engine.data.transforms import test_time_views
 from engine.evaluate.report import Scored
-from engine.files import read_json
+from engine.files import read_signed_json
 from engine.hardware import Fallback, Runtime, apply_runtime, place_run
 from engine.models.ensemble import EnsembleNetwork
 from engine.models.fallback import looking_warning
@@ -166,7 +166,9 @@ def load_run(project: Project, run: str) -> FinishedRun:
     if summary.state not in _FINISHED:
         raise RunError(
             f"This run has not finished: its state is '{summary.state}'.",
-            remedy="Resume it or train a new one first.",
+            remedy="Resume it or train a new one first."
+            if summary.is_resumable
+            else "Train a new run on the present data.",
         )
     if summary.is_stale:
         raise RunError(
@@ -193,7 +195,7 @@ def load_run(project: Project, run: str) -> FinishedRun:
         network=network.to(runtime.device).eval(),
         pixels=open_pixels(project, config.image),
         members=members,
-        held_out=_held_out(project.run_folder(run) / HELD_OUT_FILE),
+        held_out=_held_out(project.run_folder(run) / HELD_OUT_FILE, members),
         fallback=fallback,
     )
 
@@ -226,11 +228,13 @@ def _members(recipe: dict[str, Any]) -> tuple[FinishedMember, ...]:
         raise _damaged() from error
 
 
-def _held_out(path: Path) -> HeldOut | None:
+def _held_out(path: Path, members: Sequence[FinishedMember]) -> HeldOut | None:
     if not path.is_file():
+        if any("/" in member.name for member in members):  # folds learned from validation images
+            raise _damaged()
         return None
     try:
-        plain = read_json(path)
+        plain = read_signed_json(path)
         return HeldOut(
             records=np.array(plain["records"], dtype=np.int64),
             probabilities=np.array(plain["probabilities"], dtype=np.float64),
@@ -241,7 +245,7 @@ def _held_out(path: Path) -> HeldOut | None:
 
 def _read_recipe(path: Path) -> tuple[dict[str, Any], Runtime]:
     try:
-        recipe = read_json(path)
+        recipe = read_signed_json(path)
         if not {"classes", "positive", "versions"} <= recipe.keys():
             raise KeyError("recipe")
         return recipe, Runtime(**recipe["runtime"])

@@ -10,6 +10,7 @@ from typing import Any
 from engine.bundle.format import BundleFacts
 from engine.contract.backbones import backbone_card
 from engine.contract.methods import method_card
+from engine.evaluate.report import measured_on
 
 
 def model_card(facts: BundleFacts) -> str:
@@ -108,6 +109,9 @@ def _results(facts: BundleFacts) -> str:
             label = f"mean {name}" if facts.is_multi else name
             lines.append(f"| {label.replace('_', ' ')} | {value} | {low} to {high} |")
         lines += _findings_results(test.get("findings", [])) if facts.is_multi else []
+        if (n_known := test.get("n_known", 0)) != 0:
+            told = measured_on(test["n_patients"], n_known)
+            lines += ["", f"{told[0].upper()}{told[1:]}."]
     val = facts.metrics.get("validation_auroc")
     if val is not None:
         lines += ["", f"Validation AUROC (used for choices, so optimistic): {val:.3f}."]

@@ -62,6 +62,7 @@ _MOST_DESCRIBED: Final = {0: 400, 1: 200}  # training and validation images
 _N_VERIFIED: Final = 32
 _TOLERANCE: Final = 1e-3
 _HEADLINE: Final = [
+    "n_known",
     "auroc",
     "auroc_low",
     "auroc_high",

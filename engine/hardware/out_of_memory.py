@@ -31,6 +31,10 @@ Done = TypeVar("Done")
 _listener: ContextVar[Callable[[int], None] | None] = ContextVar("_listener", default=None)
 
 
+class SingleItemError(MemoryError):
+    """Memory doesn't suffice for one image alone: smaller parts can't help."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error means that memory, of the computer or of a device, didn't suffice."""
     if isinstance(error, MemoryError):
@@ -101,7 +105,8 @@ def in_parts(
         on_part: Called after each part with the number of items done.
 
     Raises:
-        Exception: What ``work`` raises, also when there isn't memory enough for a single item.
+        SingleItemError: If there isn't memory enough for a single item.
+        Exception: What ``work`` raises for any other reason.
     """
     start, told = 0, size
     while start < n:
@@ -122,8 +127,10 @@ def _fits(work: Callable[[int, int], None], start: int, stop: int) -> bool:
     try:
         work(start, stop)
     except Exception as error:
-        if stop - start == 1 or not is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
+        if stop - start == 1:
+            raise SingleItemError("not even one item fits") from error
         return False
     return True
 

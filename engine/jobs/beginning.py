@@ -12,6 +12,7 @@ from engine.contract.commands import Resume, Train
 from engine.contract.control import Control
 from engine.contract.events import Event
 from engine.files import long_path, make_folder
+from engine.jobs.begun import Begun, find_begun
 from engine.jobs.findings import choose_finding
 from engine.jobs.recipe import choose_same_finding, plan_repeat, require_same_classes
 from engine.jobs.run_checks import (
@@ -38,10 +39,12 @@ def begin_run(command: Train | Resume, emit: Emit, control: Control) -> Iterator
     """
     repeat = plan_repeat(command) if isinstance(command, Train) else None
     command = command if repeat is None else repeat.command
+    begun: Begun | None = None
     with open_alone(Path(command.project), owner="a training") as project:
         if isinstance(command, Resume):
             run_id, config = command.run, project.run_config(command.run)
             require_resumable(project, run_id, anyway=command.anyway)
+            begun = find_begun(project.run_folder(run_id), config)
         else:
             if command.finding is not None:
                 choose_finding(project, command.finding)
@@ -53,13 +56,13 @@ def begin_run(command: Train | Resume, emit: Emit, control: Control) -> Iterator
         table = checked_table(project, allows_added=goes_on_anyway)
         if repeat is not None:
             require_same_classes(table, repeat.recipe)
-        get_method(config.method.key).check(table)
+        get_method(config.method.key).check(config.backbone)
         source = None
         if isinstance(command, Train):
             source = chosen_source(command, table.class_names, is_multi=table.is_multi)
             config = config if source is None else config_for(source, config)
         folder, is_new = project.run_folder(run_id), isinstance(command, Train)
-        with _gone_if_refused(folder) if is_new else contextlib.nullcontext():
+        with gone_if_refused(folder) if is_new else contextlib.nullcontext():
             make_folder(folder)
             if source is not None:
                 keep_source(folder, source)
@@ -72,7 +75,7 @@ def begin_run(command: Train | Resume, emit: Emit, control: Control) -> Iterator
                 table,
                 log.emit,
                 control,
-                is_resumed=not is_new,
+                begun=begun,
                 goes_on_anyway=goes_on_anyway,
                 repeat=repeat,
             )
@@ -84,7 +87,7 @@ def begin_run(command: Train | Resume, emit: Emit, control: Control) -> Iterator
 
 
 @contextlib.contextmanager
-def _gone_if_refused(folder: Path) -> Iterator[None]:
+def gone_if_refused(folder: Path) -> Iterator[None]:
     """Remove the folder of a run that didn't come into being."""
     try:
         yield

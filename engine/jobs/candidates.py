@@ -17,6 +17,8 @@ from typing import Final
 import numpy as np
 
 from engine.contract.config import BackboneConfig, ExperimentConfig
+from engine.methods.anchored import AnchoredMethod
+from engine.methods.registry import get_method
 from engine.seeding import step_seed
 
 PROBE: Final = "linear_probe"
@@ -26,7 +28,6 @@ _RATES: Final = (1.0, 1 / 3, 3.0)
 _FROZEN: Final = {2: "", 0: "all layers trained"}
 _DECAY: Final = {1.0: "", 0.7: "earlier layers slower"}
 _SMOOTHING: Final = (0.05, 0.0)
-_PULL: Final = 0.1  # fixed, where a run of the method would try several
 _MOST: Final = 200
 
 
@@ -93,9 +94,13 @@ def make_candidates(
 
 def _of(base: ExperimentConfig, backbone: BackboneConfig, method: str) -> ExperimentConfig:
     config = replace(base, backbone=backbone, method=replace(base.method, key=method))
-    if method in ("l2_sp", "soft_threshold") and config.anchor.strength == 0:
-        config = replace(config, anchor=replace(config.anchor, strength=_PULL))
-    return config
+    tried = get_method(method)
+    is_set = base.method.key == method and base.anchor.strength > 0
+    if not isinstance(tried, AnchoredMethod) or is_set:
+        return config
+    # Fixed, where a run would try them all. Pulls of different methods are not comparable.
+    middle = tried.strengths[len(tried.strengths) // 2]
+    return replace(config, anchor=replace(config.anchor, strength=middle))
 
 
 def _choices() -> list[tuple[float, int, float, float]]:

@@ -23,13 +23,15 @@ _USE_IT: Final = (
 
 
 def list_backbones(command: ListBackbones, emit: Emit, control: Control) -> dict[str, Any]:
-    """Return the cards of the backbones with their weights' state, and a table for people.
+    """Return the cards of the backbones with their weights' state, and tables for people.
 
-    The licence is that of the weights that are there; where there are none, of the library's.
+    Licence and pre-training are those of the weights that are there; where there are none, of the
+    library's.
     """
     from engine.models.weights import added_weights, weights_info
 
     cards, rows = [], [("KEY", "FAMILY", "PARAMETERS", "SIZE", "WEIGHTS", "LICENCE")]
+    origins = [("KEY", "PRE-TRAINED ON", "REFERENCE")]
     for card in BACKBONES:
         info = weights_info(card.key)
         licence = card.licence if info.state == "missing" else info.licence
@@ -51,7 +53,8 @@ def list_backbones(command: ListBackbones, emit: Emit, control: Control) -> dict
                 licence + (" (non-commercial)" if is_nc else ""),
             )
         )
-    return {"backbones": cards, "sentences": _table(rows)}
+        origins.append((card.key, info.pretrained_on or card.pretrained_on, card.reference))
+    return {"backbones": cards, "sentences": [*_table(rows), "", *_table(origins)]}
 
 
 def add_weights(command: AddWeights, emit: Emit, control: Control) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.contract.commands import Combine
 from engine.contract.config import ExperimentConfig
@@ -15,17 +16,21 @@ from engine.contract.config_io import from_plain, to_plain
 from engine.contract.control import Control
 from engine.contract.errors import ConfigError, RunError
 from engine.contract.events import COMPLETED, Event, JobProgressed
-from engine.contract.searching import ENSEMBLE, EnsembleMember, EnsembleResult
+from engine.contract.searching import ENSEMBLE, CrossvalResult, EnsembleMember, EnsembleResult
 from engine.contract.targets import SOFTMAX
+from engine.data.pixels import open_pixels
 from engine.evaluate.score import (
     HELD_OUT_FILE,
     FinishedRun,
+    kept_network,
     load_run,
     score_validation,
 )
-from engine.files import make_folder, write_json
-from engine.hardware import place_run
-from engine.jobs.crossval import out_of_fold, runtime_of_folds
+from engine.files import make_folder, signed, write_json
+from engine.hardware import apply_runtime, place_run
+from engine.jobs.beginning import gone_if_refused
+from engine.jobs.folds import Folds
+from engine.jobs.kept_folds import KeptFold, fold_folder, put_together, read_folds
 from engine.jobs.recipe import versions
 from engine.jobs.run_checks import new_run_id
 from engine.metrics.validation import validation_auroc
@@ -53,7 +58,7 @@ def combine_runs(command: Combine, emit: Emit, control: Control) -> EnsembleResu
                     "Runs and the folds of a cross-validation can't be combined at once.",
                     remedy="Name one or the other.",
                 )
-            return _combine_folds(project, command)
+            return _combine_folds(project, command, emit, control)
         if len(set(command.runs)) < 2 or len(set(command.runs)) < len(command.runs):
             raise ConfigError(
                 "At least two different runs are needed.", remedy="Choose runs from the history."
@@ -78,11 +83,12 @@ def _combine_runs(
                 f"Run {run} combines others already.", remedy="Choose the runs it was made of."
             )
         n_looks = len(command.runs) * int((table.split == 1).sum())
-        warned = loaded.fallback_warning(n_looks, deed="predicts")
+        looking = replace(loaded, config=_looking(loaded.config, command.test_time_views))
+        warned = looking.fallback_warning(n_looks, deed="predicts")
         if warned is not None and not is_told:
             emit(warned)
         is_told = is_told or warned is not None
-        found = score_validation(loaded, table, lambda *_: control.safe_point())
+        found = score_validation(looking, table, lambda *_: control.safe_point())
         scored.append(found.probabilities)
         members.append((loaded, _auroc(found.probabilities, found.labels, table)))
     first = members[0][0]
@@ -90,12 +96,20 @@ def _combine_runs(
     labels = table.labels[table.split == 1]
     auroc = _auroc(mean, labels, table)
     plain = [_member(m.id, m.config, m.recipe["weights"]) for m, _ in members]
-    run = _enter(project, table, first.config, first.recipe, plain, command.test_time_views, auroc)
+    config = _looking(first.config, command.test_time_views)
+    run = _enter(project, table, config, first.recipe, plain, auroc)
     shown = tuple(_shown(m, found) for m, found in members)
     return EnsembleResult(run=run, members=shown, val_auroc=auroc, sentence=_sentence(auroc, shown))
 
 
-def _combine_folds(project: Project, command: Combine) -> EnsembleResult:
+def _looking(config: ExperimentConfig, n_views: int) -> ExperimentConfig:
+    """Return settings that look at images as the combined run will: so its members are measured."""
+    return replace(config, evaluation=replace(config.evaluation, test_time_views=n_views))
+
+
+def _combine_folds(
+    project: Project, command: Combine, emit: Emit, control: Control
+) -> EnsembleResult:
     result = read_crossval(project.folder, command.crossval)
     if is_stale(project, result.id):
         raise RunError(
@@ -104,37 +118,31 @@ def _combine_folds(project: Project, command: Combine) -> EnsembleResult:
         )
     table = project.training_table()
     config: ExperimentConfig = from_plain(ExperimentConfig, result.config)
-    used, probabilities = out_of_fold(project, result, table)
-    weights = to_plain(weights_info(config.backbone.key, config.backbone.weights))
-    recipe = {
-        "runtime": asdict(runtime_of_folds(project, result) or place_run(config.runtime)[0]),
-        "classes": list(table.class_names),
-        "positive": table.positive,
-        "activation": table.activation,
-        "versions": versions(),
-    }
-    names = [f"{result.id}/fold-{fold.fold}" for fold in result.folds]
-    plain = [_member(name, config, weights) for name in names]
+    folds = Folds.of(table, result.n_folds, config.seed)
+    kept = read_folds(project, result, folds)
+    networks = _fold_networks(project, result, kept, table, command.test_time_views)
+    predicted = [fold.probabilities for fold in kept]
+    if command.test_time_views != config.evaluation.test_time_views:
+        predicted = _predicted_again(networks, folds, emit, control)
+    used, probabilities = put_together(folds, predicted)
     auroc = _auroc(probabilities, table.labels[used], table)
     learned = table.split.copy()
     learned[used] = 0  # each of these, by all networks but one
-    told = replace(table, split=learned)
-    run = _enter(project, told, config, recipe, plain, command.test_time_views, auroc)
-    write_json(
-        project.run_folder(run) / HELD_OUT_FILE,
-        {
+    run = _enter(
+        project,
+        replace(table, split=learned),
+        networks[0].config,
+        networks[0].recipe,
+        [_member(network.id, config, network.recipe["weights"]) for network in networks],
+        auroc,
+        held_out={
             "records": table.record_ids[used].tolist(),
             "probabilities": probabilities.tolist(),
         },
     )
     shown = tuple(
-        EnsembleMember(
-            name=name,
-            backbone=config.backbone.key,
-            method=config.method.key,
-            val_auroc=fold.auroc,
-        )
-        for name, fold in zip(names, result.folds, strict=True)
+        _shown(network, _auroc(of_fold, table.labels[folds.held_out(fold)], table))
+        for fold, (network, of_fold) in enumerate(zip(networks, predicted, strict=True))
     )
     return EnsembleResult(
         run=run,
@@ -142,8 +150,61 @@ def _combine_folds(project: Project, command: Combine) -> EnsembleResult:
         val_auroc=auroc,
         sentence=f"The {len(shown)} networks of the cross-validation now answer together. Each saw "
         "images that others did not, so together they are usually better than one of them; the "
-        f"AUROC of {auroc:.3f} is what each gave alone on the images that it never saw.",
+        f"AUROC of {auroc:.3f} is what each gave alone on the images that were held out from it.",
     )
+
+
+def _fold_networks(
+    project: Project,
+    result: CrossvalResult,
+    kept: list[KeptFold],
+    table: TrainingTable,
+    n_views: int,
+) -> list[FinishedRun]:
+    """Return the networks of a cross-validation as if each were a run."""
+    config: ExperimentConfig = from_plain(ExperimentConfig, result.config)
+    runtime, fallback = place_run(config.runtime, earlier=kept[-1].runtime)
+    apply_runtime(runtime)
+    # Earlier versions noted no weights: what the settings name now is the best guess.
+    guess = to_plain(weights_info(config.backbone.key, config.backbone.weights))
+    recipe = {
+        "runtime": asdict(kept[-1].runtime or runtime),
+        "classes": list(table.class_names),
+        "positive": table.positive,
+        "activation": table.activation,
+        "versions": versions(),
+    }
+    networks, pixels = [], open_pixels(project, config.image)
+    for fold, found in enumerate(kept):
+        folder = fold_folder(project.run_folder(result.id), fold)
+        network = kept_network(config, len(table.class_names), folder)
+        networks.append(
+            FinishedRun(
+                id=f"{result.id}/{folder.name}",
+                config=_looking(config, n_views),
+                recipe=recipe | {"weights": found.weights or guess},
+                runtime=runtime,
+                network=network.to(runtime.device).eval(),
+                pixels=pixels,
+                fallback=fallback,
+            )
+        )
+    return networks
+
+
+def _predicted_again(
+    networks: list[FinishedRun], folds: Folds, emit: Emit, control: Control
+) -> list[NDArray[np.float64]]:
+    """Return what each fold's network says of the fold's images, with other views than before."""
+    warned = networks[0].fallback_warning(int((folds.of_image >= 0).sum()), deed="predicts")
+    if warned is not None:
+        emit(warned)
+    predicted = []
+    for fold, network in enumerate(networks):
+        emit(JobProgressed(kind=_KIND, stage="Held-out images", done=fold, total=len(networks)))
+        rows = folds.table.rows[folds.held_out(fold)]
+        predicted.append(network.probabilities(rows, lambda *_: control.safe_point()))
+    return predicted
 
 
 def _member(name: str, config: ExperimentConfig, weights: Any) -> dict[str, Any]:
@@ -156,39 +217,40 @@ def _enter(
     config: ExperimentConfig,
     recipe: dict[str, Any],
     members: list[dict[str, Any]],
-    n_views: int,
     auroc: float,
+    *,
+    held_out: dict[str, Any] | None = None,
 ) -> str:
-    """Write the run's folder and then its row, so that a row always has its folder.
+    """Write the run's folder and last its row, so that a row has all that belongs to it.
 
     The table's training part is what the networks have learned from.
     """
     run = new_run_id(project)
-    combined = replace(
-        config,
-        method=replace(config.method, key=ENSEMBLE),
-        evaluation=replace(config.evaluation, test_time_views=n_views),
-    )
-    make_folder(project.run_folder(run), parents=False)
-    write_json(
-        project.run_folder(run) / "recipe.json",
-        {
-            "config": to_plain(combined),
-            "runtime": recipe["runtime"],
-            "data_digest": project.data_digest(),
-            "split_digest": project.split_digest(),
-            "classes": recipe["classes"],
-            "positive": recipe["positive"],
-            "activation": recipe.get("activation", SOFTMAX),
-            "weights": members[0]["weights"],
-            "versions": recipe["versions"],
-            "members": members,
-        },
-    )
-    project.keep_run_data(run, table)
-    with project.transaction():  # no moment in which it would seem to be under way
-        project.add_run(run, combined)
-        project.update_run(run, outcome=COMPLETED, val_auroc=auroc, epochs=0, seconds=0.0)
+    folder = project.run_folder(run)
+    combined = replace(config, method=replace(config.method, key=ENSEMBLE))
+    with gone_if_refused(folder):
+        make_folder(folder, parents=False)
+        write_json(
+            folder / "recipe.json",
+            {
+                "config": to_plain(combined),
+                "runtime": recipe["runtime"],
+                "data_digest": project.data_digest(),
+                "split_digest": project.split_digest(),
+                "classes": recipe["classes"],
+                "positive": recipe["positive"],
+                "activation": recipe.get("activation", SOFTMAX),
+                "weights": members[0]["weights"],
+                "versions": recipe["versions"],
+                "members": members,
+            },
+        )
+        if held_out is not None:
+            write_json(folder / HELD_OUT_FILE, signed(held_out))
+        project.keep_run_data(run, table)
+        with project.transaction():  # no moment in which it would seem to be under way
+            project.add_run(run, combined)
+            project.update_run(run, outcome=COMPLETED, val_auroc=auroc, epochs=0, seconds=0.0)
     return run
 
 

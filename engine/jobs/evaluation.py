@@ -13,6 +13,7 @@ from engine.contract.results import EvaluationResult
 from engine.evaluate.findings import build_findings_result
 from engine.evaluate.report import Scored, build_result
 from engine.evaluate.score import FinishedRun, load_run, score_validation
+from engine.jobs.seen_before import known_groups
 from engine.project.store import Project
 from engine.project.table import TrainingTable
 
@@ -34,13 +35,21 @@ def evaluate(
     test = _score_test(loaded, table, _reporter("Test images", emit, control))
     emit(JobProgressed(kind="evaluate", stage="Resampling patients", done=0, total=1))
     control.safe_point()
-    result = _measured(loaded, table, test=test, val=val, looks=project.count_look(run))
+    known = known_groups(project, table, loaded)
+    looks = project.count_look(run)
+    result = _measured(loaded, table, test=test, val=val, looks=looks, known=known)
     project.save_evaluation(run, result)
     return result
 
 
 def _measured(
-    loaded: FinishedRun, table: TrainingTable, *, test: Scored, val: Scored, looks: int
+    loaded: FinishedRun,
+    table: TrainingTable,
+    *,
+    test: Scored,
+    val: Scored,
+    looks: int,
+    known: set[int] | None,
 ) -> EvaluationResult:
     n_resamples, seed = loaded.config.evaluation.bootstrap_resamples, loaded.config.seed
     if loaded.is_multi:
@@ -52,6 +61,7 @@ def _measured(
             looks=looks,
             n_resamples=n_resamples,
             seed=seed,
+            known=known,
         )
     return build_result(
         loaded.id,
@@ -63,6 +73,7 @@ def _measured(
         n_resamples=n_resamples,
         seed=seed,
         is_ordinal=table.is_ordinal,
+        known=known,
     )
 
 

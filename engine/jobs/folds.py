@@ -50,6 +50,10 @@ class Folds:
         )
         return cls(of_image=of_image, n_folds=n_folds, table=table, seed=seed)
 
+    def held_out(self, fold: int) -> NDArray[np.int64]:
+        """Return indices of the images of a fold."""
+        return np.flatnonzero(self.of_image == fold)
+
     def parts(self, fold: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Return indices to learn from, to choose by, and those of the fold itself.
 
@@ -65,7 +69,7 @@ class Folds:
             class_names=self.table.class_names,
             unit=self.table.unit,
         )
-        return learned, chosen_by, np.flatnonzero(self.of_image == fold)
+        return learned, chosen_by, self.held_out(fold)
 
 
 def checked_folds(table: TrainingTable, n_folds: int, seed: int) -> Folds:

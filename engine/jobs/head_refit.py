@@ -21,6 +21,7 @@ from engine.contract.results import HeadRefit
 from engine.data.pixels import open_pixels, pixel_kind
 from engine.hardware import apply_runtime, place_run
 from engine.jobs.run_checks import with_weights_there_are
+from engine.jobs.seen_before import backbone_warning
 from engine.jobs.trials import TrialBench, fresh_network
 from engine.methods.head_solver import one_blas_thread
 from engine.methods.linear_head import LinearHead, fit_linear_head
@@ -31,10 +32,12 @@ from engine.metrics.validation import validation_auroc
 from engine.models.fallback import looking_warning
 from engine.models.features import features_kind
 from engine.models.network import Network, probabilities_of
+from engine.models.weights_warning import weights_warning
 from engine.project.access import open_alone
 from engine.project.segments import SegmentReader
 from engine.project.table import TrainingTable
 from engine.splits.folds import make_folds
+from engine.trainer.full_disk import waiting_as_warning
 
 _N_FOLDS: Final = 2
 _SURE: Final = 0.8  # probability of another class from which a label is worth a second look
@@ -68,7 +71,12 @@ def refit_head(command: RefitHead, emit: Callable[[Event], None], control: Contr
         runtime, fallback = place_run(config.runtime)
         apply_runtime(runtime)
         bench = TrialBench(
-            project=project, table=table, image=config.image, runtime=runtime, control=control
+            project=project,
+            table=table,
+            image=config.image,
+            runtime=runtime,
+            control=control,
+            on_event=waiting_as_warning(emit),
         )
         network = fresh_network(config, get_method(config.method.key), table, runtime)
         used = table.rows[(table.split == 0) | (table.split == 1)]
@@ -79,6 +87,12 @@ def refit_head(command: RefitHead, emit: Callable[[Event], None], control: Contr
                 f"{n_missing:,} images haven't been described by the backbone yet.",
                 remedy="Train a linear probe once; then the decision layer follows the labels.",
             )
+        for warned in (
+            weights_warning(config.backbone),
+            backbone_warning(project, table, config.backbone),
+        ):
+            if warned is not None:
+                emit(warned)
         if fallback is not None:
             deed = "describes images" if n_missing else "fits the decision layer"
             size_px = config.image.size_px

@@ -18,8 +18,10 @@ from engine.jobs.run_checks import checked_table, with_weights_there_are
 from engine.jobs.trials import TrialBench
 from engine.methods.registry import get_method
 from engine.models.fallback import looking_warning
+from engine.models.weights_warning import weights_warning
 from engine.project.access import open_alone
 from engine.seeding import seed_everything
+from engine.trainer.full_disk import waiting_as_warning
 from engine.trainer.lr_range import HIGHEST, LrCurve, lr_range, n_looks
 
 KIND: Final = "lr_range"
@@ -56,8 +58,15 @@ def find_rate(command: LrRange, emit: Callable[[Event], None], control: Control)
             control.safe_point()
 
         bench = TrialBench(
-            project=project, table=table, image=config.image, runtime=runtime, control=control
+            project=project,
+            table=table,
+            image=config.image,
+            runtime=runtime,
+            control=control,
+            on_event=waiting_as_warning(emit),
         )
+        if (warned := weights_warning(config.backbone)) is not None:
+            emit(warned)
         network, context = bench.fresh(config, method)
         if fallback is not None:
             n = n_looks(len(context.data.train), config.optimizer.batch_size, command.steps)

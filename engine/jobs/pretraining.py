@@ -29,6 +29,7 @@ from engine.models.fallback import expected_seconds, fallback_warning
 from engine.models.registry import build_network, check_size
 from engine.models.weights import (
     register_backbone,
+    tensors_digest,
     weights_digest,
     weights_info,
     weights_state,
@@ -36,6 +37,7 @@ from engine.models.weights import (
 from engine.models.weights_warning import weights_warning
 from engine.project.access import open_alone
 from engine.project.facts import image_facts
+from engine.project.learned_before import note_pretraining
 from engine.project.pretrainings import begin_or_go_on, data_of
 from engine.project.searching import PRETRAIN
 from engine.project.store import Project
@@ -96,6 +98,7 @@ def pretrain(command: Pretrain, emit: Emit, control: Control) -> PretrainResult:
             ranked = sorted(sources, key=lambda source: data_of(source.project))
             kept, card = _train(command, config, ranked, place, emit, control)
             shares = _shares(sources, dict(zip(ranked, kept.val_aurocs, strict=True)))
+            _note(sources, kept)
             weights = _register(command, card, kept, shares)
     return PretrainResult(
         weights=weights,
@@ -356,6 +359,13 @@ def _shares(
         )
         for source in sources
     )
+
+
+def _note(sources: Sequence[_Source], kept: Pretrained) -> None:
+    """Let each project keep what was learned from, before the backbone can be chosen for a run."""
+    digest = tensors_digest(kept.body)
+    for source in sources:
+        note_pretraining(source.project, digest, source.table.record_ids[source.train])
 
 
 def _register(

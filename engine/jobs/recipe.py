@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine.contract.commands import Train
-from engine.contract.config import ExperimentConfig
+from engine.contract.config import BackboneConfig, ExperimentConfig
 from engine.contract.config_io import from_plain, to_plain
-from engine.contract.errors import ConfigError, StorageError, WeightsError
+from engine.contract.errors import ConfigError, DamagedFileError, StorageError, WeightsError
 from engine.contract.events import Event, Warned
 from engine.contract.recipe import (
     RECIPE_NAME,
@@ -23,11 +23,20 @@ from engine.contract.recipe import (
 )
 from engine.contract.results import ClassMatch
 from engine.contract.searching import ENSEMBLE
-from engine.files import long_path, read_json, sha256_file, storage_error, write_json
+from engine.files import (
+    long_path,
+    read_json,
+    read_signed_json,
+    sha256_file,
+    signed,
+    storage_error,
+    write_json,
+)
 from engine.hardware import Runtime, library_versions
 from engine.hardware.devices import cpu_name
 from engine.hardware.preflight import find_devices
 from engine.jobs.findings import ALL, choose_finding
+from engine.jobs.run_log import has_completed
 from engine.jobs.source_bundle import KEPT_FOLDER, Source
 from engine.models.weights import weights_info, weights_of_digest
 from engine.project.classes import MULTI
@@ -47,16 +56,18 @@ class Repeat:
         command: What trains it.
         recipe: What it was made with.
         origin: Which run it was.
+        is_edited: Whether the recipe isn't as it was written.
     """
 
     command: Train
     recipe: Recipe
     origin: RepeatedRun
+    is_edited: bool
 
-    @property
-    def runtime(self) -> Runtime:
-        """Where and how it computed."""
-        return Runtime(**asdict(self.recipe.runtime))
+
+def runtime_of(recipe: Recipe) -> Runtime:
+    """Return where and how a run computed."""
+    return Runtime(**asdict(recipe.runtime))
 
 
 def plan_repeat(command: Train) -> Repeat | None:
@@ -69,6 +80,7 @@ def plan_repeat(command: Train) -> Repeat | None:
     if command.recipe is None:
         return None
     path = Path(command.recipe)
+    path = path / RECIPE_NAME if path.is_dir() else path
     recipe = recipe_from_json(_text_of(path))
     if recipe.config.method.key == ENSEMBLE or recipe.members:
         raise ConfigError(
@@ -76,19 +88,27 @@ def plan_repeat(command: Train) -> Repeat | None:
             remedy="Repeat those runs, then combine them again.",
         )
     kept = long_path(path.parent / _BEST)
+    # One that was stopped or cut off kept the best of fewer epochs.
+    is_whole = kept.is_file() and has_completed(path.parent)
     origin = RepeatedRun(
         run=recipe.run or path.parent.name,
-        weights_sha256=sha256_file(kept) if kept.is_file() else "",
+        weights_sha256=sha256_file(kept) if is_whole else "",
     )
     train = Train(project=command.project, config=_with_same_weights(recipe))
     if recipe.classifier is not None:
         train = _with_classifier(train, recipe.classifier, path.parent / KEPT_FOLDER)
-    return Repeat(command=train, recipe=recipe, origin=origin)
+    return Repeat(command=train, recipe=recipe, origin=origin, is_edited=_is_edited(path))
+
+
+def _is_edited(path: Path) -> bool:
+    try:
+        read_signed_json(path)
+    except DamagedFileError:
+        return True
+    return False
 
 
 def _text_of(path: Path) -> str:
-    if path.is_dir():
-        path = path / RECIPE_NAME
     try:
         if long_path(path).stat().st_size > _MOST_BYTES:
             raise ConfigError(
@@ -106,10 +126,25 @@ def _with_same_weights(recipe: Recipe) -> ExperimentConfig:
     if config.backbone.weights == "scratch" or not isinstance(digest, str) or not digest:
         return config
     try:
-        weights = weights_of_digest(config.backbone.key, digest)
+        weights = name_of_same_weights(config.backbone, digest)
     except WeightsError:  # others take their place, which is told, or there are none
         return config
     return replace(config, backbone=replace(config.backbone, weights=weights))
+
+
+def name_of_same_weights(backbone: BackboneConfig, digest: str) -> str:
+    """Return how settings name pre-trained weights here: as they do already, if that fits.
+
+    Args:
+        backbone: Which network, and how its weights were called.
+        digest: SHA-256 of the weights.
+
+    Raises:
+        WeightsError: If they are not on this computer.
+    """
+    if weights_info(backbone.key, backbone.weights).digest == digest:
+        return backbone.weights
+    return weights_of_digest(backbone.key, digest)
 
 
 def _with_classifier(train: Train, facts: dict[str, Any], kept: Path) -> Train:
@@ -169,7 +204,8 @@ def differences(
         table: The images to learn from.
         runtime: Where the repeat computes.
     """
-    return tuple(_differences(repeat.recipe, project, config, table, runtime))
+    edited = ("The recipe was changed after it was written.",) if repeat.is_edited else ()
+    return (*edited, *_differences(repeat.recipe, project, config, table, runtime))
 
 
 def _differences(
@@ -263,8 +299,8 @@ def write_recipe(
     runtime: Runtime,
     source: Source | None,
     repeats: RepeatedRun | None,
-) -> None:
-    """Write everything that is needed to repeat a run into its folder.
+) -> Recipe:
+    """Write everything that is needed to repeat a run into its folder, and return it.
 
     Raises:
         StorageError: If the disk doesn't allow it.
@@ -286,7 +322,17 @@ def write_recipe(
         repeats=repeats,
         classifier=None if source is None else source.recipe()["classifier"],
     )
-    write_json(folder / RECIPE_NAME, recipe_to_plain(recipe))
+    keep_recipe(folder, recipe)
+    return recipe
+
+
+def keep_recipe(folder: Path, recipe: Recipe) -> None:
+    """Write a recipe into the folder of its run.
+
+    Raises:
+        StorageError: If the disk doesn't allow it.
+    """
+    write_json(folder / RECIPE_NAME, signed(recipe_to_plain(recipe)))
 
 
 def _finding(project: Project) -> str:
@@ -294,24 +340,6 @@ def _finding(project: Project) -> str:
         return ""
     chosen = project.chosen_finding
     return next((c.name for c in project.classes() if c.id == chosen), ALL)
-
-
-def written_runtime(folder: Path) -> Runtime | None:
-    """Return where a run has computed so far; None if it hasn't.
-
-    Raises:
-        StorageError: If its recipe is damaged.
-    """
-    path = folder / RECIPE_NAME
-    if not path.is_file():
-        return None
-    plain = read_json(path)
-    try:
-        return Runtime(**asdict(from_plain(RecipeRuntime, plain["runtime"])))
-    except (ConfigError, KeyError, TypeError) as error:
-        raise StorageError(
-            "The recipe of this run is damaged.", remedy="Start a new run with its settings."
-        ) from error
 
 
 def repeated_run(folder: Path) -> RepeatedRun | None:
@@ -341,7 +369,8 @@ def repeat_result(folder: Path) -> dict[str, Any]:
 
     Returns:
         ``repeat`` with ``run``, ``differences``, ``is_same`` (whether the weights are the very
-        same; None if the run's aren't at hand) and a ``sentence``, which is in ``sentences`` too.
+        same; None if the run's aren't at hand, or it never came to its end) and a ``sentence``,
+        which is in ``sentences`` too.
     """
     if (origin := repeated_run(folder)) is None:
         return {}
@@ -350,7 +379,8 @@ def repeat_result(folder: Path) -> dict[str, Any]:
     if origin.weights_sha256 and kept.is_file():
         is_same = sha256_file(kept) == origin.weights_sha256
     sentences = {
-        None: f"Repeated from the recipe of run {origin.run}.",
+        None: f"Repeated from the recipe of run {origin.run}; no final weights of it are at hand "
+        "to compare with.",
         True: f"The weights are the same as those of run {origin.run}, bit for bit.",
         False: f"The weights are not quite those of run {origin.run}.",
     }

@@ -10,9 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from engine.contract.events import BatchFinished, Event, RunProgressed
-from engine.contract.protocol import encode_event
+from engine.contract.errors import ConfigError
+from engine.contract.events import COMPLETED, BatchFinished, Event, RunFinished, RunProgressed
+from engine.contract.protocol import decode_event, encode_event
+from engine.files import long_path
 
+_NAME: Final = "events.jsonl"
 _FLUSH_S: Final = 1.0
 
 
@@ -24,7 +27,7 @@ class RunLog:
     """
 
     def __init__(self, folder: Path, emit: Callable[[Event], None]) -> None:
-        self._path = folder / "events.jsonl"
+        self._path = folder / _NAME
         self._emit = emit
         self._waiting: list[str] = []
         self._flushed = 0.0
@@ -61,3 +64,17 @@ class RunLog:
         """Write what is left."""
         if self._waiting:
             self._flush()
+
+
+def has_completed(folder: Path) -> bool:
+    """Return whether a run came to its end by itself, as far as its log tells.
+
+    Args:
+        folder: Of the run.
+    """
+    try:
+        lines = long_path(folder / _NAME).read_text(encoding="utf-8", errors="replace").splitlines()
+        last = decode_event(lines[-1])
+    except (OSError, IndexError, ConfigError):  # no log, or not of this version
+        return False
+    return isinstance(last, RunFinished) and last.outcome == COMPLETED

@@ -20,7 +20,7 @@ from engine.contract.searching import SearchResult
 from engine.jobs.candidates import DEFAULT_METHODS, Start, make_candidates
 from engine.jobs.run_checks import checked_table
 from engine.jobs.search_rounds import SearchRounds
-from engine.methods.registry import METHOD_KEYS, get_method
+from engine.methods.registry import METHOD_KEYS
 from engine.models.registry import check_size
 from engine.models.weights import FILE, MADE, PRETRAINED, added_weights, weights_info
 from engine.project.access import open_alone
@@ -45,14 +45,13 @@ def search_settings(command: Search, emit: Emit, control: Control) -> SearchResu
         table = checked_table(project)
         starts = starting_weights(command.backbones, base.backbone, base.image.size_px)
         methods = _methods(command.methods)
-        for key in methods:
-            get_method(key).check(table)
         candidates = make_candidates(base, starts, methods)
         asked = {
             "minutes": command.minutes,
             "config": to_plain(base),
             "backbones": [to_plain(start.backbone) for start in starts],
             "methods": methods,
+            "weights": [_digest(start.backbone) for start in starts],
         }
         name = begin_or_go_on(project, SEARCH, asked)
         try:
@@ -66,11 +65,11 @@ def search_settings(command: Search, emit: Emit, control: Control) -> SearchResu
                 control=control,
             )
             result = work.run()
+            work.bench.patiently(lambda: save_result(project, asked, result))
         except JobCanceled:
             if not control.interrupted:
                 shutil.rmtree(project.run_folder(name), ignore_errors=True)
             raise
-        save_result(project, result)
         return result
 
 
@@ -132,6 +131,10 @@ def _named_file(wanted: str) -> Start:
         f"No added weights are called {wanted!r}.",
         remedy="Choose some that 'radtune-engine weights list' shows.",
     )
+
+
+def _digest(backbone: BackboneConfig) -> str:
+    return weights_info(backbone.key, backbone.weights).digest
 
 
 def _methods(wanted: Sequence[str]) -> list[str]:

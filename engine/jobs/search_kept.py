@@ -21,9 +21,9 @@ import psutil
 from numpy.typing import NDArray
 
 from engine.contract.config_io import finite, from_plain, to_plain
-from engine.contract.errors import StorageError
+from engine.contract.errors import ConfigError, DamagedFileError, StorageError
 from engine.contract.searching import TriedSettings
-from engine.files import read_json, write_json
+from engine.files import read_json, read_signed_json, signed, write_json
 
 _PLAN_FILE: Final = "plan.json"
 _BEGUN_FILE: Final = "begun.json"
@@ -59,6 +59,8 @@ class SearchFolder:
     Attributes:
         trials: By round from 0 and candidate.
         spent_s: Time that the search has taken in all, as far as trials tell.
+        plan: What was kept of the plan; None while there is none.
+        damage: What of an earlier process is damaged and will be made again, in plain words.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -70,14 +72,11 @@ class SearchFolder:
         self._folder = folder
         self.trials: dict[tuple[int, int], KeptTrial] = {}
         self.spent_s = 0.0
+        self.damage = ""
+        self.plan = self._read_plan()
         for path in sorted(folder.glob("trial-*.json")):
             self._read(path)
         self._begun = self._read_begun()
-
-    def plan(self) -> dict[str, Any] | None:
-        """Return the plan that was kept, or None while there is none."""
-        path = self._folder / _PLAN_FILE
-        return read_json(path) if path.is_file() else None
 
     def keep_plan(self, facts: dict[str, Any]) -> None:
         """Keep a plan: rounds that go on later must train alike.
@@ -85,7 +84,7 @@ class SearchFolder:
         Raises:
             StorageError: If the disk is full or read-only.
         """
-        write_json(self._folder / _PLAN_FILE, facts)
+        write_json(self._folder / _PLAN_FILE, signed(facts))
 
     def keep(self, number: int, trial: KeptTrial, spent_s: float) -> None:
         """Keep a trial of a candidate.
@@ -93,16 +92,14 @@ class SearchFolder:
         Raises:
             StorageError: If the disk is full or read-only.
         """
+        facts = {
+            "row": finite(to_plain(trial.row)),
+            "passes": trial.passes,
+            "spent_s": spent_s,
+            "probabilities": trial.probabilities.tolist(),
+        }
+        write_json(self._folder / f"trial-{trial.round + 1}-{number}.json", signed(facts))
         self.trials[trial.round, number] = trial
-        write_json(
-            self._folder / f"trial-{trial.round + 1}-{number}.json",
-            {
-                "row": finite(to_plain(trial.row)),
-                "passes": trial.passes,
-                "spent_s": spent_s,
-                "probabilities": trial.probabilities.tolist(),
-            },
-        )
 
     def is_deadly(self, round_: int, number: int) -> bool:
         """Return whether the process has ended twice in the middle of a trial."""
@@ -136,16 +133,34 @@ class SearchFolder:
         ):
             stream.write(line)
 
+    def _read_plan(self) -> dict[str, Any] | None:
+        path = self._folder / _PLAN_FILE
+        if not path.is_file():
+            return None
+        try:
+            return read_signed_json(path)
+        except DamagedFileError:  # trials of another plan can't be compared with those to come
+            self.damage = "What this search had planned is damaged, so it begins anew."
+            for trial in self._folder.glob("trial-*.json"):
+                trial.unlink()
+            return None
+
     def _read(self, path: Path) -> None:
-        plain = read_json(path)
-        row: TriedSettings = from_plain(TriedSettings, plain["row"])
-        self.trials[row.round - 1, row.number] = KeptTrial(
-            row=row,
-            round=row.round - 1,
-            passes=float(plain["passes"]),
-            probabilities=np.array(plain["probabilities"]),
-        )
-        self.spent_s = max(self.spent_s, float(plain["spent_s"]))
+        try:
+            plain = read_signed_json(path)
+            row: TriedSettings = from_plain(TriedSettings, plain["row"])
+            trial = KeptTrial(
+                row=row,
+                round=row.round - 1,
+                passes=float(plain["passes"]),
+                probabilities=np.array(plain["probabilities"], dtype=np.float64),
+            )
+            spent_s = float(plain["spent_s"])
+        except (DamagedFileError, ConfigError, KeyError, TypeError, ValueError):
+            self.damage = "What this search kept of a trial is damaged, so that is made again."
+            return
+        self.trials[trial.round, row.number] = trial
+        self.spent_s = max(self.spent_s, spent_s)
 
     def _read_begun(self) -> dict[str, int]:
         try:
@@ -155,7 +170,9 @@ class SearchFolder:
         return {str(name): int(n) for name, n in plain.items()} if isinstance(plain, dict) else {}
 
     def _write_begun(self) -> None:
-        with contextlib.suppress(StorageError):  # a full disk ends the search where it keeps trials
+        with contextlib.suppress(
+            StorageError
+        ):  # on a full disk the search waits where it keeps trials
             write_json(self._folder / _BEGUN_FILE, self._begun)
 
 

@@ -155,7 +155,7 @@ def _forward_s(key: str, bench: TrialBench, runtime: Runtime) -> float:
     # The weights don't matter, and the default ones needn't be there.
     network = build_network(key, 2, weights=SCRATCH, features="stages").to(runtime.device)
     rows = bench.table.rows[:_SPEED_BATCH]
-    images = pixels_to_batch(bench.pixels.read(rows), runtime.device)
+    images = pixels_to_batch(bench.pixels(bench.control).read(rows), runtime.device)
     taken = []
     for _ in range(3):
         started = time.perf_counter()

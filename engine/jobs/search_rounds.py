@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from engine.contract.config import ExperimentConfig
 from engine.contract.config_io import from_plain, to_plain
 from engine.contract.control import Control
-from engine.contract.errors import EngineError, RunError
+from engine.contract.errors import EngineError, ProjectBusyError, RunError, StorageError
 from engine.contract.events import Event, JobProgressed, Warned
 from engine.contract.searching import SearchResult, TriedSettings
 from engine.hardware import apply_runtime, place_run
@@ -29,12 +29,14 @@ from engine.jobs.halving import (
 from engine.jobs.search_kept import KeptTrial, SearchFolder
 from engine.jobs.search_pace import measured_pace, part_of, shortened, smallest_share
 from engine.jobs.search_words import ranked_rows, sentences, words
+from engine.jobs.seen_before import backbone_warning
 from engine.jobs.trials import TrialBench, TrialResult
 from engine.models.fallback import timed_warning
 from engine.models.weights_warning import weights_warning
 from engine.project.searching import SEARCH
 from engine.project.store import Project
 from engine.project.table import TrainingTable
+from engine.trainer.full_disk import waiting_as_warning
 from engine.trainer.time_limit import TimedControl, TimeIsUp
 
 _FEWEST_IN_ROUND: Final = 3
@@ -72,17 +74,25 @@ class SearchRounds:
         self._spent_s = self._kept.spent_s
         self._notes: list[str] = []
         self._tell_of_earlier()
+        if self._kept.damage:
+            self._note(self._kept.damage)
         self._time = TimedControl(control, 60 * minutes - self._spent_s)
         config = candidates[0].config
         runtime, fallback = place_run(config.runtime)
         apply_runtime(runtime)
         for backbone in dict.fromkeys(candidate.config.backbone for candidate in candidates):
-            if (warned := weights_warning(backbone)) is not None:
-                emit(warned)
+            for warned in (weights_warning(backbone), backbone_warning(project, table, backbone)):
+                if warned is not None:
+                    emit(warned)
         if fallback is not None:
             emit(timed_warning(fallback, minutes))
-        self._bench = TrialBench(
-            project=project, table=table, image=config.image, runtime=runtime, control=self._time
+        self.bench = TrialBench(
+            project=project,
+            table=table,
+            image=config.image,
+            runtime=runtime,
+            control=self._time,
+            on_event=waiting_as_warning(emit),
         )
         self._pass_s: dict[str, float] = {}
 
@@ -106,7 +116,7 @@ class SearchRounds:
 
     def _earlier_plan(self) -> Plan | None:
         """Return the plan of a search that was interrupted: its rounds must train alike."""
-        plain = self._kept.plan()
+        plain = self._kept.plan
         if plain is None:
             return None
         self._pass_s = {key: float(value) for key, value in plain["pass_s"].items()}
@@ -118,7 +128,7 @@ class SearchRounds:
     def _new_plan(self) -> Plan:
         budget_s = 60 * self._minutes
         self._pass_s, notes = measured_pace(
-            self._candidates, self._bench, self._time, budget_s=budget_s, tell=self._tell
+            self._candidates, self.bench, self._time, budget_s=budget_s, tell=self._tell
         )
         self._notes += notes
         self._leave_out_slow()
@@ -131,7 +141,7 @@ class SearchRounds:
             smallest_share=smallest_share(self._table),
         )
         facts = {"plan": to_plain(plan), "pass_s": self._pass_s, "notes": self._notes}
-        self._kept.keep_plan(facts)
+        self.bench.patiently(lambda: self._kept.keep_plan(facts))
         return plan
 
     def _leave_out_slow(self) -> None:
@@ -191,6 +201,8 @@ class SearchRounds:
         try:
             with self._kept.trying(number, candidate.number, words(candidate)):
                 result = self._trained(candidate, number, fidelity, left_s)
+        except (StorageError, ProjectBusyError):
+            raise  # not the settings' fault, and the same command goes on
         except EngineError as error:
             self._note(f"{words(candidate)} could not be trained: {error.message}")
             return
@@ -206,7 +218,7 @@ class SearchRounds:
         self, candidate: Candidate, number: int, fidelity: Fidelity, left_s: float
     ) -> TrialResult:
         said = f"Round {number + 1} of {N_ROUNDS}, {words(candidate)}"
-        return self._bench.train(
+        return self.bench.train(
             shortened(candidate.config, fidelity.epochs),
             train=self._part(fidelity.share),
             seconds=left_s,
@@ -243,7 +255,7 @@ class SearchRounds:
 
     def _keep(self, candidate: Candidate, trial: KeptTrial) -> None:
         """Keep a trial, and tell of it."""
-        self._kept.keep(candidate.number, trial, self._elapsed_s)
+        self.bench.patiently(lambda: self._kept.keep(candidate.number, trial, self._elapsed_s))
         said = f"Round {trial.round + 1} of {N_ROUNDS}, {words(candidate)}"
         self._tell(f"{said}: AUROC {trial.row.auroc:.3f}", facts={"row": to_plain(trial.row)})
 

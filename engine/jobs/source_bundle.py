@@ -25,9 +25,6 @@ from engine.hardware import Runtime
 from engine.methods.direct_transfer import DirectTransfer
 from engine.methods.method import TrainingData
 from engine.models.network import Network
-from engine.project.run_data import read_run_data
-from engine.project.store import Project
-from engine.project.table import TrainingTable
 from engine.trainer.steps import predict_batch
 
 KEPT_FOLDER: Final = "source"
@@ -91,36 +88,6 @@ class Source:
                 predict_batch(network, data.pixels.read(rows), runtime)
         shares: NDArray[np.float64] = familiarity.unusual(np.concatenate(seen))
         return unusual_note(shares), suits(shares)
-
-
-def seen_sentence(project: Project, facts: BundleFacts, table: TrainingTable) -> str | None:
-    """Return a warning if a classifier learned from patients that it would be measured on now.
-
-    Only of a classifier that this project exported can that be known.
-
-    Args:
-        project: Open.
-        facts: The classifier's.
-        table: The usable images.
-    """
-    run = project.run_of_mark(str(facts.data.get("run_mark", "")))
-    then = None if run is None else read_run_data(project.run_folder(run))
-    if then is None:
-        return None
-    learned = np.isin(table.record_ids, then.records[then.split == 0])
-    is_known = np.isin(table.patients, table.patients[learned])
-    counts = []
-    for code, name in ((1, "validation"), (2, "test")):
-        is_part = table.split == code
-        if n := int((is_known & is_part).sum()):
-            counts.append(f"{n:,} of the {is_part.sum():,} {name} images")
-    if not counts:
-        return None
-    return (
-        f"This classifier learned from the patients of {' and of '.join(counts)}, before the "
-        "images were divided anew: its results on them are too good. Measure it on patients that "
-        "it hasn't seen."
-    )
 
 
 def chosen_source(command: Train, own: Sequence[str], *, is_multi: bool) -> Source | None:

@@ -31,23 +31,27 @@ from engine.contract.events import (
     RunStarted,
     Warned,
 )
+from engine.contract.recipe import Recipe, recipe_to_plain
 from engine.contract.recommendation import shortage
 from engine.contract.run_states import INTERRUPTED, PAUSED, RUNNING
 from engine.data.pixels import open_pixels
 from engine.hardware import Fallback, Runtime, apply_runtime, place_run
 from engine.hardware.out_of_memory import telling_smaller_parts
+from engine.jobs.begun import Begun
 from engine.jobs.findings import left_out_sentence
 from engine.jobs.kept_trials import KeptTrials
 from engine.jobs.recipe import (
     Repeat,
     differences,
+    keep_recipe,
     repeat_result,
+    runtime_of,
     tell_differences,
     write_recipe,
-    written_runtime,
 )
 from engine.jobs.run_notes import RunNotes
-from engine.jobs.source_bundle import Source, kept_source, seen_sentence
+from engine.jobs.seen_before import backbone_warning, seen_sentence
+from engine.jobs.source_bundle import Source, kept_source
 from engine.jobs.trial_times import TrialTimes, n_trials
 from engine.jobs.trials import TrialBench
 from engine.methods.method import FineTuneMethod, MethodContext, TrainingData
@@ -56,12 +60,13 @@ from engine.models.fallback import expected_seconds, fallback_warning
 from engine.models.features import cached_features
 from engine.models.network import Network
 from engine.models.registry import build_network
+from engine.models.weights import SCRATCH
 from engine.models.weights_warning import weights_warning
 from engine.project.setup_facts import image_counts
 from engine.project.store import Project
 from engine.project.table import TrainingTable
 from engine.seeding import seed_everything, untouched_generators
-from engine.trainer.checkpoint import best_facts, has_state, save_best
+from engine.trainer.checkpoint import NoSoundStateError, best_facts, has_state, save_best
 from engine.trainer.full_disk import PatientPixels, when_there_is_room
 from engine.trainer.loop import Trainer
 from engine.trainer.memory_advice import explaining_memory
@@ -88,23 +93,24 @@ class TrainingRun:
         emit: Emit,
         control: Control,
         *,
-        is_resumed: bool,
+        begun: Begun | None = None,
         goes_on_anyway: bool = False,
         repeat: Repeat | None = None,
     ) -> None:
         self.id = run_id
         self._project = project
-        self._config = config
+        self._config = config if begun is None else begun.config
+        self._config_digest = _digest(config)
         self._table = table
         self._method = get_method(config.method.key)
         self._control = control
-        self._is_resumed = is_resumed
+        self._begun = begun
         self._goes_on_anyway = goes_on_anyway
         self._repeat = repeat
         self._fallback: Fallback | None = None
         self._trials = TrialTimes(n_trials(self._method, config))
         self._started = time.perf_counter() - control.waited_s
-        self._seconds_before = project.run_summary(run_id).seconds if is_resumed else 0.0
+        self._seconds_before = 0.0 if begun is None else project.run_summary(run_id).seconds
         self._pass_on = emit
         self._folder = project.run_folder(run_id)
         self._notes = RunNotes(project, run_id)
@@ -115,6 +121,7 @@ class TrainingRun:
         )
         self._source = kept_source(self._folder)
         self._facts: dict[str, Any] = {}
+        self._recipe: dict[str, Any] = {}
 
     def start(self) -> None:
         """Say that the run exists."""
@@ -129,13 +136,13 @@ class TrainingRun:
                 max_epochs=self._config.method.max_epochs if trains_epochs else 0,
                 n_train=int((self._table.split == 0).sum()),
                 n_val=int((self._table.split == 1).sum()),
-                is_resumed=self._is_resumed,
+                is_resumed=self._begun is not None,
             )
         )
         if left_out := left_out_sentence(self._table):
             self.emit(Warned(run=self.id, message=left_out))
         counts = image_counts(self._table, self._table.split == 0)
-        if not self._is_resumed and (few := shortage(counts, self._config.method.key)):
+        if self._begun is None and (few := shortage(counts, self._config.method.key)):
             self.emit(Warned(run=self.id, message=few))
 
     def emit(self, event: Event) -> None:
@@ -174,16 +181,27 @@ class TrainingRun:
 
     def _train(self) -> RunFinished:
         seed_everything(self._config.seed)
+        for told in () if self._begun is None else self._begun.told:
+            self.emit(Recovered(run=self.id, message=told))
         runtime = self._resolve_runtime()
-        self._write_recipe(runtime)
+        self._recipe = recipe_to_plain(self._write_recipe(runtime))
         self._control.safe_point()  # the first one: now the run has all that it takes to go on
-        if self._source is None and (warned := weights_warning(self._config.backbone, self.id)):
-            self.emit(warned)
+        if self._source is None and not self._lacks_weights:
+            self._tell_of_weights()
         with (
             explaining_memory(self._config, runtime),
             telling_smaller_parts(self._tell_smaller_parts),
         ):
             return self._train_on(runtime)
+
+    def _tell_of_weights(self) -> None:
+        backbone = self._config.backbone
+        for warned in (
+            weights_warning(backbone, self.id),
+            backbone_warning(self._project, self._table, backbone, self.id),
+        ):
+            if warned is not None:
+                self.emit(warned)
 
     def _tell_smaller_parts(self, n: int) -> None:
         what = f"Memory ran short, so images are described {n} at a time here."
@@ -226,17 +244,25 @@ class TrainingRun:
 
     def _resolve_runtime(self) -> Runtime:
         """Return the run's own runtime if it has one: another thread count gives other bits."""
-        earlier = written_runtime(self._folder)
-        if earlier is None and self._repeat is not None:
-            earlier = self._repeat.runtime
+        earlier = None
+        if self._begun is not None and self._begun.recipe is not None:
+            earlier = runtime_of(self._begun.recipe)
+        elif self._repeat is not None:
+            earlier = runtime_of(self._repeat.recipe)
         runtime, self._fallback = place_run(self._config.runtime, earlier=earlier)
         apply_runtime(runtime)
         return runtime
 
-    def _write_recipe(self, runtime: Runtime) -> None:
+    @property
+    def _lacks_weights(self) -> bool:
+        return self._begun is not None and self._begun.lacks_weights
+
+    def _write_recipe(self, runtime: Runtime) -> Recipe:
         """Write everything that is needed to repeat the run, and say how a repeat differs."""
-        if written_runtime(self._folder) is not None:
-            return
+        if self._begun is not None and self._begun.recipe is not None:
+            if self._begun.is_recipe_lost:
+                keep_recipe(self._folder, self._begun.recipe)
+            return self._begun.recipe
         origin = None
         if self._repeat is not None:
             found = differences(
@@ -248,7 +274,7 @@ class TrainingRun:
             )
             tell_differences(self.id, found, self.emit)
             origin = replace(self._repeat.origin, differences=found)
-        write_recipe(
+        return write_recipe(
             self._folder,
             run=self.id,
             project=self._project,
@@ -284,15 +310,20 @@ class TrainingRun:
     ) -> Network:
         if self._source is not None:
             return self._source.network(self._table.class_names).to(runtime.device)
+        begun = self._begun
         network = build_network(
             config.backbone.key,
             len(self._table.class_names),
-            weights=config.backbone.weights,
+            weights=SCRATCH if self._lacks_weights else config.backbone.weights,
+            mean=None if begun is None else begun.mean,
+            std=None if begun is None else begun.std,
             seed=config.seed,
             features=method.features,
             drop_path=config.method.stochastic_depth if method.trains_epochs else 0.0,
             activation=self._table.activation,
         )
+        if begun is not None and begun.lacks_weights:  # the state brings what became of them
+            network.weights_digest = begun.weights_digest
         network = network.to(runtime.device)
         method.install(network, config)
         return network
@@ -365,9 +396,10 @@ class TrainingRun:
             image=config.image,
             runtime=runtime,
             control=self._control,
+            on_event=show,
         )
         with untouched_generators():
-            result = bench.train(config, epochs=epochs, on_event=show, is_nested=True)
+            result = bench.train(config, epochs=epochs, is_nested=True)
         if result.is_complete:  # one that was stopped early is of no use to another start
             self._with_room(lambda: self._kept_trials.keep(config, n_epochs, result.probabilities))
         return result.probabilities
@@ -375,7 +407,7 @@ class TrainingRun:
     def _train_epochs(self, network: Network, data: TrainingData, runtime: Runtime) -> RunFinished:
         context = self._context(data, runtime)
         # A run that was cut off before it saved anything begins anew.
-        goes_on = self._is_resumed and has_state(self._folder / "checkpoints")
+        goes_on = self._begun is not None and has_state(self._folder / "checkpoints")
         if not goes_on:
             self._method.prepare(network, context)
         trainer = Trainer(
@@ -384,20 +416,41 @@ class TrainingRun:
             context=context,
             folder=self._folder,
             run=self.id,
-            config_digest=_digest(self._config),
+            config_digest=self._config_digest,
             split_digest=self._project.split_digest(),
             emit=self.emit,
             require_there=self._project.require_there,
             began=self._started - (0.0 if goes_on else self._seconds_before),
         )
         if goes_on:
-            trainer.resume(anyway=self._goes_on_anyway)
+            try:
+                trainer.resume(anyway=self._goes_on_anyway)
+            except NoSoundStateError as problem:
+                return self._ended_with_best(problem)
             self._seconds_before = trainer.state.seconds
+        trainer.state.recipe = self._recipe
         trainer.train()
         state = trainer.state
         outcome = STOPPED if self._control.stop_requested else COMPLETED
         speed = state.images / state.train_seconds if state.train_seconds > 0 else None
         return self._finished(outcome, state.best_auroc, state.epoch - 1, speed)
+
+    def _ended_with_best(self, problem: NoSoundStateError) -> RunFinished:
+        """End a run that can't be gone on with by the best pass that it kept.
+
+        Raises:
+            NoSoundStateError: The problem, if it kept none.
+        """
+        facts = self._with_room(lambda: best_facts(self._folder / "checkpoints"))
+        if not facts:
+            raise problem
+        message = (
+            "Every saved state of this run is damaged, so training can't go on. The run ends with "
+            f"the best pass that it kept, pass {facts['epoch']}."
+        )
+        self.emit(Recovered(run=self.id, message=message))
+        epochs = self._project.run_summary(self.id).epochs
+        return self._finished(STOPPED, facts["val_auroc"], epochs, None)
 
     def _keep_best(self, network: Network, data: TrainingData, runtime: Runtime) -> float:
         """Validate and keep a network that was fitted without epochs."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from engine.contract.config import ExperimentConfig, ImageContract
 from engine.contract.config_io import config_to_json
 from engine.contract.control import Control
-from engine.contract.events import BatchFinished, Event
+from engine.contract.events import BatchFinished, Event, Recovered
 from engine.data.pixels import open_pixels
 from engine.data.transforms import test_time_views
 from engine.evaluate.score import kept_network
@@ -35,8 +35,8 @@ from engine.models.weights import SCRATCH, weights_digest
 from engine.project.segments import SegmentReader
 from engine.project.store import Project
 from engine.project.table import TrainingTable
-from engine.trainer.checkpoint import best_facts, has_state, save_best
-from engine.trainer.full_disk import PatientPixels
+from engine.trainer.checkpoint import best_facts, has_state, save_best, sound_states
+from engine.trainer.full_disk import PatientPixels, when_there_is_room
 from engine.trainer.loop import Trainer
 from engine.trainer.steps import (
     Validation,
@@ -47,7 +47,12 @@ from engine.trainer.steps import (
 from engine.trainer.time_limit import TimedControl
 
 Progress = Callable[[str, int, int], None]
+Done = TypeVar("Done")
 _NAME = "trial"
+
+
+def _ignore(*_: Any) -> None:
+    pass
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -98,12 +103,14 @@ class TrialBench:
     """Where trials are made: one project's images, one runtime.
 
     Features of frozen backbones come from the project's cache and go there, so the project must be
-    open for writing; nothing else is written unless a trial is given a folder.
+    open for writing; nothing else is written unless a trial is given a folder. While the disk
+    refuses, a trial waits.
 
     Attributes:
         table: The usable images; trials that name no images use its training and validation part.
         image: How pixels are made.
         control: Requests to honour.
+        on_event: Called with the trainer's events, ``RunPaused`` while the disk refuses among them.
     """
 
     project: Project
@@ -111,10 +118,14 @@ class TrialBench:
     image: ImageContract
     runtime: Runtime
     control: Control
+    on_event: Callable[[Event], None] = _ignore
+
+    def pixels(self, control: Control) -> PatientPixels:
+        """Return the pixels of all usable images; ``control`` ends the waiting for their disk."""
+        return PatientPixels(self._stored, run=_NAME, emit=self.on_event, control=control)
 
     @cached_property
-    def pixels(self) -> SegmentReader:
-        """Pixels of all usable images."""
+    def _stored(self) -> SegmentReader:
         return open_pixels(self.project, self.image)
 
     def fresh(
@@ -153,7 +164,7 @@ class TrialBench:
         views = partial(test_time_views, n=n_views, padding=self.image.padding)
         return predict_probabilities(
             network,
-            self.pixels,
+            self.pixels(self.control),
             rows,
             self.runtime,
             views=views if n_views > 1 else None,
@@ -176,15 +187,38 @@ class TrialBench:
             TimeIsUp: If the control says so.
         """
         tell = on_progress or _ignore
-        return cached_features(
-            self.project,
-            network,
-            self.image,
-            rows,
-            self.runtime,
-            weights=weights,
-            control=control,
-            on_progress=lambda done, total: tell("Describing images", done, total),
+
+        return self.patiently(
+            lambda: cached_features(
+                self.project,
+                network,
+                self.image,
+                rows,
+                self.runtime,
+                weights=weights,
+                control=control,
+                on_progress=lambda done, total: tell("Describing images", done, total),
+            ),
+            control,
+        )
+
+    def patiently(self, act: Callable[[], Done], control: Control | None = None) -> Done:
+        """Write or read in the project; wait while that is away or the disk refuses.
+
+        Args:
+            act: Writes or reads; can be repeated after it failed.
+            control: Ends the waiting; None for the bench's.
+
+        Raises:
+            JobCanceled: If the job was asked to end while it waited.
+        """
+
+        def in_place() -> Done:
+            self.project.require_there()
+            return act()
+
+        return when_there_is_room(
+            in_place, run=_NAME, emit=self.on_event, control=control or self.control
         )
 
     def train(
@@ -197,7 +231,6 @@ class TrialBench:
         folder: Path | None = None,
         epochs: int | None = None,
         on_progress: Progress | None = None,
-        on_event: Callable[[Event], None] | None = None,
         is_nested: bool = False,
     ) -> TrialResult:
         """Train from the pre-trained weights and return what validation says.
@@ -217,7 +250,6 @@ class TrialBench:
             epochs: Epoch to end with, while the schedule stays that of the settings; None for
                 theirs.
             on_progress: Called with a stage in plain words, and how much of it is done.
-            on_event: Called with the trainer's events.
             is_nested: Whether this is a trial within a trial: its method can't try further.
 
         Raises:
@@ -231,7 +263,6 @@ class TrialBench:
         trial = _Trial(self, config, _with_parts(self.table, train, val), seconds, folder)
         trial.last_epoch = epochs
         trial.on_progress = on_progress or _ignore
-        trial.on_event = on_event or _ignore
         return trial.run(is_nested=is_nested)
 
 
@@ -241,7 +272,6 @@ class _Trial:
     method: FineTuneMethod
     last_epoch: int | None = None
     on_progress: Progress
-    on_event: Callable[[Event], None]
 
     def __init__(
         self,
@@ -267,13 +297,12 @@ class _Trial:
     def begin(self, *, is_nested: bool) -> tuple[Network, MethodContext]:
         """Return the network as it was pre-trained, and what its method works with."""
         bench, config = self._bench, self._config
-        self.method.check(self._table)
+        self.method.check(config.backbone)
         network = fresh_network(config, self.method, self._table, bench.runtime)
-        pixels = PatientPixels(
-            bench.pixels, run=_NAME, emit=self._on_trainer_event, control=self._control
-        )
         data = TrainingData(
-            table=self._table, pixels=pixels, features_of=self._features_of(network)
+            table=self._table,
+            pixels=bench.pixels(self._control),
+            features_of=self._features_of(network),
         )
         context = MethodContext(
             config=config,
@@ -296,7 +325,7 @@ class _Trial:
         self._control.is_strict = False
 
     def _train_epochs(self, network: Network, context: MethodContext) -> TrialResult:
-        goes_on = self._folder is not None and has_state(self._folder / "checkpoints")
+        goes_on = self._goes_on()
         if not goes_on:
             self._prepare(network, context)
         trainer = Trainer(
@@ -326,6 +355,19 @@ class _Trial:
             kept = kept_network(self._config, context.data.n_classes, self._folder)
             best = self._validated(kept.to(self._bench.runtime.device), context.data)
         return self._result(context.data, best, epochs=epochs, is_complete=is_complete)
+
+    def _goes_on(self) -> bool:
+        """Return whether there is a sound state to go on from; tell if there are damaged ones."""
+        if self._folder is None or not has_state(self._folder / "checkpoints"):
+            return False
+        states = self._folder / "checkpoints"
+        is_sound = self._bench.patiently(
+            lambda: next(sound_states(states), None) is not None, self._control
+        )
+        if not is_sound:
+            told = "What was saved of this training is damaged, so it begins anew."
+            self._bench.on_event(Recovered(run=_NAME, message=told))
+        return is_sound
 
     def _fitted(self, network: Network, data: TrainingData) -> Validation:
         table, val = data.table, data.val
@@ -396,7 +438,7 @@ class _Trial:
         return try_out
 
     def _on_trainer_event(self, event: Event) -> None:
-        self.on_event(event)
+        self._bench.on_event(event)
         if isinstance(event, BatchFinished):
             total = event.n_batches * self._config.method.max_epochs
             self.on_progress("Training", event.step, total)
@@ -438,7 +480,3 @@ def _with_parts(
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
-
-
-def _ignore(*_: Any) -> None:
-    pass

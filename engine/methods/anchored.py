@@ -30,7 +30,6 @@ from engine.contract.config import ExperimentConfig
 from engine.methods.descent import (
     DescentMethod,
     layerwise_groups,
-    require_pretrained,
     trained_layers,
 )
 from engine.methods.method import MethodContext, ParameterGroup
@@ -46,7 +45,7 @@ _PATH: Final = "anchor_path"
 class AnchoredMethod(DescentMethod, ABC):
     """Fine-tuning with a pull towards the weights that the network was built with."""
 
-    title: ClassVar[str]
+    needs_origin: ClassVar[bool] = True
     strengths: ClassVar[tuple[float, ...]]
     """Strengths tried when none is set, weakest first."""
 
@@ -55,12 +54,8 @@ class AnchoredMethod(DescentMethod, ABC):
 
         The strength lies in buffers of the trained network, which a checkpoint keeps and a
         resumed run gets back; the network that is kept at last is another one without them.
-
-        Raises:
-            ConfigError: If the backbone has no pre-trained weights.
         """
         super().install(network, config)
-        require_pretrained(network, self.title)
         self._trained = network
         self._frozen_stages = config.method.frozen_stages
         self._origin = {n: p.detach().clone() for n, p in network.body.named_parameters()}

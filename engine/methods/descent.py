@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from engine.contract.config import ExperimentConfig
-from engine.contract.errors import ConfigError
 from engine.methods.linear_probe import fit_head, install_head
 from engine.methods.method import FineTuneMethod, MethodContext, ParameterGroup
 from engine.models.body import Body
@@ -136,20 +135,3 @@ def with_refitted_head(network: Network, body: Body, context: MethodContext) -> 
 
     install_head(kept, fit_head(kept, context, features_of))
     return kept
-
-
-def require_pretrained(network: Network, method: str) -> None:
-    """Refuse a method that needs something to begin from.
-
-    Args:
-        network: As it was built.
-        method: The method's title, which begins the sentence.
-
-    Raises:
-        ConfigError: If the backbone has random weights.
-    """
-    if not network.is_pretrained:
-        raise ConfigError(
-            f"{method} needs a pre-trained backbone, and this one has no weights yet.",
-            remedy="Add its weights file, choose another backbone, or use full fine-tuning.",
-        )

@@ -6,7 +6,8 @@ the simplest there is: an image belongs to the class whose mean it is nearest to
 findings at once each has two means, of the images that show it and of those that are without it.
 
 Whether direct use is reasonable is measured: a decision layer fitted to the same features, which
-takes seconds, shows what the means leave unused.
+takes seconds, shows what the means leave unused. How like its pre-training images yours are to the
+backbone is said beside it (``engine.methods.likeness``).
 
 References:
     Mensink et al., "Distance-Based Image Classification", IEEE TPAMI 2013 (nearest class means).
@@ -24,6 +25,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax, softmax
 
 from engine.contract.targets import UNKNOWN
+from engine.methods.likeness import likeness
 from engine.methods.linear_head import LinearHead, standardisation, standardised
 from engine.methods.linear_probe import fit_head, install_head
 from engine.methods.method import FineTuneMethod, MethodContext
@@ -42,6 +44,7 @@ class DirectTransfer(FineTuneMethod):
     trains_epochs: ClassVar[bool] = False
     features: ClassVar[str] = "stages"
     _reach: tuple[float, ...] = ()
+    _likeness: str = ""
 
     def prepare(self, network: Network, context: MethodContext) -> None:
         """Put the prototypes into the head, unless the network has one for the task already."""
@@ -60,11 +63,13 @@ class DirectTransfer(FineTuneMethod):
         fitted = fit_head(network, context, data.features_of)
         val = features[n_train:], table.labels[data.val]
         self._reach = tuple(_auroc(each, *val, table.positive) for each in (head, fitted))
+        self._likeness = likeness(network, context)
 
     def summary(self, network: Network) -> dict[str, Any]:
         """Return what the means reach on validation, what a fitted head does, and what that says.
 
-        Empty for a classifier whose classes are matched: what it is like is measured otherwise.
+        And how like those of the pre-training the images are. Empty for a classifier whose classes
+        are matched: what it is like is measured otherwise.
         """
         if not self._reach:
             return {}
@@ -73,6 +78,7 @@ class DirectTransfer(FineTuneMethod):
             "means_auroc": of_means,
             "fitted_auroc": of_fitted,
             "direct_use": direct_use_sentence(of_means, of_fitted),
+            "likeness": self._likeness,
         }
 
 

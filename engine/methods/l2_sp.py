@@ -18,7 +18,6 @@ class L2SP(AnchoredMethod):
     """``w = w0 + (w - w0) * (1 - lr * strength)`` after each update."""
 
     key: ClassVar[str] = "l2_sp"
-    title: ClassVar[str] = "L2-SP"
     strengths: ClassVar[tuple[float, ...]] = (3.0, 10.0, 30.0)
 
     def pulled(self, change: Tensor, step: float) -> Tensor:

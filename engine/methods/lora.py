@@ -27,7 +27,6 @@ from engine.contract.config import ExperimentConfig
 from engine.methods.descent import (
     DescentMethod,
     layerwise_groups,
-    require_pretrained,
     trained_layers,
     with_refitted_head,
 )
@@ -46,13 +45,8 @@ class Lora(DescentMethod):
     key: ClassVar[str] = "lora"
 
     def install(self, network: Network, config: ExperimentConfig) -> None:
-        """Put a change that is zero at first beside every layer of the stages that are trained.
-
-        Raises:
-            ConfigError: If the backbone has no pre-trained weights.
-        """
+        """Put a change that is zero at first beside every layer of the stages that are trained."""
         super().install(network, config)
-        require_pretrained(network, "LoRA")
         settings = config.lora
         self._n_weights = sum(p.numel() for p in network.body.parameters())
         self._n_added = 0

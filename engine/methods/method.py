@@ -12,12 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from engine.contract.config import ExperimentConfig
+from engine.contract.config import BackboneConfig, ExperimentConfig
 from engine.contract.control import Control
+from engine.contract.errors import ConfigError
+from engine.contract.methods import NEEDS_WEIGHTS, NEEDS_WEIGHTS_REMEDY, method_card
 from engine.hardware import Runtime
 from engine.methods.balance import image_weights, inverse_frequency, state_counts
 from engine.models.features import PixelRows
 from engine.models.network import Network
+from engine.models.weights import SCRATCH
 from engine.project.table import TrainingTable
 
 Progress = Callable[[str, int, int], None]
@@ -127,15 +130,20 @@ class FineTuneMethod:
 
     key: ClassVar[str]
     trains_epochs: ClassVar[bool] = True
+    needs_origin: ClassVar[bool] = False
+    """Whether training asks for the weights that the body began with, which no state keeps."""
     features: ClassVar[str] = "last"
     """What the head sees in training: ``stages`` or ``last`` (``engine.models.network``)."""
 
-    def check(self, table: TrainingTable) -> None:
-        """Refuse a table that can't be learned this way, before a run is made of it.
+    def check(self, backbone: BackboneConfig) -> None:
+        """Refuse a backbone that can't be adapted this way, before a run is made of it.
 
         Raises:
-            ConfigError: If it can't.
+            ConfigError: If it can't: it has random weights, and the method is about others.
         """
+        card = method_card(self.key)
+        if card is not None and card.needs_weights and backbone.weights == SCRATCH:
+            raise ConfigError(NEEDS_WEIGHTS.format(card.title), remedy=NEEDS_WEIGHTS_REMEDY)
 
     def install(self, network: Network, config: ExperimentConfig) -> None:
         """Change the structure of a fresh network, or remember its weights, before any training."""

@@ -29,7 +29,6 @@ class SoftThreshold(AnchoredMethod):
     """``w = w0 + soft(w - w0, lr * strength)`` after each update."""
 
     key: ClassVar[str] = "soft_threshold"
-    title: ClassVar[str] = "Soft threshold"
     strengths: ClassVar[tuple[float, ...]] = (0.3, 0.5, 0.7)
 
     def pulled(self, change: Tensor, step: float) -> Tensor:

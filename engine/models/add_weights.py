@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from engine.contract.backbones import WEIGHTS_ENDINGS
 from engine.contract.errors import EngineError, WeightsError
 from engine.files import long_path
 from engine.models.adapt import find_card, tensor_plan
 from engine.models.recognise import Match, intensities, misfit, recognise
 from engine.models.weights import keep_weights
 from engine.models.weights_facts import share_words
-from engine.models.weights_file import ENDINGS, read_file, read_tensors
+from engine.models.weights_file import read_file, read_tensors
 from engine.models.weights_origin import Origin, origin_of
 
 _MOST_NAMES: Final = 12  # of tensors that don't fit, in a report
@@ -41,7 +42,7 @@ def add_weights(
     """Recognise a weights file, check it and keep a copy for its backbone.
 
     Args:
-        file: A safetensors, ``.pth``, ``.pt`` or ``.npz`` file; it is not changed.
+        file: A safetensors, ``.pth``, ``.pt``, ``.ckpt`` or ``.npz`` file; it is not changed.
         backbone: Key of the backbone that it must fit; None finds out.
         allow_partial: Whether tensors may be missing or have other shapes; those layers then start
             from random weights.
@@ -103,11 +104,11 @@ def add_folder(
     Raises:
         WeightsError: If there is no weights file.
     """
-    files = sorted(p for p in long_path(folder).rglob("*") if p.suffix.lower() in ENDINGS)
+    files = sorted(p for p in long_path(folder).rglob("*") if p.suffix.lower() in WEIGHTS_ENDINGS)
     if not files:
         raise WeightsError(
             "There is no weights file in this folder.",
-            remedy=f"Choose a folder that holds files ending in {', '.join(ENDINGS)}.",
+            remedy=f"Choose a folder that holds files ending in {', '.join(WEIGHTS_ENDINGS)}.",
         )
     result: dict[str, Any] = {"added": [], "partial": [], "refused": []}
     for file in files:

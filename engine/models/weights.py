@@ -34,7 +34,9 @@ FOUND: Final = "found"
 MADE: Final = "made"
 """Made by a pre-training in RadTune; never the default of a backbone."""
 _RANKS: Final = (OFFICIAL, FOUND)
-_SCHEMA_VERSION: Final = 2
+_SCHEMA_VERSION: Final = 3
+_NOTED_FROM: Final = 3
+"""Since this version, projects keep which of their images a pre-training learned from."""
 
 
 def weights_folder() -> Path:
@@ -226,14 +228,12 @@ def keep_weights(
     Raises:
         StorageError: If the disk is full or read-only.
     """
-    import safetensors.torch
-
-    copy = safetensors.torch.save({n: tensors[n].contiguous() for n in sorted(tensors)})
+    copy = _packed(tensors)
     digest = hashlib.sha256(copy).hexdigest()
     known = added_weights(card.key)
     weights_id = f"{card.key}-{digest[:8]}"
     same = next((item for item in known if item.id == weights_id), None)
-    if same is not None and same.digest == digest and same.kind == OFFICIAL != kind:
+    if same is not None and same.digest == digest and same.kind != kind == FOUND:
         return same  # more is known of them than the new file tells
     number = 1 + max((item.number for item in known), default=0)
     plan = tensor_plan(card.key)
@@ -264,6 +264,17 @@ def keep_weights(
     write_atomic(folder / f"{weights_id}.safetensors", copy)
     write_json(folder / f"{weights_id}.json", facts)
     return _added(weights_id, facts)
+
+
+def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256, hexadecimal, that tensors will have as weights that are kept."""
+    return hashlib.sha256(_packed(tensors)).hexdigest()
+
+
+def _packed(tensors: Mapping[str, Tensor]) -> bytes:
+    import safetensors.torch
+
+    return safetensors.torch.save({n: tensors[n].contiguous() for n in sorted(tensors)})
 
 
 def remove_weights(weights_id: str) -> None:
@@ -322,6 +333,7 @@ def _added(weights_id: str, facts: dict[str, Any]) -> AddedWeights:
         is_whole=bool(facts.get("is_whole", share >= 1.0)),
         warnings=tuple(str(text) for text in facts.get("warnings", ())),
         number=int(facts.get("number", 0)),
+        is_noted=int(facts.get("schema_version", 0)) >= _NOTED_FROM,
         **texts,
     )
 

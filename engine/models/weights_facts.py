@@ -53,6 +53,8 @@ class AddedWeights:
         is_whole: Whether that is all, and the file was of no other network.
         warnings: What was changed when they were added, in sentences.
         number: Counts the weights of one backbone in the order in which they were added.
+        is_noted: Whether the projects that a pre-training learned from keep which images these
+            were (``engine.project.learned_before``); not those of earlier versions.
     """
 
     id: str
@@ -69,6 +71,7 @@ class AddedWeights:
     is_whole: bool
     warnings: tuple[str, ...]
     number: int
+    is_noted: bool = True
 
 
 def share_words(share: float) -> str:

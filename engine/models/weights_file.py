@@ -21,8 +21,6 @@ from engine.contract.errors import WeightsError
 from engine.files import long_path, storage_error
 from engine.models.npz_file import is_npz, read_npz
 
-ENDINGS: Final = (".safetensors", ".pth", ".pt", ".npz", ".bin", ".tar")
-"""How the names of weights files end."""
 MAX_BYTES: Final = 2**31
 _ALIKE: Final = 0.9  # share of the most tensors that another copy of the network has at least
 _BETTER_COPIES: Final = ("teacher", "model_ema", "state_dict_ema", "ema", "ema_state_dict")
@@ -61,7 +59,7 @@ def read_file(file: Path) -> bytes:
     if not file.is_file():
         raise WeightsError(
             "The weights file is not there.",
-            remedy="Choose a .safetensors, .pth, .pt or .npz file.",
+            remedy="Choose a .safetensors, .pth, .pt, .ckpt or .npz file.",
         )
     try:
         size = file.stat().st_size
@@ -179,8 +177,8 @@ def _largest_state(loaded: Any) -> dict[str, Tensor]:
 def _unknown_kind() -> WeightsError:
     return WeightsError(
         "This is not a weights file that RadTune can read.",
-        remedy="Choose a .safetensors file, a PyTorch .pth or .pt file with tensors only, or a "
-        "vision transformer's .npz.",
+        remedy="Choose a .safetensors file, a PyTorch .pth, .pt or .ckpt file with tensors only, "
+        "or a vision transformer's .npz.",
     )
 
 

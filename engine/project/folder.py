@@ -17,7 +17,8 @@ from engine.project.database import Database
 CACHE_FOLDER: Final = "cache"
 RUNS_FOLDER: Final = "runs"
 BUNDLES_FOLDER: Final = "bundles"
-PARTS: Final = (CACHE_FOLDER, RUNS_FOLDER, BUNDLES_FOLDER)
+PRETRAINED_FOLDER: Final = "pretrained"
+PARTS: Final = (CACHE_FOLDER, RUNS_FOLDER, BUNDLES_FOLDER, PRETRAINED_FOLDER)
 _HASH_DIGITS: Final = 32
 
 

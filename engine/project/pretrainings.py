@@ -16,9 +16,15 @@ from typing import Any
 from engine.contract.commands import Pretrain
 from engine.contract.config_io import from_plain, to_plain
 from engine.contract.errors import ConfigError, EngineError
-from engine.files import read_json, write_json
 from engine.project.lock import is_in_use
-from engine.project.searching import PRETRAIN, begin, find_unfinished, job_file, kept_jobs
+from engine.project.searching import (
+    PRETRAIN,
+    begin,
+    find_unfinished,
+    kept_jobs,
+    read_job,
+    write_job,
+)
 from engine.project.store import Project
 
 
@@ -49,8 +55,8 @@ def begin_or_go_on(
     plain = to_plain(replace(command, projects=folders))
     for project in projects:
         if (found := find_unfinished(project, PRETRAIN, wanted)) is not None:
-            file = job_file(project.folder, found)
-            write_json(file, read_json(file) | {"command": plain})
+            facts = read_job(project.folder, found)
+            write_job(project.folder, found, facts | {"command": plain})
             return project, found
     _drop_outdated(projects[0])
     return projects[0], begin(projects[0], PRETRAIN, wanted, command=plain)

@@ -8,22 +8,28 @@ from what does.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.files import write_atomic
+from engine.contract.recipe import RECIPE_NAME
+from engine.files import long_path, write_atomic
 from engine.project.table import TrainingTable
 from engine.version import VERSION
 
 _FILE: Final = "images.npz"
-_NAMES: Final = {"radtune": "RadTune", "torch": "torch"}
+_CHECKSUM: Final = "sha256"
+_NAMES: Final = {"radtune": "RadTune", "numpy": "NumPy", "scipy": "SciPy"}
+_LIBRARIES: Final = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -37,7 +43,7 @@ class RunData:
         patients: As in ``TrainingTable``.
         marks: Tell the contents of the images' files apart, int64 ``(N,)``.
         classes: Names of the classes in their order, then that of the positive one or nothing.
-        versions: Of RadTune and torch, as ``name=version``.
+        versions: Of RadTune and the libraries that compute, as ``name=version``.
     """
 
     records: NDArray[np.int64]
@@ -87,35 +93,67 @@ def write_run_data(folder: Path, data: RunData) -> None:
     Raises:
         StorageError: If the disk is full or can't be written.
     """
+    arrays: dict[str, Any] = {
+        "records": data.records,
+        "labels": data.labels,
+        "split": data.split,
+        "patients": data.patients,
+        "marks": data.marks,
+        "classes": np.array(data.classes, dtype=np.str_),
+        "versions": np.array(data.versions, dtype=np.str_),
+    }
+    arrays[_CHECKSUM] = np.array(_checksum(arrays))
     stream = io.BytesIO()
-    np.savez_compressed(
-        stream,
-        records=data.records,
-        labels=data.labels,
-        split=data.split,
-        patients=data.patients,
-        marks=data.marks,
-        classes=np.array(data.classes, dtype=np.str_),
-        versions=np.array(data.versions, dtype=np.str_),
-    )
+    np.savez_compressed(stream, **arrays)
     write_atomic(folder / _FILE, stream.getvalue())
 
 
 def read_run_data(folder: Path) -> RunData | None:
-    """Return the images that a run began with; None if an older version kept none of that."""
+    """Return the images that a run began with; None if they aren't there or are damaged.
+
+    See :func:`kept_run_data`.
+    """
     try:
-        with np.load(folder / _FILE, allow_pickle=False) as found:
-            return RunData(
-                records=found["records"],
-                labels=found["labels"],
-                split=found["split"],
-                patients=found["patients"],
-                marks=found["marks"],
-                classes=tuple(found["classes"].tolist()),
-                versions=tuple(found["versions"].tolist()),
-            )
-    except (OSError, ValueError, KeyError, EOFError):
+        data = long_path(folder / _FILE).read_bytes()
+        with np.load(io.BytesIO(data), allow_pickle=False) as found:
+            arrays = {name: found[name] for name in found.files}
+        written = arrays.pop(_CHECKSUM, None)
+        if written is not None and str(written) != _checksum(arrays):  # older files have none
+            return None
+        return RunData(
+            records=arrays["records"],
+            labels=arrays["labels"],
+            split=arrays["split"],
+            patients=arrays["patients"],
+            marks=arrays["marks"],
+            classes=tuple(arrays["classes"].tolist()),
+            versions=tuple(arrays["versions"].tolist()),
+        )
+    except Exception:  # noqa: BLE001 - a damaged archive fails in any of a dozen ways
         return None
+
+
+def kept_run_data(folder: Path) -> bool:
+    """Return whether a run of this folder once kept its images, whatever has become of the file.
+
+    The first versions kept none; their recipes don't name the run.
+    """
+    if (folder / _FILE).exists():
+        return True
+    try:
+        return "run" in json.loads(long_path(folder / RECIPE_NAME).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, TypeError):
+        return True  # nothing tells any more
+
+
+def _checksum(arrays: Mapping[str, NDArray[Any]]) -> str:
+    digest = hashlib.sha256()
+    for name, values in sorted(arrays.items()):
+        digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()
 
 
 def data_changes(then: RunData, now: RunData) -> tuple[Change, ...]:
@@ -167,18 +205,22 @@ def version_changes(then: RunData) -> tuple[Change, ...]:
     for name, now in _versions().items():
         earlier = before.get(name, now)
         if earlier != now:
-            found.append(
-                Change(
-                    sentence=f"{_NAMES[name]} is version {now} now; the run began with {earlier}.",
-                    is_fatal=False,
-                )
-            )
+            title = _NAMES.get(name, name)
+            sentence = f"{title} is version {now} now; the run began with {earlier}."
+            found.append(Change(sentence=sentence, is_fatal=False))
     return tuple(found)
 
 
 def _versions() -> dict[str, str]:
-    """Return the versions that decide a result, without the kind of build, without torch itself."""
+    """Return the versions that decide what training computes; the pixels are cached already."""
     found = {"radtune": VERSION}
-    with contextlib.suppress(metadata.PackageNotFoundError):  # a trimmed build without metadata
-        found["torch"] = metadata.version("torch").partition("+")[0]
+    for name in _LIBRARIES:
+        with contextlib.suppress(metadata.PackageNotFoundError):  # a trimmed build without metadata
+            found[name] = _library_version(name)
     return found
+
+
+@cache  # they don't change while the program runs
+def _library_version(name: str) -> str:
+    """Return a version without the kind of build, and without importing the library."""
+    return metadata.version(name).partition("+")[0]

@@ -19,6 +19,7 @@ from engine.project.folder import RUNS_FOLDER
 from engine.project.run_data import (
     Change,
     data_changes,
+    kept_run_data,
     read_run_data,
     run_data,
     version_changes,
@@ -30,6 +31,11 @@ from engine.project.table import TrainingTable
 
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _CHECKPOINTS: Final = ("last", "previous")
+_UNREADABLE: Final = Change(
+    sentence="What this run began with (images.npz in its folder) can't be read, so it can't be "
+    "said what has changed.",
+    is_fatal=False,
+)
 
 
 class RunStore(SplitStore):
@@ -200,8 +206,12 @@ class RunStore(SplitStore):
 
     def _changes(self, run: str, *, is_stale: bool) -> tuple[Change, ...]:
         """Return what has changed since a run that can be gone on with was cut off."""
-        then = read_run_data(self.run_folder(run))
-        versions = () if then is None else version_changes(then)
+        folder = self.run_folder(run)
+        then = read_run_data(folder)
+        if then is not None:
+            versions = version_changes(then)
+        else:
+            versions = (_UNREADABLE,) if kept_run_data(folder) else ()
         if not is_stale:
             return versions
         found: tuple[Change, ...] = ()

@@ -1,8 +1,10 @@
 """Where cross-validations and searches are kept: folders among those of the runs.
 
 ``runs/<id>/crossval.json`` or ``search.json`` says what was asked for, what it was asked of, and
-what was found. One without a result was interrupted and can go on. A pre-training on several
-projects is kept in the same way while it goes on, see ``engine.project.pretrainings``.
+what was found. One without a result was interrupted and can go on. ``asked.json`` beside it repeats
+all but the result, so that the same command finds what was done although the other is damaged. A
+pre-training on several projects is kept in the same way while it goes on, see
+``engine.project.pretrainings``.
 """
 
 from __future__ import annotations
@@ -16,15 +18,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine.contract.config_io import finite, from_plain, to_plain
-from engine.contract.errors import ConfigError, RunError, StorageError
+from engine.contract.errors import ConfigError, DamagedFileError, RunError, StorageError
 from engine.contract.searching import CrossvalResult, SearchResult
-from engine.files import long_path, make_folder, read_json, write_json
+from engine.files import long_path, make_folder, read_signed_json, signed, write_json
 from engine.project.folder import RUNS_FOLDER
 from engine.project.store import Project
 
 CROSSVAL: Final = "crossval"
 SEARCH: Final = "search"
 PRETRAIN: Final = "pretrain"
+_ASKED_FILE: Final = "asked.json"
 _ID: Final = re.compile(r"(?P<kind>crossval|search|pretrain)-[0-9]{8}-[0-9]{6}(-[0-9]+)?")
 
 
@@ -47,10 +50,16 @@ def begin_or_go_on(project: Project, kind: str, asked: dict[str, Any]) -> str:
 
 
 def find_unfinished(project: Project, kind: str, asked: dict[str, Any]) -> str | None:
-    """Return the id of the newest unfinished job of the same settings and images, if any."""
+    """Return the id of the newest unfinished job of the same settings and images, if any.
+
+    What an earlier version didn't write down isn't compared.
+    """
     wanted = state_of(project, asked)
     for found, facts in kept_jobs(project.folder, kind):
-        if "result" not in facts and {name: facts.get(name) for name in wanted} == wanted:
+        then = {name: facts.get(name) for name in wanted}
+        if isinstance(then["asked"], dict):
+            then["asked"] = wanted["asked"] | then["asked"]
+        if "result" not in facts and then == wanted:
             return found
     return None
 
@@ -73,23 +82,27 @@ def begin(project: Project, kind: str, asked: dict[str, Any], **more: Any) -> st
         n += 1
         new = f"{stem}-{n}"
     make_folder(project.run_folder(new))
-    write_json(job_file(project.folder, new), more | state_of(project, asked))
+    facts = more | state_of(project, asked)
+    write_json(project.run_folder(new) / _ASKED_FILE, signed(facts))
+    write_job(project.folder, new, facts)
     return new
 
 
-def save_result(project: Project, result: CrossvalResult | SearchResult) -> None:
+def save_result(
+    project: Project, asked: dict[str, Any], result: CrossvalResult | SearchResult
+) -> None:
     """Keep the result of a job.
 
     Raises:
         StorageError: If the disk is full or read-only.
     """
-    path = job_file(project.folder, result.id)
-    write_json(path, read_json(path) | {"result": finite(to_plain(result))})
+    facts = state_of(project, asked) | {"result": finite(to_plain(result))}
+    write_job(project.folder, result.id, facts)
 
 
 def is_stale(project: Project, name: str) -> bool:
     """Return whether images, labels or the split have changed since a job began."""
-    facts = read_json(job_file(project.folder, name))
+    facts = read_job(project.folder, name)
     now = state_of(project, {})
     return any(facts.get(part) != now[part] for part in ("data_digest", "split_digest"))
 
@@ -180,13 +193,34 @@ def kept_jobs(folder: Path, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
         if match is None or match["kind"] != kind:
             continue
         try:
-            facts = read_json(job_file(folder, name))
+            yield name, read_job(folder, name)
         except StorageError:
             continue
-        if isinstance(facts, dict):
-            yield name, facts
 
 
-def job_file(folder: Path, name: str) -> Path:
-    """Return the file with the facts of a job."""
+def read_job(folder: Path, name: str) -> dict[str, Any]:
+    """Return the facts of a job; where they are damaged, those that it began with.
+
+    Raises:
+        StorageError: If they can't be read, or those that it began with are damaged, too.
+    """
+    try:
+        return read_signed_json(_job_file(folder, name))
+    except DamagedFileError:
+        copy = folder / RUNS_FOLDER / name / _ASKED_FILE
+        if not copy.is_file():  # an earlier version kept none
+            raise
+        return read_signed_json(copy)
+
+
+def write_job(folder: Path, name: str, facts: dict[str, Any]) -> None:
+    """Keep the facts of a job.
+
+    Raises:
+        StorageError: If the disk is full or read-only.
+    """
+    write_json(_job_file(folder, name), signed(facts))
+
+
+def _job_file(folder: Path, name: str) -> Path:
     return folder / RUNS_FOLDER / name / f"{name.partition('-')[0]}.json"

@@ -19,7 +19,7 @@ from engine.contract.errors import StorageError
 from engine.files import write_json
 from engine.hardware import Runtime
 from engine.hardware.devices import cpu_name
-from engine.hardware.out_of_memory import is_out_of_memory, release_memory
+from engine.hardware.out_of_memory import SingleItemError, is_out_of_memory, release_memory
 from engine.models.network import Network
 from engine.trainer.memory_need import bytes_per_image, step_bytes
 from engine.trainer.update import BatchUpdater, HalfUpdatedError, Setup
@@ -67,7 +67,7 @@ def find_micro_batch(
         cache: JSON file of what was found; None takes the user's own.
 
     Raises:
-        MemoryError: If not even one image fits.
+        SingleItemError: If not even one image fits.
     """
     most = updater.n_images
     free = free_memory(context.runtime)
@@ -83,7 +83,7 @@ def find_micro_batch(
         fits = _fits_device(updater)
     found = largest_that_fits(fits, most)
     if found == 0:
-        raise MemoryError("not even one image fits")
+        raise SingleItemError("not even one image fits")
     remember_micro_batch(context, fits=found, tried=most, cache=cache)
     return found
 

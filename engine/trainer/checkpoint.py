@@ -25,13 +25,14 @@ from torch import Tensor
 from engine.contract.errors import RunError, StorageError
 from engine.contract.targets import SOFTMAX
 from engine.files import (
+    checked,
     drop_temporaries,
     long_path,
     make_folder,
-    read_json,
     replace_folder,
     restore_folder,
     sha256_file,
+    signed,
     write_atomic,
     write_json,
 )
@@ -43,8 +44,13 @@ _TENSORS: Final = "state.safetensors"
 _FACTS: Final = "state.json"
 _WEIGHTS: Final = "weights.safetensors"
 _FACTS_OF_WEIGHTS: Final = "facts.json"
-_DIGEST: Final = "facts_sha256"
+_DAMAGE: Final = (SafetensorError, ValueError, KeyError, TypeError)
+"""What reading a file raises that isn't what was written."""
 _WHOLE_SCALER_FACTS: Final = ("growth_interval", "_growth_tracker")
+
+
+class NoSoundStateError(RunError):
+    """A run can't be gone on with: every state that it saved is damaged."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,6 +69,7 @@ class TrainingState:
         health: How training fares.
         config_digest: Hash of the settings the state belongs to.
         split_digest: Hash of the split it belongs to.
+        recipe: Copy of the run's ``recipe.json``, in case that is damaged; empty in older states.
     """
 
     epoch: int = 1
@@ -81,6 +88,7 @@ class TrainingState:
     health: Health = field(default_factory=Health)
     config_digest: str = ""
     split_digest: str = ""
+    recipe: dict[str, Any] = field(default_factory=dict)
 
 
 def save_state(checkpoints: Path, state: TrainingState, tensors: dict[str, Tensor]) -> None:
@@ -102,7 +110,7 @@ def save_state(checkpoints: Path, state: TrainingState, tensors: dict[str, Tenso
         data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
         write_atomic(writing / _TENSORS, data)
         facts = _json_ready(asdict(state) | {"sha256": sha256_file(writing / _TENSORS)})
-        write_json(writing / _FACTS, _signed(facts))
+        write_json(writing / _FACTS, signed(facts))
     except BaseException:
         shutil.rmtree(writing, ignore_errors=True)
         raise
@@ -120,7 +128,7 @@ def load_state(checkpoints: Path) -> tuple[TrainingState, dict[str, Tensor], str
         one is used, else None.
 
     Raises:
-        RunError: If there is no sound state.
+        NoSoundStateError: If there is no sound state.
         StorageError: If a state can't be read just now; it is not given up for that.
     """
     _mend(checkpoints)
@@ -129,7 +137,7 @@ def load_state(checkpoints: Path) -> tuple[TrainingState, dict[str, Tensor], str
         if loaded is not None:
             return (*loaded, problem)
         problem = "The newest saved state was damaged; training goes on from the one before."
-    raise RunError(
+    raise NoSoundStateError(
         "This run has no saved state to go on from.", remedy="Start a new run with its settings."
     )
 
@@ -156,13 +164,13 @@ def sound_states(checkpoints: Path) -> Iterator[tuple[TrainingState, dict[str, T
 def _states(checkpoints: Path) -> Iterator[tuple[TrainingState, dict[str, Tensor]] | None]:
     """Read the states, newest first; None in the place of a damaged one."""
     for name in ("last", "previous"):
-        if (checkpoints / name / _FACTS).is_file():
+        if long_path(checkpoints / name).is_dir():
             yield _load_sound(checkpoints / name)
 
 
 def has_state(checkpoints: Path) -> bool:
-    """Return whether there is a state to resume from, without reading it."""
-    return any((checkpoints / name / _FACTS).is_file() for name in ("last", "previous"))
+    """Return whether a state was saved, without reading it."""
+    return any(long_path(checkpoints / name).is_dir() for name in ("last", "previous"))
 
 
 def save_best(checkpoints: Path, network: Network, facts: dict[str, Any]) -> None:
@@ -190,7 +198,7 @@ def save_best(checkpoints: Path, network: Network, facts: dict[str, Any]) -> Non
             "activation": network.activation,
         }
         digest = {"sha256": sha256_file(writing / _WEIGHTS)}
-        write_json(writing / _FACTS_OF_WEIGHTS, _signed(facts | of_network | digest))
+        write_json(writing / _FACTS_OF_WEIGHTS, signed(facts | of_network | digest))
     except BaseException:
         shutil.rmtree(writing, ignore_errors=True)
         raise
@@ -236,26 +244,35 @@ def load_best(checkpoints: Path) -> Best:
             "This run kept no weights; it ended before its first validation.",
             remedy="Start a new run.",
         )
-    text = _content(folder / _FACTS_OF_WEIGHTS)
     try:
-        facts = json.loads(text or b"")
-        if "sha256" in facts:  # older versions wrote none
-            _check(facts)
-            if facts["sha256"] != hashlib.sha256(data).hexdigest():
-                raise ValueError("other weights than were written")
+        facts, tensors = _sound_best(data, _content(folder / _FACTS_OF_WEIGHTS))
         mean, std = (_three(facts.get(name)) for name in ("mean", "std"))
         return Best(
-            tensors=load(data),
+            tensors=tensors,
             features=str(facts["features"]),
             mean=mean,
             std=std,
             activation=str(facts.get("activation", SOFTMAX)),
         )
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except _DAMAGE as error:
         raise RunError(
             "The weights that this run kept are damaged.",
             remedy="Restore the project from a backup, or train a new run.",
         ) from error
+
+
+def _sound_best(data: bytes, text: bytes | None) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return the facts and the weights of a best epoch.
+
+    Raises:
+        One of ``_DAMAGE``: If they aren't those that were written.
+    """
+    facts = dict(json.loads(text or b""))
+    if any(name.endswith("sha256") for name in facts):  # older versions wrote none
+        facts = checked(facts)
+        if facts["sha256"] != hashlib.sha256(data).hexdigest():
+            raise ValueError("other weights than were written")
+    return facts, load(data)
 
 
 def _three(values: Any) -> tuple[float, float, float] | None:
@@ -266,13 +283,19 @@ def _three(values: Any) -> tuple[float, float, float] | None:
 
 
 def best_facts(checkpoints: Path) -> dict[str, Any]:
-    """Return what was written beside the weights of the best epoch; nothing if they aren't there.
+    """Return what was written beside the weights of the best epoch.
+
+    Nothing if one of the two is damaged or isn't there.
 
     Raises:
-        StorageError: If the file can't be read.
+        StorageError: If they can't be read just now.
     """
-    path = checkpoints / "best" / _FACTS_OF_WEIGHTS
-    return dict(read_json(path)) if path.is_file() else {}
+    folder = checkpoints / "best"
+    data, text = _content(folder / _WEIGHTS), _content(folder / _FACTS_OF_WEIGHTS)
+    try:
+        return {} if data is None else _sound_best(data, text)[0]
+    except _DAMAGE:
+        return {}
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -333,14 +356,14 @@ def _load_sound(folder: Path) -> tuple[TrainingState, dict[str, Tensor]] | None:
     if text is None or data is None:
         return None
     try:
-        facts = _check(json.loads(text))
+        facts = checked(json.loads(text))
         if facts.pop("sha256") != hashlib.sha256(data).hexdigest():
             return None
         history = [EpochRow(**_from_json(row)) for row in facts.pop("history")]
         health = Health(**_from_json(facts.pop("health", {})))
         state = TrainingState(**_from_json(facts), history=history, health=health)
         return state, load(data)
-    except (SafetensorError, ValueError, KeyError, TypeError):
+    except _DAMAGE:
         return None
 
 
@@ -360,27 +383,6 @@ def _content(path: Path) -> bytes | None:
             "its disk doesn't answer.",
             remedy="Nothing is lost. Wait a moment or connect the disk again, then try again.",
         ) from error
-
-
-def _signed(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return JSON-ready facts with a digest of their own: a changed digit is still valid JSON."""
-    return facts | {_DIGEST: _digest(json.loads(json.dumps(facts)))}
-
-
-def _check(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return the facts without their digest.
-
-    Raises:
-        ValueError: If it isn't theirs.
-    """
-    signed = {name: value for name, value in facts.items() if name != _DIGEST}
-    if facts.get(_DIGEST) != _digest(signed):
-        raise ValueError("other facts than were written")
-    return signed
-
-
-def _digest(facts: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _json_ready(value: Any) -> Any:

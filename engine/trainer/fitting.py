@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic
 
-from engine.hardware.out_of_memory import is_out_of_memory, release_memory
+from engine.hardware.out_of_memory import SingleItemError, is_out_of_memory, release_memory
 from engine.methods.method import FineTuneMethod
 from engine.models.network import Network
 from engine.trainer.batch_size import find_micro_batch, remember_micro_batch
@@ -39,7 +39,7 @@ class FittingUpdater(Generic[Batch]):
         A run that goes on keeps its number while that fits, so that it adds up in the same order.
 
         Raises:
-            MemoryError: If not even one image fits.
+            SingleItemError: If not even one image fits.
         """
         config = self._context.config
         method.begin_epoch(network, config.method.max_epochs, config)
@@ -83,7 +83,8 @@ class FittingUpdater(Generic[Batch]):
         """Compute a batch's gradients as ``Updater.gradients`` does.
 
         Raises:
-            Exception: What that raises, also when memory doesn't suffice for one image.
+            SingleItemError: If memory doesn't suffice for one image.
+            Exception: What that raises for any other reason.
         """
         while (found := self._tried(state, batch, seed, lr_share)) is None:
             self.halve(state, min(len(batch), state.micro_batch))
@@ -101,8 +102,10 @@ class FittingUpdater(Generic[Batch]):
                 batch, seed=seed, lr_share=lr_share, micro_batch=state.micro_batch
             )
         except Exception as error:
-            if not is_out_of_memory(error) or min(len(batch), state.micro_batch) == 1:
+            if not is_out_of_memory(error):
                 raise
+            if min(len(batch), state.micro_batch) == 1:
+                raise SingleItemError("not even one image fits") from error
             return None
 
     def halve(self, state: TrainingState, n_images: int) -> None:
@@ -113,7 +116,7 @@ class FittingUpdater(Generic[Batch]):
         """
         release_memory()
         if n_images == 1:
-            raise MemoryError("not even one image fits")
+            raise MemoryError("memory ran short although images are computed one at a time")
         state.micro_batch = n_images // 2
         remember_micro_batch(self._context, fits=state.micro_batch, tried=n_images)
 

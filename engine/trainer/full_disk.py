@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.contract.control import Control, JobCanceled
-from engine.contract.errors import ProjectBusyError, StorageError
+from engine.contract.errors import DamagedFileError, ProjectBusyError, StorageError
 from engine.contract.events import Event, RunPaused, RunResumed, Warned
 from engine.models.features import PixelRows
 
@@ -32,6 +32,7 @@ def when_there_is_room(
         control: Ends the waiting.
 
     Raises:
+        DamagedFileError: If a file is damaged: to wait doesn't mend it.
         JobCanceled: If the run was asked to end while it waited.
     """
     is_paused = False
@@ -39,6 +40,8 @@ def when_there_is_room(
         try:
             done = act()
             break
+        except DamagedFileError:
+            raise
         except (StorageError, ProjectBusyError) as error:
             if control.cancel_requested:
                 raise JobCanceled from error

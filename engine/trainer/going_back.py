@@ -18,12 +18,13 @@ class GoBackError(Exception):
     """Training can't go on from its present weights.
 
     Attributes:
-        is_numeric: Whether numbers went wrong; otherwise memory ran out within an update.
+        is_numeric: Whether numbers went wrong; otherwise memory ran out.
+        is_halving: Whether smaller parts of a batch help: memory ran out within an update.
     """
 
-    def __init__(self, *, is_numeric: bool) -> None:
+    def __init__(self, *, is_numeric: bool, is_halving: bool = True) -> None:
         super().__init__()
-        self.is_numeric = is_numeric
+        self.is_numeric, self.is_halving = is_numeric, is_halving and not is_numeric
 
 
 def count_update(health: Health, found: BatchLoss, *, is_scaled: bool) -> None:
@@ -57,14 +58,15 @@ def state_to_go_back_to(
         gave_up: Says that it was tried often enough.
 
     Raises:
-        RunError: ``gave_up``, if numbers went wrong too often or there is no saved state.
+        RunError: ``gave_up``, if numbers went wrong too often or no saved state is sound.
+        MemoryError: If memory ran out and no saved state is sound.
     """
     if problem.is_numeric and before.health.n_rollbacks >= MOST_ROLLBACKS:
         raise gave_up
     stuck_at = before.health.stuck_at if problem.is_numeric else None
     found = saver.patiently(lambda: state_before_wrong(saver.states(), stuck_at=stuck_at))
     if found is None:
-        raise gave_up
+        raise gave_up if problem.is_numeric else MemoryError("no state to go back to")
     state = found[0]
     state.micro_batch, state.health.told = before.micro_batch, before.health.told
     if problem.is_numeric:
@@ -98,16 +100,18 @@ def is_sound(network: nn.Module) -> bool:
     )
 
 
-def went_back_sentence(state: TrainingState, *, is_numeric: bool) -> str:
+def went_back_sentence(state: TrainingState, problem: GoBackError) -> str:
     """Return what to say when training goes on from a state again."""
     where = f"the state saved in pass {state.epoch} after {state.batch} batches"
     if state.step == 0:
         where = "the beginning"
-    if is_numeric:
+    if problem.is_numeric:
         return (
             "The loss or its gradients were no longer finite numbers. Training went back to "
             f"{where} and goes on with {RATE_AFTER_ROLLBACK:.0%} of the learning rate."
         )
+    if not problem.is_halving:
+        return f"Memory ran short between two updates. Training goes on from {where}."
     return (
         f"Memory ran out while the weights were being changed. Training went back to {where} and "
         "computes smaller parts of a batch at a time from there; the result stays the same."

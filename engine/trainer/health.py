@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from engine.metrics.findings import findings_aurocs
+
 MOST_ROLLBACKS: Final = 3
 RATE_AFTER_ROLLBACK: Final = 0.3
 _MOST_WRONG: Final = 3
@@ -45,7 +47,8 @@ class Health:
         rate: Factor on the learning rate since then.
         stuck_at: Update of the state that training went back to last, until one succeeds.
         losses: Losses of the latest batches.
-        unpredicted: For each class, epochs in a row in which no validation image was taken for it.
+        unpredicted: For each class, epochs in a row in which no validation image was taken for it;
+            for each finding, as :func:`count_undecided` counts them.
         told: What the user has been told, each once a run.
     """
 
@@ -136,22 +139,62 @@ def count_unpredicted(before: Sequence[int], probabilities: NDArray[np.float64])
     """
     n_classes = probabilities.shape[1]
     found = np.bincount(probabilities.argmax(axis=1), minlength=n_classes)
-    counts = before if len(before) == n_classes else [0] * n_classes
-    return [0 if n else count + 1 for n, count in zip(found.tolist(), counts, strict=True)]
+    return _counted_on(before, found == 0)
+
+
+def count_undecided(
+    before: Sequence[int], probabilities: NDArray[np.float64], labels: NDArray[np.int64]
+) -> list[int]:
+    """Return for each finding the epochs in a row in which the network said nothing of it.
+
+    That is, the same answer of every image, and an order of the images no better than chance: a
+    rare finding that is told apart well may still never reach one half.
+
+    Args:
+        before: The counts up to the epoch before; empty at first.
+        probabilities: Of the validation images after this epoch, shape ``(N, K)``.
+        labels: Theirs, ``(N, K)``, -1 where unknown.
+    """
+    n_present = (probabilities >= 0.5).sum(axis=0)
+    is_one_answer = (n_present == 0) | (n_present == len(probabilities))
+    return _counted_on(
+        before, is_one_answer & (findings_aurocs(probabilities, labels) < _AUROC_OF_GUESSING)
+    )
+
+
+def _counted_on(before: Sequence[int], is_dead: NDArray[np.bool_]) -> list[int]:
+    counts = before if len(before) == len(is_dead) else [0] * len(is_dead)
+    return [count + 1 if dead else 0 for dead, count in zip(is_dead, counts, strict=True)]
 
 
 def dead_class_advice(unpredicted: Sequence[int], names: Sequence[str]) -> Advice | None:
     """Return what to say of classes that are never predicted, if there are any by now."""
-    dead = [name for name, n in zip(names, unpredicted, strict=True) if n >= _NEVER_PREDICTED]
-    if not dead:
+    listed, n = _dead(unpredicted, names)
+    if not n:
         return None
-    listed = ", ".join(f"“{name}”" for name in dead)
-    noun = "class" if len(dead) == 1 else "classes"
     return Advice(
-        message=f"For {_NEVER_PREDICTED} passes no validation image was taken for the {noun} "
-        f"{listed}.",
+        message=f"For {_NEVER_PREDICTED} passes no validation image was taken for the "
+        f"{'class' if n == 1 else 'classes'} {listed}.",
         remedy="Choose balanced sampling or class weights, add images, or merge classes.",
     )
+
+
+def dead_finding_advice(undecided: Sequence[int], names: Sequence[str]) -> Advice | None:
+    """Return what to say of findings that aren't learned, if there are any by now."""
+    listed, n = _dead(undecided, names)
+    if not n:
+        return None
+    return Advice(
+        message=f"For {_NEVER_PREDICTED} passes all validation images got the same answer for the "
+        f"{'finding' if n == 1 else 'findings'} {listed}, in an order no better than chance.",
+        remedy="Check a few of its labels, choose balanced sampling or class weights, add images "
+        "that show it, or leave it out.",
+    )
+
+
+def _dead(counts: Sequence[int], names: Sequence[str]) -> tuple[str, int]:
+    dead = [name for name, n in zip(names, counts, strict=True) if n >= _NEVER_PREDICTED]
+    return ", ".join(f"“{name}”" for name in dead), len(dead)
 
 
 def guessing_loss(criterion: nn.Module, labels: NDArray[np.int64], n_classes: int) -> float:

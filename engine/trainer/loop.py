@@ -24,13 +24,20 @@ from engine.contract.events import (
     RunResumed,
 )
 from engine.hardware import memory_mb
-from engine.hardware.out_of_memory import again_if_short, telling_smaller_parts
+from engine.hardware.out_of_memory import (
+    SingleItemError,
+    again_if_short,
+    is_out_of_memory,
+    release_memory,
+    telling_smaller_parts,
+)
 from engine.methods.method import FineTuneMethod, MethodContext
 from engine.models.network import Network
 from engine.seeding import step_seed
 from engine.trainer.checkpoint import (
     TrainingState,
 )
+from engine.trainer.epoch_costs import epoch_costs
 from engine.trainer.fitting import FittingUpdater
 from engine.trainer.going_back import (
     GoBackError,
@@ -40,6 +47,7 @@ from engine.trainer.going_back import (
     went_back_sentence,
 )
 from engine.trainer.history import EpochRow, comment_on
+from engine.trainer.kept_best import KeptBest
 from engine.trainer.memory_advice import explaining_memory
 from engine.trainer.optimizer import lr_share
 from engine.trainer.pace import Pace
@@ -52,6 +60,7 @@ from engine.trainer.update import BatchLoss, Updater
 from engine.trainer.watch import Watcher
 
 _N_LOOKS: Final = 32
+_MOST_SHORT: Final = 3  # goings back within an epoch because memory ran short between updates
 
 
 @dataclass(kw_only=True)
@@ -114,8 +123,17 @@ class Trainer:
             require_there=self.require_there,
             is_trial=self.is_trial,
         )
+        self._kept_best = KeptBest(
+            saver=self._saver,
+            updater=self.updater,
+            method=self.method,
+            config=self.config,
+            look=self._looked_at,
+            tell=self._tell,
+        )
         self._began = self._clock() if self.began is None else self.began
         self._seconds_before = 0.0
+        self._n_short = 0
         # A last batch of one image would give batch norm nothing to normalise by.
         n_train, size = len(self.data.train), self.config.optimizer.batch_size
         self._n_batches = max(1, n_train // size + (1 if n_train % size > 1 else 0))
@@ -169,6 +187,9 @@ class Trainer:
             self._fitting.find(self._state, self.network, self.method)
             if is_new:
                 self._save()
+            self._time_left.costs = epoch_costs(
+                self.network, self.method, self.config, self.runtime
+            )
             while (problem := self._train_epochs()) is not None:
                 self._go_back(problem)
 
@@ -181,6 +202,7 @@ class Trainer:
                 if self.control.stop_requested and self._state.batch < self._n_batches:
                     break
                 self._finish_epoch()
+            self._follow_best(self._kept_best.mend(self._state))
             if self._state.best_epoch == 0:  # stopped within the first epoch
                 self._finish_epoch()
         except GoBackError as problem:
@@ -189,37 +211,42 @@ class Trainer:
             if self.control.interrupted:
                 self._save()
             raise
-        return None
+        except Exception as error:
+            is_hopeless = isinstance(error, SingleItemError) or self._n_short >= _MOST_SHORT
+            if is_hopeless or not is_out_of_memory(error):
+                raise
+        else:
+            return None
+        # Out here the error is gone, and what it held.
+        release_memory()
+        self._n_short += 1
+        return GoBackError(is_numeric=False, is_halving=False)
 
     def _restore(self, state: TrainingState, tensors: dict[str, Tensor]) -> None:
-        self.updater.load(tensors)
+        made_again = self._saver.patiently(lambda: self._kept_best.load(state, tensors))
         self._state = state
-        self._believe_kept_weights()
+        self._follow_best(made_again)
+
+    def _follow_best(self, made_again: Validation | None) -> None:
+        """Stop by the state's best epoch, whatever was made of it."""
+        state = self._state
         self._stopping.best_epoch = state.best_epoch
-        self._stopping.best_auroc = state.best_auroc
-        self._stopping.best_loss = state.best_loss
-
-    def _believe_kept_weights(self) -> None:
-        """Let the best epoch be the one whose weights are kept, also one after the state's.
-
-        Weights are kept before the state that knows of them, and stay where training goes back.
-        """
-        facts, state = self._saver.best_facts(), self._state
-        if facts.get("val_loss") is not None and facts["epoch"] != state.best_epoch:
-            state.best_epoch = facts["epoch"]
-            state.best_auroc, state.best_loss = facts["val_auroc"], facts["val_loss"]
+        self._stopping.best_auroc, self._stopping.best_loss = state.best_auroc, state.best_loss
+        if made_again is not None:
+            self.best = made_again
 
     def _go_back(self, problem: GoBackError) -> None:
         """Go on from a saved state: at a lower rate if numbers went wrong, else in smaller parts.
 
         Raises:
-            RunError: If that has been tried too often, or there is no saved state.
+            RunError: If that has been tried too often, or no saved state is sound.
+            MemoryError: If memory ran out and no saved state is sound, or no part can be smaller.
         """
         before, error = self._state, gave_up(self.runtime.precision)
         self._restore(*state_to_go_back_to(self._saver, before, problem, error))
-        if not problem.is_numeric:
+        if problem.is_halving:
             self._fitting.halve(self._state, before.micro_batch)
-        self._tell(went_back_sentence(self._state, is_numeric=problem.is_numeric))
+        self._tell(went_back_sentence(self._state, problem))
 
     def _pass_on(self, event: Event) -> None:
         self.emit(event)  # who listens may have changed
@@ -240,6 +267,7 @@ class Trainer:
         self.method.set_train_mode(self.network)
         order = self._epoch_order(state.epoch)
         self._pace.begin(state.images)
+        self._time_left.begin_epoch(state.epoch)
         while state.batch < self._n_batches and not self.control.stop_requested:
             before = self._clock()
             found, n_images = self._train_batch(order)
@@ -294,7 +322,7 @@ class Trainer:
         )
         if is_best:  # before any state counts it, which may be saved if this has to wait
             self.best = result
-            self._save_best(kept)
+            self._kept_best.save(kept, state.epoch, result)
         elapsed = self._clock() - started
         state.history.append(
             EpochRow(
@@ -311,10 +339,12 @@ class Trainer:
         state.best_loss = self._stopping.best_loss
         state.epoch, state.batch, state.loss_sum, state.epoch_seconds = state.epoch + 1, 0, 0.0, 0.0
         self._watcher.epoch(state, result.probabilities)
+        event = self._epoch_event(result, is_best=is_best)  # a saved epoch must be told as well
         self._save()
         self._saver.save_history(state.history)
         self._time_left.epoch_end(self._clock() - started)
-        self._emit_epoch(result, is_best=is_best)
+        self._n_short = 0
+        self.emit(event)
 
     def _is_forced_best(self) -> bool:
         """Return whether the epoch is kept whatever it is like, since the best was warming up."""
@@ -329,10 +359,10 @@ class Trainer:
         Raises:
             GoBackError: If it isn't made of finite numbers.
         """
-        if not is_sound(self.updater.averaged):
-            raise GoBackError(is_numeric=True)
 
         def look() -> tuple[Network, Validation]:
+            if not is_sound(self.updater.averaged):
+                raise GoBackError(is_numeric=True)
             kept = self.method.finish_epoch(self.updater.averaged, self.context)
             return kept, self._validate(kept)
 
@@ -355,18 +385,9 @@ class Trainer:
             on_batch=lambda *_: self.control.safe_point(),
         )
 
-    def _save_best(self, network: Network) -> None:
-        facts = {
-            "epoch": self._stopping.best_epoch,
-            "val_auroc": self._stopping.best_auroc,
-            "val_loss": self._stopping.best_loss,
-            "method_facts": self.method.summary(network),
-        }
-        self._saver.save_best(network, facts)
-
     def _save(self) -> None:
         self._state.seconds = self._seconds_before + self._clock() - self._began
-        self._saver.save(self._state, self.updater.tensors())
+        self._saver.save(self._state, self.updater.tensors)
 
     def _on_pause(self) -> None:
         self._save()
@@ -419,20 +440,18 @@ class Trainer:
         last = min(self.config.method.max_epochs, self.last_epoch or sys.maxsize)
         return self._time_left.seconds_left(images_left=left, epochs_after=last - state.epoch)
 
-    def _emit_epoch(self, result: Validation, *, is_best: bool) -> None:
+    def _epoch_event(self, result: Validation, *, is_best: bool) -> EpochFinished:
         state = self._state
         row = state.history[-1]
-        self.emit(
-            EpochFinished(
-                run=self.run,
-                epoch=row.epoch,
-                train_loss=row.train_loss,
-                val_loss=row.val_loss,
-                val_auroc=row.val_auroc,
-                best_epoch=state.best_epoch,
-                is_best=is_best,
-                seconds=row.seconds,
-                comment=comment_on(state.history, state.best_epoch),
-                samples=sample_predictions(self.data.table, self.data.val, result.probabilities),
-            )
+        return EpochFinished(
+            run=self.run,
+            epoch=row.epoch,
+            train_loss=row.train_loss,
+            val_loss=row.val_loss,
+            val_auroc=row.val_auroc,
+            best_epoch=state.best_epoch,
+            is_best=is_best,
+            seconds=row.seconds,
+            comment=comment_on(state.history, state.best_epoch),
+            samples=sample_predictions(self.data.table, self.data.val, result.probabilities),
         )

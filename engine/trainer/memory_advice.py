@@ -1,4 +1,4 @@
-"""What to say when memory doesn't suffice for a single image: which size or backbone would do."""
+"""What to say when memory doesn't suffice; for a single image, which size or backbone would do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from engine.contract.backbones import BACKBONES, BackboneCard, backbone_card
 from engine.contract.config import ExperimentConfig
 from engine.contract.errors import EngineError, RunError
 from engine.hardware import Runtime
-from engine.hardware.out_of_memory import is_out_of_memory, release_memory
+from engine.hardware.out_of_memory import SingleItemError, is_out_of_memory, release_memory
 from engine.models.registry import build_network
 from engine.models.weights import weights_state
 from engine.trainer.memory_need import bytes_per_image
@@ -21,10 +21,10 @@ _WOULD_DO: Final = 0.6  # of the memory of an image that didn't fit
 
 @contextlib.contextmanager
 def explaining_memory(config: ExperimentConfig, runtime: Runtime) -> Iterator[None]:
-    """Let memory that doesn't suffice for one image end in what a user can do about it.
+    """Let memory that doesn't suffice end in what a user can do about it.
 
     Raises:
-        RunError: Naming a smaller image size and a smaller backbone.
+        RunError: Naming a smaller image size and a smaller backbone if not even one image fits.
     """
     try:
         yield
@@ -32,14 +32,26 @@ def explaining_memory(config: ExperimentConfig, runtime: Runtime) -> Iterator[No
     except Exception as error:
         if isinstance(error, EngineError) or not is_out_of_memory(error):
             raise
+        is_image = isinstance(error, SingleItemError)
     # Out here the error is gone, and all that was computed with it.
     release_memory()
-    raise too_large(config, runtime)
+    raise too_large(config, runtime) if is_image else ran_short(runtime)
+
+
+def ran_short(runtime: Runtime) -> RunError:
+    """Return the error of memory that ran short elsewhere than in computing one image."""
+    return RunError(
+        f"{_whose(runtime)} memory ran short.",
+        remedy="Close other programs that use it, then continue: what was saved is kept.",
+    )
+
+
+def _whose(runtime: Runtime) -> str:
+    return "The computer's" if runtime.device == "cpu" else "The graphics card's"
 
 
 def too_large(config: ExperimentConfig, runtime: Runtime) -> RunError:
     """Return the error of a setup of which not even one image fits into memory."""
-    where = "The computer's" if runtime.device == "cpu" else "The graphics card's"
     card = backbone_card(config.backbone.key)
     size_px, title = config.image.size_px, config.backbone.key if card is None else card.title
     advice = []
@@ -48,8 +60,9 @@ def too_large(config: ExperimentConfig, runtime: Runtime) -> RunError:
     if (other := _other_backbone(card, config)) is not None:
         advice.append(f"the backbone {other.title}")
     choose = f"choose {' or '.join(advice)}" if advice else "use a computer with more memory"
+    whose = _whose(runtime)
     return RunError(
-        f"{where} memory doesn't suffice for a single image of {size_px} px with {title}.",
+        f"{whose} memory doesn't suffice for a single image of {size_px} px with {title}.",
         remedy=f"Close other programs that use it, or {choose}.",
     )
 

@@ -221,7 +221,7 @@ class Pretrainer:
         self._restore(*state_to_go_back_to(self._saver, before, problem, error))
         if not problem.is_numeric:
             self._fitting.halve(self._state, before.micro_batch)
-        self._tell(went_back_sentence(self._state, is_numeric=problem.is_numeric))
+        self._tell(went_back_sentence(self._state, problem))
 
     def _save(self) -> None:
         """Save everything that the next update, and the result, depend on.
@@ -229,7 +229,7 @@ class Pretrainer:
         Every draw follows from the seed, the epoch and the batch, so no generator is among it.
         """
         self._state.seconds = self._seconds()
-        self._saver.save(self._state, self._updater.tensors() | pack_best(self._best))
+        self._saver.save(self._state, lambda: self._updater.tensors() | pack_best(self._best))
 
     def _tell(self, message: str) -> None:
         self._emit(Recovered(run="", message=message))

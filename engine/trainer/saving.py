@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ from typing import Any, Final, TypeVar
 from torch import Tensor
 
 from engine.contract.control import Control
-from engine.contract.errors import EngineError, StorageError
+from engine.contract.errors import StorageError
 from engine.contract.events import Event
-from engine.hardware.out_of_memory import is_out_of_memory, release_memory
+from engine.hardware.out_of_memory import SingleItemError, is_out_of_memory, release_memory
 from engine.models.network import Network
 from engine.trainer.checkpoint import (
     TrainingState,
@@ -74,26 +73,31 @@ class Saver:
         since = self.clock() - self._saved_at
         return not self.is_trial and since + in_s >= max(_EVERY_S, _SHARE * self._save_s)
 
-    def save(self, state: TrainingState, tensors: dict[str, Tensor]) -> None:
-        """Keep a state to go on from."""
+    def save(self, state: TrainingState, tensors: Callable[[], dict[str, Tensor]]) -> None:
+        """Keep a state to go on from.
+
+        Args:
+            state: Apart from tensors.
+            tensors: Gathers them; called again after memory ran short.
+        """
         if self.is_trial:
-            copies = {name: tensor.clone() for name, tensor in tensors.items()}
+            copies = {name: tensor.clone() for name, tensor in tensors().items()}
             self._kept = (copy.deepcopy(state), copies)
             return
         started = self.clock()
-        self._write(lambda: save_state(self.checkpoints, state, tensors))
+        self.patiently(lambda: save_state(self.checkpoints, state, tensors()))
         self._saved_at = self.clock()
         self._save_s = self._saved_at - started
 
     def save_best(self, network: Network, facts: dict[str, Any]) -> None:
         """Keep the weights of the best epoch."""
         if not self.is_trial:
-            self._write(lambda: save_best(self.checkpoints, network, facts))
+            self.patiently(lambda: save_best(self.checkpoints, network, facts))
 
     def save_history(self, rows: Sequence[EpochRow]) -> None:
         """Write the table of epochs."""
         if not self.is_trial:
-            self._write(lambda: write_history(self.folder / "history.csv", rows))
+            self.patiently(lambda: write_history(self.folder / "history.csv", rows))
 
     def load(self) -> tuple[TrainingState, dict[str, Tensor], str | None]:
         """Read the newest sound state from disk, as ``load_state`` does."""
@@ -106,13 +110,11 @@ class Saver:
         return [] if self._kept is None else [copy.deepcopy(self._kept)]
 
     def best_facts(self) -> dict[str, Any]:
-        """Return what was written beside the best weights; nothing if that isn't to be had."""
-        with contextlib.suppress(EngineError):  # who needs the weights is told of damage
-            return {} if self.is_trial else best_facts(self.checkpoints)
-        return {}
+        """Return what was written beside the best weights; nothing unless both are sound."""
+        return {} if self.is_trial else self.patiently(lambda: best_facts(self.checkpoints))
 
     def patiently(self, act: Callable[[], Done]) -> Done:
-        """Write or read in the run's folder; wait while that is away or the disk refuses.
+        """Write or read in the run's folder; wait while that is away, the disk or memory full.
 
         Raises:
             JobCanceled: If the run was asked to end while it waited.
@@ -120,23 +122,16 @@ class Saver:
 
         def in_place() -> Done:
             self.require_there()
-            return act()
+            try:
+                return act()
+            except Exception as error:
+                if isinstance(error, SingleItemError) or not is_out_of_memory(error):
+                    raise
+            # Out here the error is gone, and what it held.
+            release_memory()
+            raise StorageError(
+                "Memory ran short while the training was being saved or read.",
+                remedy="Close other programs; it goes on by itself.",
+            )
 
         return when_there_is_room(in_place, run=self.run, emit=self.emit, control=self.control)
-
-    def _write(self, write: Callable[[], None]) -> None:
-        """Write; memory that runs short meanwhile is waited for like room on the disk."""
-
-        def with_memory() -> None:
-            try:
-                write()
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                release_memory()
-                raise StorageError(
-                    "Memory ran short while the training was being saved.",
-                    remedy="Close other programs; it goes on by itself.",
-                ) from None
-
-        self.patiently(with_memory)

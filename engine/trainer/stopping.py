@@ -36,5 +36,5 @@ class EarlyStopping:
         return is_better
 
     def is_over(self, epoch: int) -> bool:
-        """Whether patience has run out after ``epoch``."""
-        return epoch - self.best_epoch >= self.patience
+        """Whether patience has run out after ``epoch``; never while there is no best."""
+        return self.best_epoch > 0 and epoch - self.best_epoch >= self.patience

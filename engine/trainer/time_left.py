@@ -8,6 +8,9 @@ Durations are fed in, so there is no clock here and pauses don't exist. Three th
 - an image that is only looked at, once, so that the end of an epoch isn't guessed;
 - the end of an epoch (fitting, validating, saving), from when there has been one, in proportion to
   the speed of training then and now.
+
+Where epochs differ in what an image costs, since layers are opened one after another, an image of
+the last one is the unit.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import deque
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 _PIECE_S: Final = 1.0
@@ -29,11 +33,15 @@ _ENDS_KEPT: Final = 3
 
 class _Piece(NamedTuple):
     per_image_s: float
-    n_images: int
+    n_images: float
 
 
 class TimeLeft:
     """Estimates the time to the last epoch of a training, if nothing ends it before.
+
+    Attributes:
+        costs: What learning from an image costs in each epoch, as a share of the last one's; empty
+            where all are alike. To be set before the first batch.
 
     Args:
         n_images: Images learned from in an epoch.
@@ -42,11 +50,13 @@ class TimeLeft:
     """
 
     def __init__(self, *, n_images: int, n_looked_at: int) -> None:
+        self.costs: Sequence[float] = ()
+        self._epoch = 1
         self._n_images = n_images
         self._n_looked_at = n_looked_at
         self._pieces: deque[_Piece] = deque(maxlen=_MOST_PIECES)
         self._open_s = 0.0
-        self._open_images = 0
+        self._open_images = 0.0
         self._first: _Piece | None = None
         self._look: float | None = None
         self._ends: deque[float] = deque(maxlen=_ENDS_KEPT)
@@ -56,10 +66,18 @@ class TimeLeft:
         """Whether the speed of training is known, and what looking at an image costs is not."""
         return bool(self._pieces) and self._look is None and not self._ends
 
-    def batch(self, seconds: float, n_images: int) -> None:
+    def begin_epoch(self, epoch: int) -> None:
+        """Take what comes as part of an epoch, counted from 1."""
+        self._epoch = epoch
+
+    def _cost(self, epoch: int) -> float:
+        return self.costs[epoch - 1] if epoch <= len(self.costs) else 1.0
+
+    def batch(self, seconds: float, n_images: float) -> None:
         """Take in one update: from the end of the one before, without pauses."""
         if n_images <= 0 or not seconds >= 0:
             return
+        n_images *= self._cost(self._epoch)
         if self._first is None:  # loads and compiles what later ones find ready
             self._first = _Piece(seconds / n_images, n_images)
             return
@@ -67,7 +85,7 @@ class TimeLeft:
         self._open_images += n_images
         if self._open_s >= _PIECE_S:
             self._pieces.append(_Piece(self._open_s / self._open_images, self._open_images))
-            self._open_s, self._open_images = 0.0, 0
+            self._open_s, self._open_images = 0.0, 0.0
 
     def looked(self, seconds: float, n_images: int) -> None:
         """Take in what looking at some images took."""
@@ -108,7 +126,9 @@ class TimeLeft:
         if speed is None:
             return None
         # Everything in images learned from, so that it follows the speed of the computer.
-        images = images_left + epochs_after * self._n_images + (epochs_after + 1) * self._end()
+        after = range(self._epoch + 1, self._epoch + 1 + epochs_after)
+        images = images_left * self._cost(self._epoch) + (epochs_after + 1) * self._end()
+        images += self._n_images * sum(self._cost(epoch) for epoch in after)
         return max(0.0, images * speed)
 
     def _end(self) -> float:

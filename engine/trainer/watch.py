@@ -19,8 +19,10 @@ from engine.trainer.health import (
     NOT_LEARNING,
     Advice,
     Health,
+    count_undecided,
     count_unpredicted,
     dead_class_advice,
+    dead_finding_advice,
     exploding_advice,
     guessing_loss,
     is_exploding,
@@ -74,9 +76,14 @@ class Watcher:
         """
         health, row, table = state.health, state.history[-1], self._data.table
         health.n_skipped = 0
-        if not table.is_multi:
+        if table.is_multi:
+            labels = table.labels[self._data.val]
+            health.unpredicted = count_undecided(health.unpredicted, probabilities, labels)
+            dead = dead_finding_advice(health.unpredicted, table.class_names)
+        else:
             health.unpredicted = count_unpredicted(health.unpredicted, probabilities)
-            self._advise(health, DEAD, dead_class_advice(health.unpredicted, table.class_names))
+            dead = dead_class_advice(health.unpredicted, table.class_names)
+        self._advise(health, DEAD, dead)
         advice = learning_advice(
             epoch=row.epoch,
             step=state.step,

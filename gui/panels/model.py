@@ -20,10 +20,16 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from engine.contract.backbones import UNKNOWN_LICENCE, backbone_card
+from engine.contract.backbones import UNKNOWN_LICENCE, WEIGHTS_ENDINGS, backbone_card
 from engine.contract.config import BackboneConfig, ExperimentConfig, preset_config
 from engine.contract.events import COMPLETED, JobFinished
-from engine.contract.methods import METHODS, method_card
+from engine.contract.methods import (
+    METHODS,
+    NEEDS_WEIGHTS,
+    NEEDS_WEIGHTS_REMEDY,
+    MethodCard,
+    method_card,
+)
 from engine.contract.recommendation import shortage
 from engine.project.pretrainings import UnfinishedPretraining, read_unfinished
 from gui.itemmodels.run_words import backbone_name
@@ -59,7 +65,7 @@ from gui.widgets.painting import set_role
 
 __all__ = ["ModelPanel"]
 
-_WEIGHTS_FILES: Final = "*.safetensors *.pth *.pt *.npz *.bin *.tar"
+_WEIGHTS_FILES: Final = " ".join(f"*{ending}" for ending in WEIGHTS_ENDINGS)
 
 
 class ModelPanel(Panel):
@@ -320,7 +326,7 @@ class ModelPanel(Panel):
         is_scratch = config.backbone.weights == "scratch" and not is_answered
         self._warning.setVisible(is_scratch)
         if is_scratch:
-            self._warning.set_backbone(title)
+            self._warning.set_choice(title, method)
 
     def _imbalance_advice(self) -> str:
         found = self.session.advice.found
@@ -356,13 +362,17 @@ class _ScratchWarning(QFrame):
         row.addWidget(self._text, 1)
         row.addWidget(self.add_requested)
 
-    def set_backbone(self, title: str) -> None:
-        """Name the backbone."""
-        text = self.tr(
-            "{0} would be trained from scratch: its pre-trained weights are not on this computer, "
-            "so it knows nothing yet and needs thousands of images. Add its weights file, or "
-            "choose a backbone whose weights are here."
-        ).format(title)
+    def set_choice(self, title: str, method: MethodCard | None) -> None:
+        """Name the backbone; or the method, where that will be refused."""
+        if method is not None and method.needs_weights:
+            why = self.tr(NEEDS_WEIGHTS).format(self.tr(method.title))
+            text = f"{why} {self.tr(NEEDS_WEIGHTS_REMEDY)}"
+        else:
+            text = self.tr(
+                "{0} would be trained from scratch: its pre-trained weights are not on this "
+                "computer, so it knows nothing yet and needs thousands of images. Add its weights "
+                "file, or choose a backbone whose weights are here."
+            ).format(title)
         self._text.setText(text)
         self.setAccessibleName(text)
 

@@ -18,7 +18,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from engine.contract.backbones import backbone_card
 from engine.contract.config import ExperimentConfig
+from engine.contract.config_edit import STOCHASTIC_DEPTH
 from engine.contract.limits import Between, OneOf
 from gui.panels.setting_fields import (
     ONLY_OF_GRADES,
@@ -106,6 +108,9 @@ class ModelDetails(QWidget):
             card.setVisible(group in used)
         for path in ONLY_OF_GRADES & self._rows.keys():
             self._rows[path].set_visible(is_visible=self._has_grades)
+        if (depth := self._rows.get(STOCHASTIC_DEPTH)) is not None:
+            backbone = backbone_card(self._config.backbone.key)
+            depth.set_visible(is_visible=backbone is None or backbone.has_drop_path)
 
     def _build_next(self) -> None:
         if not self._waiting:

@@ -63,8 +63,10 @@ class BackboneFacts(QFrame):
         used = self._used(chosen, state, files)
         licence = card.licence if used is None else used.licence
         trained = self.tr(card.pretrained_on) if used is None else used.pretrained_on
+        licence_name = self.tr("unknown") if licence == UNKNOWN_LICENCE else licence
         if chosen.weights == SCRATCH:
             trained = self.tr("nothing: its weights are random")
+            licence, licence_name = "", self.tr("none: its weights are random")
         locale = QLocale()
         size = self.tr("%s px") % locale.toString(card.input_px)
         if card.size_step_px > 1:
@@ -75,7 +77,7 @@ class BackboneFacts(QFrame):
         self._show("parameters", self.tr("%s million") % millions)
         self._show("size", size)
         self._show("trained", trained)
-        self._show("licence", self.tr("unknown") if licence == UNKNOWN_LICENCE else licence)
+        self._show("licence", licence_name)
         self._show("source", self._source(card, state, used))
         self._show("reference", card.reference)
         self._warning.setVisible(is_noncommercial(licence))

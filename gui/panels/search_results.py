@@ -210,8 +210,8 @@ class FoldsView(ResultView):
                 _tr("AUROC of each part"),
                 self._plot,
                 explanation=_tr(
-                    "Each part was predicted by a network that never saw it. How far the marks lie "
-                    "apart shows how much a result depends on which images it is measured on."
+                    "Each part was predicted by a network trained without it. How far the marks "
+                    "lie apart shows how much a result depends on which images it is measured on."
                 ),
                 file_name="cross-validation",
                 legend=((_tr("mean"), "second"),),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.contract.config import ExperimentConfig
+from engine.contract.config import ExperimentConfig, preset_config
 from engine.contract.config_edit import require_effect, setting_names, with_settings
 from engine.contract.errors import ConfigError
 
@@ -87,12 +87,26 @@ def test_a_setting_at_which_the_method_does_not_look_is_refused(
     method: str, change: str, users: str
 ) -> None:
     with pytest.raises(ConfigError, match=f"no effect on the method {method}") as caught:
-        require_effect(method, ["seed=1", "method.key=lora", "backbone.weights=scratch", change])
+        require_effect(
+            preset_config("standard", method=method),
+            ["seed=1", "method.key=lora", "backbone.weights=scratch", change],
+        )
     assert users in caught.value.remedy
 
 
 def test_settings_at_which_it_looks_are_taken() -> None:
     require_effect(
-        "lora", ["lora.rank=3", "optimizer.batch_size=8", "evaluation.test_time_views=2"]
+        preset_config("standard", method="lora"),
+        ["lora.rank=3", "optimizer.batch_size=8", "evaluation.test_time_views=2"],
     )
-    require_effect("linear_probe", ["loss.imbalance=focal", "seed=3"])
+    require_effect(
+        preset_config("quick", method="linear_probe"), ["loss.imbalance=focal", "seed=3"]
+    )
+
+
+def test_stochastic_depth_is_refused_on_a_backbone_that_was_not_made_for_it() -> None:
+    change = ["method.stochastic_depth=0.2"]
+    require_effect(preset_config("standard", backbone="efficientnet_lite0"), change)
+    with pytest.raises(ConfigError, match="no effect on the backbone squeezenet1_0") as caught:
+        require_effect(preset_config("standard", backbone="squeezenet1_0"), change)
+    assert "convnext" in caught.value.remedy and "resnet18" not in caught.value.remedy

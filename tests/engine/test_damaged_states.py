@@ -16,7 +16,15 @@ import torch
 from engine.contract.errors import RunError, StorageError
 from engine.files import replace_folder, restore_folder
 from engine.models.registry import build_network
-from engine.trainer.checkpoint import TrainingState, load_best, load_state, save_best, save_state
+from engine.trainer.checkpoint import (
+    NoSoundStateError,
+    TrainingState,
+    has_state,
+    load_best,
+    load_state,
+    save_best,
+    save_state,
+)
 from engine.trainer.history import EpochRow
 
 N_TRIES = 40
@@ -82,8 +90,17 @@ def test_a_damaged_newest_state_gives_way_to_the_one_before(
 @pytest.mark.parametrize("name", ["state.json", "state.safetensors"])
 def test_a_file_that_is_gone_gives_way_too(checkpoints: Path, name: str) -> None:
     (checkpoints / "last" / name).unlink()
-    state, _, _ = load_state(checkpoints)
+    state, _, problem = load_state(checkpoints)
     assert state.step == 10
+    assert problem is not None and "damaged" in problem
+
+
+def test_states_without_facts_are_damaged_and_not_none_at_all(checkpoints: Path) -> None:
+    for name in ("last", "previous"):
+        (checkpoints / name / "state.json").unlink()
+    assert has_state(checkpoints)
+    with pytest.raises(NoSoundStateError):
+        load_state(checkpoints)
 
 
 @pytest.mark.parametrize("name", ["state.json", "state.safetensors"])

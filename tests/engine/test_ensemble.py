@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +14,14 @@ from engine.bundle.read import read_bundle
 from engine.contract.commands import Combine, Crossval, Evaluate, Export, Robustness
 from engine.contract.control import Control
 from engine.evaluate.score import load_run, score_validation
-from engine.jobs.source_bundle import seen_sentence
+from engine.jobs.seen_before import seen_sentence
+from engine.metrics.validation import validation_auroc
 from engine.models.ensemble import EnsembleNetwork, member_tensors
 from engine.models.registry import build_network
+from engine.models.weights import weights_info
 from engine.project.store import Project
 from engine.run import execute
+from tests.helpers.failing_disk import BrokenFolder
 from tests.helpers.tiny_study import run_job, small_config, train
 
 
@@ -102,6 +106,85 @@ def test_robustness_of_combined_folds_is_not_measured_on_images_they_learned_fro
     command = Robustness(project=str(study), run=run, split="val")
     finished = execute(command, lambda event: None, Control())
     assert "learned from the validation images" in (finished.error or "")
+
+
+def test_a_combination_that_the_disk_refuses_is_not_in_the_history(study: Path) -> None:
+    config = small_config("linear_probe")
+    crossval = run_job(Crossval(project=str(study), config=config, folds=2))["id"]
+    before, at = sorted((study / "runs").iterdir()), 1
+    while True:  # every step of writing is refused once, and all after it
+        broken = BrokenFolder(study / "runs", errno.ENOSPC, at)
+        with pytest.MonkeyPatch.context() as patch:
+            broken.install(patch)
+            command = Combine(project=str(study), crossval=crossval)
+            finished = execute(command, lambda event: None, Control())
+        if finished.outcome == "completed":
+            break
+        assert "full" in (finished.error or "")
+        with Project.open(study, read_only=True) as project:
+            assert project.runs() == ()
+        assert sorted((study / "runs").iterdir()) == before
+        at += 1
+    assert at > 4
+
+
+@pytest.mark.parametrize("how", ["missing", "changed"])
+def test_combined_folds_without_what_their_threshold_comes_from_are_damaged(
+    study: Path, how: str
+) -> None:
+    config = small_config("linear_probe")
+    crossval = run_job(Crossval(project=str(study), config=config, folds=2))["id"]
+    run = run_job(Combine(project=str(study), crossval=crossval))["run"]
+    file = study / "runs" / run / "held_out.json"
+    changed = file.read_text(encoding="utf-8").replace("0.", "0.1", 1)
+    file.unlink()
+    if how == "changed":
+        file.write_text(changed, encoding="utf-8")
+    finished = execute(Evaluate(project=str(study), run=run), lambda event: None, Control())
+    assert "damaged or missing" in (finished.error or "")
+
+
+@pytest.mark.parametrize("how", ["runs", "folds"])
+def test_a_combination_is_measured_with_the_views_that_it_answers_with(
+    two_runs: tuple[Path, tuple[str, str]], monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    folder, runs = two_runs
+    command = Combine(project=str(folder), runs=runs, test_time_views=3)
+    if how == "folds":
+        config = small_config("linear_probe")
+        crossval = run_job(Crossval(project=str(folder), config=config, folds=2))["id"]
+        command = Combine(project=str(folder), crossval=crossval, test_time_views=3)
+
+    def black(batch: torch.Tensor, n: int, **_: str) -> list[torch.Tensor]:
+        assert n == 3
+        return [torch.zeros_like(batch)] * n
+
+    monkeypatch.setattr("engine.evaluate.score.test_time_views", black)
+    result = run_job(command)
+    # Who sees every image black tells none from another: an AUROC of 0.5.
+    assert [member["val_auroc"] for member in result["members"]] == [0.5, 0.5]
+    with Project.open(folder) as project:
+        table = project.training_table()
+        scored = score_validation(load_run(project, result["run"]), table)
+        assert project.run_summary(result["run"]).val_auroc == result["val_auroc"]
+    found = validation_auroc(scored.probabilities, scored.labels, table.positive)
+    assert result["val_auroc"] == pytest.approx(found)
+    # Of folds each network has its own answer to black, so at most two differ.
+    assert len(np.unique(scored.probabilities.round(6), axis=0)) == (1 if how == "runs" else 2)
+
+
+def test_combined_folds_name_the_weights_that_they_began_from(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began_from = weights_info("efficientnet_lite0")
+    crossval = run_job(Crossval(project=str(study), config=small_config("linear_probe"), folds=2))
+    other = replace(began_from, digest="f" * 64)
+    monkeypatch.setattr("engine.jobs.ensemble.weights_info", lambda *_: other)
+    run = run_job(Combine(project=str(study), crossval=crossval["id"]))["run"]
+    with Project.open(study) as project:
+        loaded = load_run(project, run)
+    assert [m.weights["digest"] for m in loaded.members] == [began_from.digest] * 2
+    assert loaded.recipe["weights"]["digest"] == began_from.digest
 
 
 @pytest.mark.parametrize("how", ["runs", "folds"])

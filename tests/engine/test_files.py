@@ -9,7 +9,10 @@ from pathlib import Path, PureWindowsPath
 import pytest
 
 from engine import files
-from engine.contract.errors import StorageError
+from engine.contract.control import Control
+from engine.contract.errors import DamagedFileError, StorageError
+from engine.contract.events import Event
+from engine.trainer.full_disk import when_there_is_room
 
 
 def _failing(code: int):
@@ -138,6 +141,43 @@ def test_damaged_json_is_a_sentence(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(StorageError, match="isn't valid JSON"):
         files.read_json(tmp_path / "a.json")
+
+
+def test_signed_facts_come_back_and_any_change_is_noticed(tmp_path):
+    path, facts = tmp_path / "a.json", {"auroc": 0.931, "names": ["ä"], "n": {"1": None}}
+    files.write_json(path, files.signed(facts))
+    assert files.read_signed_json(path) == facts
+    path.write_text(path.read_text(encoding="utf-8").replace("0.931", "0.938"), encoding="utf-8")
+    with pytest.raises(DamagedFileError, match="changed after it was written"):
+        files.read_signed_json(path)
+
+
+def test_facts_that_an_earlier_version_did_not_sign_are_read(tmp_path):
+    files.write_json(tmp_path / "a.json", {"a": 1})
+    assert files.read_signed_json(tmp_path / "a.json") == {"a": 1}
+
+
+@pytest.mark.parametrize("content", ["[1]", "1", '{"a": 1', ""])
+def test_what_holds_no_facts_is_damaged_and_what_is_gone_is_not(tmp_path, content):
+    (tmp_path / "a.json").write_text(content, encoding="utf-8")
+    with pytest.raises(DamagedFileError):
+        files.read_signed_json(tmp_path / "a.json")
+    with pytest.raises(StorageError) as caught:
+        files.read_signed_json(tmp_path / "b.json")
+    assert not isinstance(caught.value, DamagedFileError)
+
+
+def test_nobody_waits_for_a_damaged_file(tmp_path):
+    (tmp_path / "a.json").write_text("{", encoding="utf-8")
+    told: list[Event] = []
+    with pytest.raises(DamagedFileError):
+        when_there_is_room(
+            lambda: files.read_json(tmp_path / "a.json"),
+            run="",
+            emit=told.append,
+            control=Control(),
+        )
+    assert told == []
 
 
 def test_too_little_space_is_told_before_writing(tmp_path):

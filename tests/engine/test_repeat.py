@@ -15,8 +15,16 @@ from engine.command_line import make_parser
 from engine.contract.commands import Train
 from engine.contract.control import Control
 from engine.contract.errors import ConfigError
-from engine.contract.events import COMPLETED, FAILED, Event, RunFinished, Warned
+from engine.contract.events import (
+    COMPLETED,
+    FAILED,
+    EpochFinished,
+    Event,
+    RunFinished,
+    Warned,
+)
 from engine.contract.recipe import Recipe, RecipeRuntime, recipe_from_json, recipe_to_plain
+from engine.files import checked
 from engine.hardware import Fallback, Runtime
 from engine.hardware.devices import cpu_name
 from engine.models.fallback import fallback_warning, in_words
@@ -66,6 +74,7 @@ def copy(trained: tuple[Path, str], tmp_path: Path) -> tuple[Path, str]:
 
 def changed_recipe(path: Path, **changes: Any) -> Path:
     plain = json.loads(path.read_text(encoding="utf-8"))
+    del plain["facts_sha256"]  # as if another computer or version had written it
     other = path.with_name("other.json")
     other.write_text(json.dumps(plain | changes), encoding="utf-8")
     return other
@@ -110,7 +119,7 @@ def test_a_recipe_is_read_as_it_was_written(trained):
     text = recipe_of(project, run).read_text(encoding="utf-8")
     recipe = recipe_from_json(text)
     assert recipe.config == replace(small_config(seed=3), image=recipe.config.image)
-    assert recipe_to_plain(recipe) == json.loads(text)
+    assert recipe_to_plain(recipe) == checked(json.loads(text))
 
 
 def test_the_recipes_runtime_has_the_fields_of_a_runs():
@@ -277,16 +286,40 @@ def test_the_command_line_repeats_a_recipe_and_takes_no_other_setting():
     assert (plain.config.preset, plain.config.seed, plain.recipe) == ("standard", 0, None)
 
 
-def test_a_damaged_recipe_of_an_interrupted_run_is_told_in_plain_words(copy):
-    from engine.contract.errors import StorageError
-    from engine.jobs.recipe import repeated_run, written_runtime
-
+def test_a_recipe_that_was_edited_is_repeated_and_that_is_told(copy):
     project, run = copy
     path = recipe_of(project, run)
-    path.write_text('{"runtime": {"device": 3}}', encoding="utf-8")
-    with pytest.raises(StorageError, match="damaged"):
-        written_runtime(path.parent)
-    assert repeated_run(path.parent) is None
+    text = path.read_text(encoding="utf-8")
+    assert text.count('"seed": 3') == 1
+    path.write_text(text.replace('"seed": 3', '"seed": 4'), encoding="utf-8")
+    finished, events = repeat(project, path)
+    assert finished.outcome == COMPLETED
+    assert "The recipe was changed after it was written." in warnings_of(events)
+    assert finished.result["repeat"]["is_same"] is False
+
+
+@pytest.mark.parametrize("ending", ["stop", "interrupt", "kill"])
+def test_a_repeat_is_not_compared_with_weights_of_a_training_that_was_cut_off(copy, ending):
+    project, _ = copy
+    control = Control()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, EpochFinished) and event.epoch == 1:
+            (control.stop if ending == "stop" else control.interrupt)()
+
+    config = small_config("full_finetune", max_epochs=2)
+    cut_off = execute(Train(project=str(project), config=config), listen, control)
+    assert isinstance(cut_off, RunFinished) and cut_off.outcome != COMPLETED
+    assert kept_bytes(project, cut_off.run)
+    if ending == "kill":  # nobody wrote how it ended
+        log = project / "runs" / cut_off.run / "events.jsonl"
+        lines = log.read_text(encoding="utf-8").splitlines()
+        log.write_text("\n".join(lines[:-1]), encoding="utf-8")
+    finished, _ = repeat(project, recipe_of(project, cut_off.run))
+    assert finished.outcome == COMPLETED
+    told = finished.result["repeat"]
+    assert told["is_same"] is None
+    assert "no final weights of it are at hand" in told["sentence"]
 
 
 def test_a_recipe_without_extras_leaves_them_out():

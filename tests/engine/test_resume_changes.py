@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from engine.contract.import_rules import PatientRule
 from engine.project import labels
 from engine.project.run_data import (
     RunData,
+    _library_version,
     data_changes,
     read_run_data,
     version_changes,
@@ -97,15 +99,35 @@ def test_unknown_findings_are_compared_as_labels() -> None:
     assert change.sentence == "1 image was given another label."
 
 
+@pytest.fixture
+def _fresh_versions() -> Iterator[None]:
+    _library_version.cache_clear()
+    yield
+    _library_version.cache_clear()
+
+
+@pytest.mark.usefixtures("_fresh_versions")
 def test_other_versions_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.project.run_data.VERSION", "1.1")
-    monkeypatch.setattr("importlib.metadata.version", lambda name: "2.15.0+cu130")
-    found = version_changes(data())
+    present = {"torch": "2.15.0+cu130", "numpy": "2.4.0", "timm": "1.0.20"}
+    monkeypatch.setattr("importlib.metadata.version", lambda name: present.get(name, "1.0"))
+    then = ("radtune=1.0", "torch=2.14.1", "numpy=2.3.5", "timm=1.0.20", "scipy=1.0")
+    found = version_changes(data(versions=then))
     assert [change.sentence for change in found] == [
         "RadTune is version 1.1 now; the run began with 1.0.",
         "torch is version 2.15.0 now; the run began with 2.14.1.",
+        "NumPy is version 2.4.0 now; the run began with 2.3.5.",
     ]
     assert not any(change.is_fatal for change in found)
+
+
+def test_a_run_keeps_the_versions_of_all_that_computes(interrupted: tuple[Path, str]) -> None:
+    project, run = interrupted
+    kept = read_run_data(project / "runs" / run)
+    assert kept is not None
+    names = {version.partition("=")[0] for version in kept.versions}
+    assert names == {"radtune", "torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn"}
+    assert f"numpy={np.__version__}" in kept.versions
 
 
 def test_what_a_run_began_with_survives_the_disk(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,8 @@ from engine.contract.commands import MakeSplit, Search
 from engine.contract.config import BackboneConfig, ExperimentConfig
 from engine.contract.config_io import from_plain
 from engine.contract.control import Control
-from engine.contract.errors import ConfigError
-from engine.contract.events import CANCELED, Event, JobFinished, JobProgressed
+from engine.contract.errors import ConfigError, StorageError
+from engine.contract.events import CANCELED, Event, JobFinished, JobProgressed, Warned
 from engine.contract.searching import TriedSettings
 from engine.jobs import candidates
 from engine.jobs.candidates import Start, make_candidates
@@ -21,6 +23,9 @@ from engine.jobs.halving import Fidelity, affordable_epochs, by_round, make_plan
 from engine.jobs.search import starting_weights
 from engine.jobs.search_kept import SearchFolder
 from engine.jobs.search_words import sentences
+from engine.methods.anchored import AnchoredMethod
+from engine.methods.l2_sp import L2SP
+from engine.methods.soft_threshold import SoftThreshold
 from engine.models import weights
 from engine.models.adapt import find_card
 from engine.models.weights import FOUND, MADE, keep_weights, load_state
@@ -29,6 +34,7 @@ from engine.project.searching import is_stale
 from engine.project.store import Project
 from engine.run import execute
 from engine.trainer.time_limit import TimedControl
+from tests.helpers.failing_disk import BrokenFolder
 from tests.helpers.tiny_study import run_job, small_config
 
 
@@ -102,6 +108,26 @@ def test_candidates_follow_from_the_seed_and_begin_with_the_plain_ones(
     assert len({repr(candidate.config) for candidate in first}) == len(first)
 
 
+@pytest.mark.parametrize("method", [L2SP, SoftThreshold])
+def test_a_method_that_holds_weights_is_tried_with_a_pull_of_its_own_path(
+    method: type[AnchoredMethod],
+) -> None:
+    """The same number is no pull at all in one method, and holds everything in another."""
+    base, path, key = ExperimentConfig(), method.strengths, method.key
+    other = replace(base, method=replace(base.method, key="full_finetune"))
+    set_for_another = replace(other, anchor=replace(base.anchor, strength=path[0] / 100))
+    set_for_this = replace(set_for_another, method=replace(base.method, key=key))
+
+    def tried(start: ExperimentConfig) -> set[float]:
+        found = make_candidates(start, [Start(backbone=BackboneConfig())], [key])
+        return {candidate.config.anchor.strength for candidate in found}
+
+    for start in (base, set_for_another):
+        assert tried(start) == {path[1]}
+        assert path[0] < path[1] < path[2]
+    assert tried(set_for_this) == {path[0] / 100}
+
+
 def test_a_method_keeps_its_letters_in_a_sentence() -> None:
     row = TriedSettings(
         number=0,
@@ -167,6 +193,74 @@ def test_an_interrupted_search_goes_on_and_repeats_nothing(study: Path) -> None:
     assert result["id"] == folder.name
     assert all((folder / name).read_bytes() == content for name, content in before.items())
     assert result["n_trials"] > 2
+
+
+@pytest.mark.parametrize(("at", "begin"), [(1, "Measuring"), (1, "Round 1"), (12, "Round 3")])
+@pytest.mark.usefixtures("tries_again_soon")
+def test_a_search_waits_for_a_full_disk_and_blames_no_settings_for_it(
+    study: Path, at: int, begin: str
+) -> None:
+    """From its plan on; from what a network says of the images on; and near the end."""
+    broken: list[BrokenFolder] = []
+    told: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+
+        def listen(event: Event) -> None:
+            if isinstance(event, JobProgressed) and event.stage.startswith(begin) and not broken:
+                broken.append(BrokenFolder(study, errno.ENOSPC, at))
+                broken[0].install(patch)
+            if isinstance(event, Warned) and broken:
+                told.append(event.message)
+                broken[0].mend()
+
+        finished = execute(_search(study, methods=("linear_probe",)), listen, Control())
+    assert isinstance(finished, JobFinished)
+    assert finished.outcome == "completed", finished.error
+    assert broken[0].n_refused >= 1
+    assert "disk is full" in told[0]
+    assert finished.result["notes"] == []
+    assert finished.result["n_trials"] == 3
+
+
+def test_a_disk_that_ends_a_search_is_not_the_settings_fault(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise StorageError("The disk is gone.", remedy="Connect it.")
+
+    monkeypatch.setattr("engine.jobs.trials.fresh_network", refused)
+    finished = execute(_search(study, methods=("linear_probe",)), lambda event: None, Control())
+    assert finished.error == "The disk is gone."
+    monkeypatch.undo()
+    monkeypatch.setattr(candidates, "_MOST", 3)
+    result = run_job(_search(study, methods=("linear_probe",)))
+    assert (result["notes"], result["n_trials"]) == ([], 3)
+    assert len(list((study / "runs").glob("search-*"))) == 1
+
+
+@pytest.mark.parametrize("file", ["trial-1-0.json", "plan.json", "search.json"])
+def test_a_search_goes_on_whatever_of_its_files_is_damaged(study: Path, file: str) -> None:
+    command, control = _search(study), Control()
+
+    def interrupt(event: Event) -> None:
+        if isinstance(event, JobProgressed) and event.facts:
+            control.interrupt()
+
+    assert execute(command, interrupt, control).outcome == CANCELED
+    folder = next((study / "runs").glob("search-*"))
+    text = (folder / file).read_text(encoding="utf-8")
+    place = next(i for i, letter in enumerate(text) if letter in "123456")
+    changed = text[:place] + "7" + text[place + 1 :]  # still valid JSON
+    (folder / file).write_text(changed, encoding="utf-8")
+    events: list[Event] = []
+    finished = execute(command, events.append, Control())
+    assert isinstance(finished, JobFinished)
+    assert finished.outcome == "completed", finished.error
+    assert list((study / "runs").glob("search-*")) == [folder]
+    told = any("is damaged" in event.message for event in events if isinstance(event, Warned))
+    assert told == (file != "search.json")  # of which there is a copy
+    if file == "trial-1-0.json":
+        assert (folder / file).read_text(encoding="utf-8") != changed
 
 
 def test_a_stopped_search_gives_what_it_has(study: Path) -> None:

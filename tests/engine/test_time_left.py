@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 
 from engine.contract.config import preset_config
+from engine.hardware import Runtime
 from engine.jobs.trial_times import TrialTimes, n_trials
 from engine.methods.anchored import AnchoredMethod
 from engine.methods.registry import get_method
+from engine.trainer.epoch_costs import costs_of, epoch_costs
 from engine.trainer.time_left import TimeLeft
+from tests.helpers.tiny_training import TinyTraining, tiny_config
 
 BATCH = 16
 
@@ -33,12 +36,15 @@ class Training:
     end_s: Callable[[float], float]
     n_looked_at: int = 0
     look_s: float | None = None
+    costs: Sequence[float] = ()
     time_s: float = 0.0
     estimates: list[tuple[float, float]] = field(default_factory=list)
 
     def run(self) -> Training:
         left = TimeLeft(n_images=self.n_batches * BATCH, n_looked_at=self.n_looked_at)
+        left.costs = self.costs
         for number, epoch, batch in self._places():
+            left.begin_epoch(epoch)
             seconds = self.batch_s(number, self.time_s)
             self.time_s += seconds
             left.batch(seconds, BATCH)
@@ -83,6 +89,40 @@ def test_a_steady_training_is_estimated_exactly():
         50, 10, steady(0.5), lambda at: 6.0, n_looked_at=1000, look_s=6.0 / 1000
     ).run()
     assert training.worst_error() < 0.01
+
+
+def test_epochs_that_open_more_layers_are_expected_to_take_longer():
+    """A pass with one stage open takes six tenths of one with all; what is expected is 0.1 off."""
+    takes = [0.6, 0.6, 0.75, 0.75, 0.9, 0.9, 1.0, 1.0]
+    expected = [0.5, 0.5, 0.65, 0.65, 0.8, 0.8, 1.0, 1.0]
+
+    def batch_s(number: int, at: float) -> float:
+        return 0.5 * takes[(number - 1) // 50]
+
+    blind, seeing = (
+        Training(50, 8, batch_s, lambda at: 6.0, 1000, 6.0 / 1000, costs=costs).run()
+        for costs in ((), expected)
+    )
+    assert blind.worst_error() > 0.25
+    assert seeing.worst_error() < 0.15
+
+
+def test_what_a_pass_costs_follows_from_the_layers_that_learn():
+    """Forward through all five stages, and twice as much back through those that are open."""
+    opened = [[stage >= 5 - n for stage in range(5)] for n in (1, 2, 5)]
+    assert costs_of([1.0, 1.0, 1.0, 1.0, 1.0], opened) == pytest.approx((7 / 15, 9 / 15, 1.0))
+    assert costs_of([4.0, 0.0, 0.0, 0.0, 1.0], opened) == pytest.approx((7 / 15, 7 / 15, 1.0))
+
+
+def test_only_a_method_that_opens_layers_later_has_passes_of_several_costs(tmp_path):
+    runtime = Runtime()
+    for method, n_costs in (("full_finetune", 1), ("adversarial", 1), ("gradual_unfreezing", 3)):
+        config = tiny_config(method, is_pretrained=method == "gradual_unfreezing", max_epochs=3)
+        config = replace(config, gradual=replace(config.gradual, epochs_per_stage=1))
+        trainer = TinyTraining(tmp_path, config).begin()
+        costs = epoch_costs(trainer.network, trainer.method, config, runtime)
+        assert len(set(costs)) in (0, n_costs) and (n_costs == 1) == (costs == ())
+        assert list(costs) == sorted(costs)
 
 
 def test_nothing_is_estimated_before_the_first_batch():

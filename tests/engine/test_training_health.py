@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,26 @@ from torch import Tensor, nn
 
 from engine.contract.config import LossConfig
 from engine.contract.errors import RunError
-from engine.contract.events import BatchFinished, EpochFinished, Recovered, Warned
+from engine.contract.events import BatchFinished, EpochFinished, Event, Recovered, Warned
+from engine.methods.method import TrainingData
 from engine.trainer.checkpoint import TrainingState, load_state
 from engine.trainer.going_back import state_before_wrong
 from engine.trainer.health import (
     Health,
+    count_undecided,
     count_unpredicted,
     dead_class_advice,
+    dead_finding_advice,
     guessing_loss,
     is_exploding,
     learning_advice,
     must_go_back,
 )
+from engine.trainer.history import EpochRow
 from engine.trainer.loop import Trainer
 from engine.trainer.losses import training_loss
-from tests.helpers.tiny_training import TinyTraining, all_of, tiny_config
+from engine.trainer.watch import Watcher
+from tests.helpers.tiny_training import TinyTraining, all_of, make_table, tiny_config
 
 
 def test_three_wrong_updates_in_a_row_are_too_many_unless_gradients_are_scaled() -> None:
@@ -57,6 +63,49 @@ def test_a_class_is_dead_after_three_passes_without_a_prediction() -> None:
     advice = dead_class_advice(counts, ("a", "b", "c"))
     assert advice is not None
     assert "“c”" in advice.message and "“a”" not in advice.message
+
+
+def test_a_finding_is_dead_after_three_passes_that_tell_nothing_of_it() -> None:
+    """One answer in an order of chance; one in the right order; two answers; one mostly unknown."""
+    labels = np.array([[0, 0, 0, -1], [1, 1, 1, 0], [0, 0, 0, -1], [1, 1, 1, 1]])
+    probabilities = np.array(
+        [[0.2, 0.01, 0.6, 0.9], [0.1, 0.2, 0.1, 0.6], [0.1, 0.02, 0.6, 0.8], [0.2, 0.3, 0.1, 0.7]]
+    )
+    names, counts = ("Effusion", "Nodule", "Mass", "Hernia"), list[int]()
+    for _ in range(2):
+        counts = count_undecided(counts, probabilities, labels)
+        assert dead_finding_advice(counts, names) is None
+    counts = count_undecided(counts, probabilities, labels)
+    assert counts == [3, 0, 0, 0]
+    advice = dead_finding_advice(counts, names)
+    assert advice is not None
+    assert "“Effusion”" in advice.message and "Nodule" not in advice.message and advice.remedy
+    probabilities[:, 0] = [0.1, 0.2, 0.1, 0.2]  # still one answer, but the right order
+    assert count_undecided(counts, probabilities, labels) == [0, 0, 0, 0]
+
+
+def test_a_dead_finding_is_told_once_a_run() -> None:
+    table, pixels = make_table(20, 8)
+    table = replace(table, labels=np.stack([table.labels, np.arange(28) % 2], axis=1))
+    data = TrainingData(
+        table=table, pixels=pixels, features_of=lambda rows: np.zeros((0, 0), np.float32)
+    )
+    criterion, events = training_loss(LossConfig(), data.class_counts(), "cpu"), list[Event]()
+    watcher = Watcher(data, criterion, is_scaled=False, run="run", emit=events.append)
+    state = TrainingState()
+    learned = np.where(table.labels[data.val, 0] == 1, 0.9, 0.1)
+    for epoch in range(1, 7):
+        state.history.append(row_of(epoch))
+        watcher.epoch(state, np.stack([learned, np.full(8, 0.4)], axis=1))
+        told = [event.message for event in events if isinstance(event, Warned)]
+        assert len(told) == (epoch >= 3)
+    assert "“b”" in told[0] and "“a”" not in told[0]
+
+
+def row_of(epoch: int) -> EpochRow:
+    return EpochRow(
+        epoch=epoch, train_loss=0.1, val_loss=0.1, val_auroc=0.75, learning_rate=0.1, seconds=1.0
+    )
 
 
 def test_guessing_costs_the_entropy_of_the_classes() -> None:

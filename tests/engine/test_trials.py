@@ -142,5 +142,5 @@ def test_a_kept_probe_says_the_same_from_features_as_from_pixels(
     from_features = bench.predict(config, tmp_path, chosen)
     network = kept_network(config, 2, tmp_path)
     rows = bench.table.rows[chosen]
-    from_pixels = predict_probabilities(network, bench.pixels, rows, bench.runtime)
+    from_pixels = predict_probabilities(network, bench.pixels(bench.control), rows, bench.runtime)
     assert from_features == pytest.approx(from_pixels, abs=1e-5)

@@ -228,7 +228,7 @@ def test_a_folder_is_added_file_by_file_and_says_what_is_left_out(squeezenet, vi
     source = tmp_path / "carried"
     (source / "deeper").mkdir(parents=True)
     _file(source / "a.pth", squeezenet)
-    _file(source / "deeper" / "b.pt", vit)
+    _file(source / "deeper" / "b.ckpt", vit)  # as Lightning calls its checkpoints
     _file(source / "foreign.pth", {"encoder.weight": torch.ones(4, 4)})
     (source / "broken.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{nonsense")
     (source / "empty").mkdir()
@@ -237,7 +237,7 @@ def test_a_folder_is_added_file_by_file_and_says_what_is_left_out(squeezenet, vi
     assert added_weights() == []
     result = add_folder(source)
     assert [r["backbone"] for r in result["added"]] == ["squeezenet1_0", "vit_tiny"]
-    assert [r["file"] for r in result["added"]] == ["a.pth", "deeper/b.pt"]
+    assert [r["file"] for r in result["added"]] == ["a.pth", "deeper/b.ckpt"]
     assert [r["file"] for r in result["refused"]] == ["broken.safetensors", "foreign.pth"]
     assert all(r["message"] and r["remedy"] for r in result["refused"])
     assert len(checked["added"]) == len(added_weights()) == 2

@@ -158,6 +158,9 @@ def test_a_row_of_the_table_chooses_its_backbone(page):
     assert fact(page, "Licence of the weights") == "CC-BY-NC-4.0"
     chip = next(c for c in page.findChildren(Chip) if c.text().startswith("Non-commercial"))
     assert chip.isVisible()
+    page.choose_weights("convnextv2_nano", "scratch")
+    assert fact(page, "Licence of the weights") == "none: its weights are random"
+    assert not chip.isVisible()
     page.choose_backbone("densenet121")
     assert not chip.isVisible()
 

@@ -219,3 +219,30 @@ def test_weights_are_unknown_until_the_engine_has_looked(qtbot, session):
 
     assert session.config.backbone.weights == "pretrained"
     assert WeightsState("missing") is WeightsState.MISSING
+
+
+@pytest.mark.parametrize("method", ["soft_threshold", "l2_sp", "lora"])
+def test_a_method_that_will_be_refused_without_weights_says_so_before_the_start(page, method):
+    page.choose_backbone("densenet121")
+    page.choose_method(method)
+
+    [warning] = [w for w in page.findChildren(QLabel) if "needs a pre-trained" in w.text()]
+
+    assert warning.isVisibleTo(page)
+    assert warning.text().endswith("or use full fine-tuning.")
+    page.choose_method("full_finetune")
+    assert "trained from scratch" in warning.text()
+    page.choose_backbone("efficientnet_lite0")
+    page.choose_method(method)
+    assert not warning.isVisibleTo(page)
+
+
+def test_stochastic_depth_is_offered_for_backbones_that_were_made_for_it(qtbot, page):
+    open_details(qtbot, page)
+    [field] = [w for w in page.findChildren(DecimalInput) if "tochastic" in w.accessibleName()]
+    page.choose_method("full_finetune")
+    assert field.isVisibleTo(page)
+    page.choose_backbone("squeezenet1_0")
+    assert not field.isVisibleTo(page)
+    page.choose_backbone("efficientnet_b0")
+    assert field.isVisibleTo(page)

@@ -345,7 +345,7 @@ def keep(folder: Path, result: Any, *, is_finished: bool = True) -> None:
         facts = state_of(project, {"minutes": 30.0})
         write_json(folder / "runs" / result.id / f"{kind}.json", facts)
         if is_finished:
-            save_result(project, result)
+            save_result(project, {"minutes": 30.0}, result)
 
 
 def test_results_of_earlier_sessions_show_while_the_data_are_the_same(
