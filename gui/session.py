@@ -17,10 +17,11 @@ from engine.contract.commands import Doctor, Train
 from engine.contract.config import ExperimentConfig, preset_config
 from engine.contract.errors import EngineError
 from engine.contract.events import COMPLETED, Event, JobFinished, RunFinished
+from engine.contract.methods import MethodCard, method_card
 from engine.contract.records import ImageRecord
 from engine.contract.results import ClassMatch, EvaluationResult
 from gui.background import Background
-from gui.next_run import with_recommended
+from gui.next_run import SCRATCH, with_recommended
 from gui.run_controller import JobController, RunController
 from gui.setup_advice import SetupAdvice
 from gui.snapshot import Snapshot, read_changes, read_snapshot
@@ -297,6 +298,13 @@ class Session(QObject):
     def unmatched_class(self) -> str | None:
         """The class that keeps the next run from starting, since nothing would answer for it."""
         return self.answering.unmatched(self.snapshot.trained_names) if self.answering else None
+
+    @property
+    def method_without_weights(self) -> MethodCard | None:
+        """The method that keeps the next run from starting, since its backbone knows nothing."""
+        card = method_card(self.config.method.key)
+        is_random = self.config.backbone.weights == SCRATCH
+        return card if card is not None and card.needs_weights and is_random else None
 
     def next_run(self) -> Train:
         """Return the command that starts a run with the present choices.

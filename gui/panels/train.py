@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QLabel, QPushButton, QWidget
 
 from engine.contract.commands import Resume, Train
 from engine.contract.events import COMPLETED, FAILED, STOPPED, EpochFinished, Event, RunFinished
+from engine.contract.methods import NEEDS_WEIGHTS, NEEDS_WEIGHTS_REMEDY
 from engine.contract.recipe import RECIPE_NAME
 from engine.contract.run_states import RESUMABLE, UNDER_WAY
 from engine.project.folder import RUNS_FOLDER
@@ -376,6 +377,10 @@ class TrainPanel(Panel):
             action, self._missing_stage = self.tr("Choose what to learn"), Stage.DATA
         elif (error := unfit_size(self.session)) is not None:
             what, remedy = self.tr(error.message), self.tr(error.remedy)
+            action, self._missing_stage = self.tr("Go to the model"), Stage.MODEL
+        elif (lacking := self.session.method_without_weights) is not None:
+            what = self.tr(NEEDS_WEIGHTS).format(self.tr(lacking.title))
+            remedy = self.tr(NEEDS_WEIGHTS_REMEDY)
             action, self._missing_stage = self.tr("Go to the model"), Stage.MODEL
         elif (name := self.session.unmatched_class) is not None:
             what = self.tr("No class of the chosen classifier stands for “%s”.") % name

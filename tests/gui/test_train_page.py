@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QPushButton
+from PySide6.QtWidgets import QLabel, QPushButton
 
 from engine.contract.commands import Resume, Train
 from engine.contract.config import preset_config
@@ -426,3 +426,17 @@ def test_a_page_opened_during_a_run_catches_up(qtbot, engine, open_session, spli
     assert curves is not None
     qtbot.waitUntil(lambda: curves.to_csv().count("batch,") > 2)
     assert page.header.primary is button(page, "Stop and keep best")
+
+
+def test_a_method_that_needs_weights_waits_for_them(page: TrainPanel) -> None:
+    start = next(b for b in page.findChildren(QPushButton) if b.text() == "Start")
+    config = preset_config("standard", method="soft_threshold")
+    random = replace(config.backbone, key="resnet18", weights="scratch")
+    page.session.choose(replace(config, backbone=random))
+    assert not start.isEnabled()
+    texts = [label.text() for label in page.findChildren(QLabel) if label.isVisible()]
+    assert any(text.startswith("Soft threshold needs a pre-trained backbone") for text in texts)
+    page.session.choose(
+        replace(config, backbone=random, method=replace(config.method, key="full_finetune"))
+    )
+    assert start.isEnabled()
