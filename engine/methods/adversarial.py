@@ -89,7 +89,13 @@ class Adversarial(DescentMethod):
 
 
 def _share_of_epsilon(epoch: int, config: ExperimentConfig) -> float:
-    return min(1.0, epoch / max(1.0, _RISE * config.method.max_epochs))
+    """Return the share, which grows with the square of the epoch.
+
+    The first worst cases have to be weak: at 224 px even 1/255 turns every answer around, and a
+    network that meets that before anything milder learns to answer the same to everything.
+    """
+    share: float = min(1.0, epoch / max(1.0, _RISE * config.method.max_epochs)) ** 2
+    return share
 
 
 def worst_neighbours(
