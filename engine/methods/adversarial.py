@@ -39,6 +39,7 @@ from engine.models.network import Network
 
 _START: Final = 2.0  # reach of the single step's random start, in units of epsilon
 _RISE: Final = 0.5  # share of the epochs in which epsilon grows to its full size
+_MILD: Final = 0.75  # of the first epoch: as if so much of it went by without worst cases
 _MOST_LEAD: Final = 1.5  # of a wrong answer over the right one, in log-odds: 0.82 against 0.18
 
 
@@ -89,13 +90,13 @@ class Adversarial(DescentMethod):
 
 
 def _share_of_epsilon(epoch: int, config: ExperimentConfig) -> float:
-    """Return the share, which grows with the square of the epoch.
+    """Return the share, which grows evenly from little in the first epoch.
 
-    The first worst cases have to be weak: at 224 px even 1/255 turns every answer around, and a
-    network that meets that before anything milder learns to answer the same to everything.
+    At 224 px even 1/255 turns every answer around, and a network that meets that before anything
+    milder learns to answer the same to everything.
     """
-    share: float = min(1.0, epoch / max(1.0, _RISE * config.method.max_epochs)) ** 2
-    return share
+    at_full = max(1.0, _RISE * config.method.max_epochs)
+    return min(1.0, (epoch - _MILD) / (at_full - _MILD))
 
 
 def worst_neighbours(

@@ -323,7 +323,7 @@ def test_worst_cases_grow_to_full_strength_over_half_of_the_epochs() -> None:
     for epoch in (1, 2, 4, 5, 8, 1):
         method.begin_epoch(network, epoch, config)
         shares.append(method._share_of_epsilon)
-    assert shares == [1 / 16, 1 / 4, 1.0, 1.0, 1.0, 1 / 16]
+    assert shares == pytest.approx([1 / 13, 5 / 13, 1.0, 1.0, 1.0, 1 / 13])
     is_warming_up = [method.is_warming_up(epoch, config) for epoch in range(1, 6)]
     assert is_warming_up == [True, True, True, False, False]
 
