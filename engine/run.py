@@ -87,14 +87,18 @@ def execute(command: Command, emit: Emit, control: Control) -> JobFinished | Run
 
 def train(command: Train | Resume, emit: Emit, control: Control) -> RunFinished:
     """Train or resume a run; a failure before the run exists is a failed run without an id."""
+    run_id = command.run if isinstance(command, Resume) else ""
     with ExitStack() as stack:
         try:
             from engine.jobs.beginning import begin_run
 
             run = stack.enter_context(begin_run(command, emit, control))
+        except JobCanceled:  # while it waited for the disk; the run is what it was
+            finished = RunFinished(run=run_id, outcome=CANCELED)
+            emit(finished)
+            return finished
         except Exception as failure:
             error = as_engine_error(failure)
-            run_id = command.run if isinstance(command, Resume) else ""
             finished = RunFinished(
                 run=run_id, outcome=FAILED, error=error.message, remedy=error.remedy
             )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -36,16 +36,28 @@ def untouched_generators() -> Iterator[None]:
 
     Whether what is done inside is done at all then makes no difference to what follows.
     """
+    put_back = remembered_generators()
+    try:
+        yield
+    finally:
+        put_back()
+
+
+def remembered_generators() -> Callable[[], None]:
+    """Return what gives the global generators of Python, NumPy and torch their present state."""
     import torch
 
-    python, numpy = random.getstate(), np.random.get_state()
-    cards = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
-    with torch.random.fork_rng(devices=cards):
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)
+    python, numpy, processor = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    cards = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None  # type: ignore[no-untyped-call]
+
+    def put_back() -> None:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(processor)
+        if cards is not None:
+            torch.cuda.set_rng_state_all(cards)
+
+    return put_back
 
 
 def step_seed(seed: int, *parts: int | str) -> int:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import (
-    QFileDialog,
     QHBoxLayout,
     QMainWindow,
     QStackedWidget,
@@ -21,6 +20,7 @@ from engine.contract.errors import EngineError
 from gui.actions import Actions
 from gui.closing import Closing
 from gui.fallback_notice import FallbackNotice
+from gui.folder_questions import ask_for_images, ask_for_project
 from gui.hang_notice import HangNotice
 from gui.import_flow import ImportFlow
 from gui.messages import device_text, device_tool_tip
@@ -34,7 +34,6 @@ from gui.stages import STAGES, Stage
 from gui.status import StatusPresenter
 from gui.theme import theme
 from gui.unfinished import UnfinishedRuns
-from gui.widgets.buttons import IconButton
 from gui.widgets.drop_area import DropTarget
 from gui.widgets.message_bar import MessageAction, MessageBar, MessageKind
 from gui.widgets.stage_rail import Stage as RailStage
@@ -209,20 +208,13 @@ class MainWindow(QMainWindow):
 
     def choose_images(self) -> None:
         """Ask for a folder of images and look at it."""
-        chosen = QFileDialog.getExistingDirectory(self, self.tr("Choose a folder of images"))
-        if chosen:
-            self._look_at(Path(chosen), None)
+        if (chosen := ask_for_images(self)) is not None:
+            self._look_at(chosen, None)
 
     def choose_project(self) -> None:
         """Ask for a project and open it."""
-        from gui.dialogs.project_place import projects_folder
-
-        place = projects_folder()
-        chosen = QFileDialog.getExistingDirectory(
-            self, self.tr("Choose a project"), str(place if place.is_dir() else Path.home())
-        )
-        if chosen:
-            self.open_project(Path(chosen))
+        if (chosen := ask_for_project(self)) is not None:
+            self.open_project(chosen)
 
     def try_sample(self) -> None:
         """Make the simulated study and open it, ready to be trained on."""
@@ -252,33 +244,26 @@ class MainWindow(QMainWindow):
         page.look_at(source, project)
 
     def _add_images(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, self.tr("Choose a folder of images"))
-        if chosen:
-            self._look_at(Path(chosen), self.session.folder)
+        if (chosen := ask_for_images(self)) is not None:
+            self._look_at(chosen, self.session.folder)
 
     def _choose_again(self) -> None:
         page = self._import_panel()
-        chosen = QFileDialog.getExistingDirectory(self, self.tr("Choose a folder of images"))
-        if chosen:
-            self._look_at(Path(chosen), page.project)
+        if (chosen := ask_for_images(self)) is not None:
+            self._look_at(chosen, page.project)
 
     def _is_busy(self) -> bool:
         """Refuse, with a message, what would disturb a run or an import."""
         if self.session.runs.state.is_busy:
-            self.show_message(
-                MessageKind.WARNING,
-                self.tr("A training run is under way."),
-                self.tr("Stop it first, or wait until it has finished."),
-            )
-            return True
-        if self.imports.is_running:
-            self.show_message(
-                MessageKind.WARNING,
-                self.tr("An import is under way."),
-                self.tr("Cancel it first, or wait until it has finished."),
-            )
-            return True
-        return False
+            what = self.tr("A training run is under way.")
+            remedy = self.tr("Stop it first, or wait until it has finished.")
+        elif self.imports.is_running:
+            what = self.tr("An import is under way.")
+            remedy = self.tr("Cancel it first, or wait until it has finished.")
+        else:
+            return False
+        self.show_message(MessageKind.WARNING, what, remedy)
+        return True
 
     def _build_results(self) -> None:
         """Build the part of the Evaluate page that takes longest."""
@@ -380,12 +365,7 @@ class MainWindow(QMainWindow):
         self._preferences.text_scale = theme().text_scale
 
     def _build(self) -> None:
-        menu_button = IconButton("more", self.tr("Menu"), size_px=18)
-        menu_button.setPopupMode(IconButton.ToolButtonPopupMode.InstantPopup)
-        menu_button.setMenu(self.actions_.menu())
-        layout = self.top_bar.layout()
-        if layout is not None:
-            layout.addWidget(menu_button)
+        self.top_bar.add_menu(self.actions_.menu())
         middle = QHBoxLayout()
         middle.setSpacing(0)
         middle.addWidget(self.rail)

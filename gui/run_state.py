@@ -74,6 +74,7 @@ _S, _I = RunState, RunInput
 TRANSITIONS: Final[dict[tuple[RunState, RunInput], RunState]] = {
     (_S.IDLE, _I.START): _S.STARTING,
     (_S.STARTING, _I.STARTED): _S.RUNNING,
+    (_S.STARTING, _I.PAUSED): _S.PAUSED,  # a full disk keeps a run from going on at all
     (_S.STARTING, _I.CANCEL): _S.CANCELING,
     (_S.RUNNING, _I.PAUSE): _S.PAUSING,
     (_S.RUNNING, _I.STOP): _S.STOPPING,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,11 +19,13 @@ from engine.contract.errors import EngineError
 from engine.contract.events import COMPLETED, Event, JobFinished, RunFinished
 from engine.contract.methods import MethodCard, method_card
 from engine.contract.records import ImageRecord
-from engine.contract.results import ClassMatch, EvaluationResult
+from engine.contract.results import EvaluationResult
 from gui.background import Background
+from gui.direct_choice import DIRECT, DirectChoice
 from gui.next_run import SCRATCH, with_recommended
 from gui.run_controller import JobController, RunController
 from gui.setup_advice import SetupAdvice
+from gui.shown_images import ShownImages
 from gui.snapshot import Snapshot, read_changes, read_snapshot
 from gui.stages import ProjectFacts, Stage, stage_state
 from gui.widgets.stage_rail import StageState
@@ -38,8 +40,6 @@ if TYPE_CHECKING:
     from engine.project.store import Project
     from engine.project.thumbnails import Thumbnails
 
-DIRECT: Final = "direct_transfer"
-"""Key of the method that can apply a classifier as it is."""
 _CHANGING_JOBS: Final = frozenset({"scan", "audit", "split", "evaluate", "prepare_images"})
 """Jobs after which a project holds something else."""
 _RECORD_EDITS: Final = frozenset(
@@ -50,39 +50,6 @@ _LABEL_EDITS: Final = _RECORD_EDITS | {"undo", "redo"}
 """Edits after which images may be labelled otherwise."""
 _NOTE_EDITS: Final = frozenset({"accept_finding", "reopen_finding"})
 """Edits after which only the notes of the audit differ."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownImages:
-    """Images that the Data page was asked to show, and no others.
-
-    Attributes:
-        title: What they are, in a few words.
-        ids: The images.
-        current: The one to select, or None for the first.
-    """
-
-    title: str
-    ids: tuple[int, ...]
-    current: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DirectChoice:
-    """A classifier that direct transfer applies as it is, and what its classes stand for.
-
-    Attributes:
-        backbone: Key of its own backbone.
-    """
-
-    bundle: Path
-    matches: tuple[ClassMatch, ...]
-    backbone: str
-
-    def unmatched(self, own: Sequence[str]) -> str | None:
-        """Return the first class of the project that none of the classifier's stands for."""
-        matched = {match.own for match in self.matches}
-        return next((name for name in own if name not in matched), None)
 
 
 class Session(QObject):
@@ -166,17 +133,6 @@ class Session(QObject):
         if self._pixels is None or self._pixels.kind != kind or not self._pixels.has(record.row):
             self._pixels = SegmentReader(self._project, kind)
         return self._pixels.row(record.row) if self._pixels.has(record.row) else None
-
-    def create_project(self, folder: Path, name: str | None = None) -> None:
-        """Make and open a project; None names it after its folder.
-
-        Raises:
-            EngineError: If that isn't possible.
-        """
-        from engine.project.store import Project
-
-        Project.create(folder, name).close()
-        self.open_project(folder)
 
     def open_project(self, folder: Path) -> None:
         """Open a project and take its lock; runs that were cut off show as interrupted.

@@ -21,7 +21,6 @@ _ROWS_AT_ONCE: Final = 512
 _CORNER: Final = 8
 """The side of a corner is the image's side divided by this."""
 _PRIOR_IMAGES: Final = 5.0
-_FEWEST_NUMBERS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

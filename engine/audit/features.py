@@ -41,7 +41,7 @@ def describe_images(study: Study) -> NDArray[np.float32]:
     from engine.models.registry import build_network
 
     study.pixels.close()  # they must be there
-    runtime, fallback = place_run(RuntimeConfig())
+    runtime, fallback = place_run(RuntimeConfig(), safe_point=study.control.wait_point)
     apply_runtime(runtime)
     network = build_network(BackboneConfig().key, 2).to(runtime.device)
     n = len(study)

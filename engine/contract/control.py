@@ -35,6 +35,12 @@ class Control:
         self._stop = False
         self._cancel = False
         self._interrupt = False
+        self._n_requests = 0
+
+    @property
+    def n_requests(self) -> int:
+        """How many requests have arrived."""
+        return self._n_requests
 
     @property
     def stop_requested(self) -> bool:
@@ -84,12 +90,42 @@ class Control:
             self._stop |= stop
             self._cancel |= cancel
             self._interrupt |= interrupt
+            self._n_requests += 1
             self._condition.notify_all()
 
-    def wait_for_request(self, seconds: float) -> None:
-        """Wait until a request arrives, at most so long."""
+    def wait_for_request(self, seconds: float, *, since: int | None = None) -> None:
+        """Wait until a request arrives, at most so long.
+
+        Args:
+            seconds: The longest wait.
+            since: What :attr:`n_requests` was when the job last looked: what has arrived since
+                then isn't waited for. None for what it is now.
+        """
         with self._condition, self._waiting():
-            self._condition.wait(seconds)
+            seen = self._n_requests if since is None else since
+            self._condition.wait_for(lambda: self._n_requests != seen, seconds)
+
+    def raise_if_ending(self) -> None:
+        """Honour a request to end while the job waits, and so makes nothing that could be kept.
+
+        A stop then ends it as an interruption does: what it kept before is there to go on from.
+
+        Raises:
+            JobCanceled: If the job was asked to end in any way.
+        """
+        if self._stop and not self._cancel:
+            self.interrupt()
+        if self._cancel:
+            raise JobCanceled
+
+    def wait_point(self) -> None:
+        """Pass a safe point of a wait: pause as at any other, and end as :meth:`raise_if_ending`.
+
+        Raises:
+            JobCanceled: If the job was asked to end in any way.
+        """
+        self.raise_if_ending()
+        self.safe_point()
 
     @contextlib.contextmanager
     def _waiting(self) -> Iterator[None]:

@@ -49,6 +49,10 @@ class StorageError(EngineError):
     """The disk is full, read-only or gone."""
 
 
+class ReadOnlyError(StorageError):
+    """Nothing can be written to a folder that was to be opened for writing."""
+
+
 class DamagedFileError(StorageError):
     """A file was torn or changed; to wait and read it again doesn't help."""
 

@@ -184,8 +184,8 @@ class RunFinished(Stamped):
 
     Attributes:
         outcome: One of :data:`OUTCOMES`.
-        error: What happened, when failed.
-        remedy: What to do next, when failed.
+        error: What happened, when failed, or when a stop could keep no result.
+        remedy: What to do next, likewise.
         result: ``run``, ``outcome``, ``val_auroc``, ``epochs``, ``train_images_per_s``,
             ``seconds``; empty when failed or canceled.
     """

@@ -9,7 +9,7 @@ from engine.contract.errors import UnreadableImageError
 from engine.contract.import_rules import LabelRule
 from engine.contract.records import SkippedFile
 from engine.data.import_plan import Draft, ImportPlan
-from engine.data.label_values import ordered_classes
+from engine.data.label_names import ordered_classes
 from engine.data.sheet import Item
 from engine.project.classes import MULTI, ORDINAL, SINGLE
 

@@ -13,7 +13,7 @@ from engine.contract.import_rules import LabelRule
 from engine.contract.records import SkippedFile
 from engine.data.column_names import list_columns
 from engine.data.import_plan import Draft, ImportPlan, join_counts
-from engine.data.label_values import ordered_classes
+from engine.data.label_names import ordered_classes
 from engine.data.phrases import count_of, verb
 from engine.data.sheet import Item, Matched
 from engine.data.tables import read_table

@@ -67,7 +67,6 @@ _RLE_HEADER_BYTES: Final = 64
 _RLE_GAIN: Final = 64
 """Two bytes stand for at most 128."""
 _PLAIN_BITS: Final = frozenset({8, 16, 32, 64})
-_YBR: Final = frozenset({"YBR_FULL", "YBR_FULL_422"})
 _PARTIAL: Final = "YBR_PARTIAL"
 
 

@@ -14,9 +14,9 @@ from engine.contract.control import Control
 from engine.contract.errors import DatasetError
 from engine.contract.records import ImageRecord
 from engine.data.flags import FORMULA_STARTS
-from engine.data.label_values import NO_FINDING
 from engine.data.mapping import FEWEST_FLAG_COLUMNS
 from engine.data.progress import Emit, Progress
+from engine.data.row_labels import NO_FINDING
 from engine.files import long_path, make_folder, write_atomic
 from engine.project.classes import MULTI
 from engine.project.places import record_places

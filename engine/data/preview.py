@@ -16,13 +16,14 @@ from engine.contract.records import SourcePreview
 from engine.data.class_folders import class_level
 from engine.data.import_plan import Draft
 from engine.data.joins import PATH, FolderImages, Join, join_rows
-from engine.data.label_values import SheetLabels, read_labels
+from engine.data.label_values import read_labels
 from engine.data.mapping import complete_mapping, used_columns
 from engine.data.numeric_columns import numeric_columns
 from engine.data.original_size import median_side
 from engine.data.patients import compile_pattern, match_pattern
 from engine.data.plan import draft_of, open_source
 from engine.data.progress import Emit, Progress
+from engine.data.row_labels import SheetLabels
 from engine.data.tables import Table, read_table
 
 KIND: Final = "preview"

@@ -13,12 +13,12 @@ from engine.contract.errors import DatasetError
 from engine.contract.import_rules import LabelRule
 from engine.contract.records import RelabelResult
 from engine.data.label_sheet import export_labels
-from engine.data.label_values import SheetLabels
 from engine.data.label_writer import grade_order, records_by_item
 from engine.data.mapping import complete_mapping, require_columns
 from engine.data.phrases import count_of, quoted, verb
 from engine.data.progress import Emit, Progress
 from engine.data.project_images import ProjectImages
+from engine.data.row_labels import SheetLabels
 from engine.data.sheet import Item, Matched, match_sheet
 from engine.data.tables import Table, read_table
 from engine.project.access import open_alone

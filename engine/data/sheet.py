@@ -14,10 +14,11 @@ from engine.data.covariates import read_age, read_sex, read_view
 from engine.data.dates import date_readers
 from engine.data.flags import cell_value, plain_number
 from engine.data.joins import Images, Join, join_rows
-from engine.data.label_values import RowLabel, SheetLabels, read_labels
+from engine.data.label_values import read_labels
 from engine.data.mapping import used_columns
 from engine.data.numeric_columns import NumericColumns, numeric_columns
 from engine.data.phrases import count_of, file_names, quoted, verb
+from engine.data.row_labels import RowLabel, SheetLabels
 from engine.data.tables import Table
 
 __all__ = ["Item", "JoinCounts", "Matched", "count_of", "match_sheet", "verb"]

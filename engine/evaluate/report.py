@@ -226,8 +226,8 @@ def measured_on(n_patients: int, n_known: int | None) -> str:
         return f"{begin} that were never used for training"
     if n_known is None:
         return (
-            f"{begin} that this run didn't learn from; whether its backbone did, when it was "
-            "pre-trained on your projects, is not known"
+            f"{begin} that this run didn't learn from; whether its network had learned from them "
+            "before is not known, so this may be too good"
         )
     return (
         f"{begin}, {n_known:,} of whom the network had learned from before the images were "

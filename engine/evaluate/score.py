@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 from engine.contract.config import ExperimentConfig
 from engine.contract.config_io import from_plain
 from engine.contract.errors import ConfigError, RunError, StorageError
-from engine.contract.events import COMPLETED, STOPPED, Warned
+from engine.contract.events import COMPLETED, STOPPED, Event, Warned
 from engine.contract.searching import ENSEMBLE
 from engine.contract.targets import SIGMOID
 from engine.data.pixels import open_pixels
 from engine.data.transforms import test_time_views
+from engine.evaluate.kept_recipe import finished_recipe
 from engine.evaluate.report import Scored
 from engine.files import read_signed_json
 from engine.hardware import Fallback, Runtime, apply_runtime, place_run
+from engine.hardware.preflight import SafePoint
 from engine.models.ensemble import EnsembleNetwork
 from engine.models.fallback import looking_warning
 from engine.models.merged_head import fit_head_to
@@ -30,7 +32,7 @@ from engine.project.folder import RUNS_FOLDER
 from engine.project.segments import SegmentReader
 from engine.project.store import Project
 from engine.project.table import TrainingTable
-from engine.trainer.checkpoint import load_best
+from engine.trainer.best_weights import load_best
 from engine.trainer.steps import predict_probabilities
 
 HELD_OUT_FILE: Final = "held_out.json"
@@ -155,12 +157,25 @@ def score_validation(
     )
 
 
-def load_run(project: Project, run: str) -> FinishedRun:
+def load_run(
+    project: Project,
+    run: str,
+    *,
+    emit: Callable[[Event], None] = lambda _: None,
+    safe_point: SafePoint = lambda: None,
+) -> FinishedRun:
     """Load a finished run.
+
+    Args:
+        project: Holds it.
+        run: Its id.
+        emit: Receives what had to be restored of its files.
+        safe_point: Called while the device is tried; may raise.
 
     Raises:
         RunError: If there is no such run, it hasn't finished, images, labels or split have changed
             since it was trained, or its files are damaged.
+        StorageError: If they can't be read just now.
     """
     summary = project.run_summary(run)
     if summary.state not in _FINISHED:
@@ -176,9 +191,10 @@ def load_run(project: Project, run: str) -> FinishedRun:
             "no longer the one it was kept from.",
             remedy="Train a new run on the present data.",
         )
-    recipe, runtime = _read_recipe(project.run_folder(run) / "recipe.json")
     config = project.run_config(run)
-    runtime, fallback = place_run(config.runtime, earlier=runtime)  # the card may be gone
+    recipe = finished_recipe(project, run, config, emit)
+    earlier = Runtime(**recipe["runtime"])  # the card may be gone
+    runtime, fallback = place_run(config.runtime, earlier=earlier, safe_point=safe_point)
     apply_runtime(runtime)
     network: Network | EnsembleNetwork
     if config.method.key == ENSEMBLE:
@@ -240,16 +256,6 @@ def _held_out(path: Path, members: Sequence[FinishedMember]) -> HeldOut | None:
             probabilities=np.array(plain["probabilities"], dtype=np.float64),
         )
     except (StorageError, KeyError, TypeError, ValueError) as error:
-        raise _damaged() from error
-
-
-def _read_recipe(path: Path) -> tuple[dict[str, Any], Runtime]:
-    try:
-        recipe = read_signed_json(path)
-        if not {"classes", "positive", "versions"} <= recipe.keys():
-            raise KeyError("recipe")
-        return recipe, Runtime(**recipe["runtime"])
-    except (StorageError, KeyError, TypeError, AttributeError) as error:
         raise _damaged() from error
 
 

@@ -33,6 +33,7 @@ from engine.evaluate.findings import decide_findings
 from engine.evaluate.report import decide
 from engine.files import long_path, make_folder, require_writable, storage_error, write_atomic
 from engine.hardware import Fallback, Runtime, apply_runtime, place_run
+from engine.hardware.preflight import SafePoint
 from engine.models.fallback import looking_warning
 from engine.project.folder import readable
 from engine.trainer.steps import predict_batch
@@ -87,12 +88,19 @@ class Predictor:
         fallback: Why the processor applies it though a graphics card is there.
     """
 
-    def __init__(self, bundle: Bundle, runtime: Runtime | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        runtime: Runtime | None = None,
+        *,
+        safe_point: SafePoint = lambda: None,
+    ) -> None:
         self.bundle = bundle
         precision = bundle.facts.precision
         self.fallback: Fallback | None = None
         if runtime is None:
-            runtime, self.fallback = place_run(RuntimeConfig(precision=precision))
+            wanted = RuntimeConfig(precision=precision)
+            runtime, self.fallback = place_run(wanted, safe_point=safe_point)
         self._runtime = runtime
         apply_runtime(self._runtime)
         self._network = bundle.network().to(self._runtime.device)
@@ -204,7 +212,7 @@ def predict(
         StorageError: If the table can't be written, or another file is in its place.
     """
     _check_target(out)
-    predictor = Predictor(read_bundle(bundle))
+    predictor = Predictor(read_bundle(bundle), safe_point=control.wait_point)
     root = source if source.is_dir() else source.parent
     paths, skipped = _images_in(source)
     if not paths:

@@ -124,7 +124,7 @@ def export_bundle(
         StorageError: If the disk is full or can't be written.
     """
     _check_target(out)
-    loaded = load_run(project, run)
+    loaded = load_run(project, run, emit=emit, safe_point=control.wait_point)
     if difference_only and loaded.members:
         raise BundleError(
             "A run that combines others is exported whole.",

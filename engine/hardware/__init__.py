@@ -21,7 +21,7 @@ from engine.contract.devices import DeviceInfo
 from engine.contract.errors import ConfigError
 from engine.hardware.devices import MIB, has_gpu_build
 from engine.hardware.precision import auto_precision
-from engine.hardware.preflight import find_devices
+from engine.hardware.preflight import SafePoint, find_devices
 from engine.hardware.threads import default_threads, keep_freed_memory
 from engine.hardware.trials import trial_problem
 
@@ -97,7 +97,11 @@ def resolve_runtime(
 
 
 def place_run(
-    config: RuntimeConfig, *, earlier: Runtime | None = None, cache: Path | None = None
+    config: RuntimeConfig,
+    *,
+    earlier: Runtime | None = None,
+    cache: Path | None = None,
+    safe_point: SafePoint = lambda: None,
 ) -> tuple[Runtime, Fallback | None]:
     """Return where a run computes, after the device has computed something, and why not elsewhere.
 
@@ -105,6 +109,7 @@ def place_run(
         config: The wish.
         earlier: Where the run computed before, or the one that it repeats: kept where it can be.
         cache: As of :func:`resolve_runtime`.
+        safe_point: Called while a driver is waited for; may raise.
 
     Returns:
         The runtime; and a :class:`Fallback` where that is the processor and a graphics card would
@@ -115,13 +120,14 @@ def place_run(
     """
     if config.device == "cpu" or (earlier is not None and earlier.device == "cpu"):
         return earlier or resolve_runtime(config, cache=cache), None
-    devices = find_devices()
+    devices = find_devices(safe_point=safe_point)
     wanted = config.device if earlier is None else earlier.device
     cards = [info for info in devices if info.key != "cpu"]
     if wanted != "auto":
         cards = [info for info in cards if info.key == wanted]
     best = min(cards, key=lambda info: not info.is_usable, default=None)
     tried = trial_problem(best.id, best.name) if best is not None and best.is_usable else None
+    safe_point()
     if best is not None and best.is_usable and tried is None:
         return earlier or resolve_runtime(config, cache=cache, devices=devices), None
     if earlier is None and config.device != "auto":

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import ntpath
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 _TIMEOUT_S: Final = 15.0
+_POLL_S: Final = 0.2
 _FIELDS: Final = (
     "index",
     "name",
@@ -68,13 +71,18 @@ class DriverAnswer:
     is_there: bool = False
 
 
-def ask_driver() -> DriverAnswer:
-    """Ask the driver for its cards; takes a moment, at most some seconds."""
+def ask_driver(safe_point: Callable[[], None] = lambda: None) -> DriverAnswer:
+    """Ask the driver for its cards; takes a moment, at most some seconds.
+
+    Args:
+        safe_point: Called while it is waited for; may raise.
+    """
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return DriverAnswer(is_there=has_card())
     for fields in (_FIELDS, _FIELDS[:-1]):  # drivers before 2020 don't know the last
-        text, error = _run([tool, f"--query-gpu={','.join(fields)}", "--format=csv,noheader"])
+        query = [tool, f"--query-gpu={','.join(fields)}", "--format=csv,noheader"]
+        text, error = _run(query, safe_point)
         if "not a valid field" not in text + error:
             break
     cards = parse_cards(text)
@@ -137,26 +145,56 @@ def parse_programs(text: str) -> tuple[Program, ...]:
     return tuple(sorted(programs, key=lambda program: -program.used_mb))
 
 
-def _run(command: Sequence[str]) -> tuple[str, str]:
+def _run(command: Sequence[str], safe_point: Callable[[], None] = lambda: None) -> tuple[str, str]:
     """Return what a tool printed, and what went wrong."""
     try:
-        answer = subprocess.run(  # fixed questions to the driver's own tool
+        process = subprocess.Popen(  # fixed questions to the driver's own tool
             command,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
             errors="replace",
-            timeout=_TIMEOUT_S,
-            check=False,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
-    except subprocess.TimeoutExpired:
-        return "", "timed out"
     except OSError as error:
         return "", str(error)
-    if answer.returncode == 0 and not answer.stderr.strip():
-        return answer.stdout, ""
-    return answer.stdout, f"{answer.stdout}\n{answer.stderr}".strip()
+    answer = None
+    try:
+        answer = _answer(process, safe_point)
+    finally:
+        if answer is None:
+            _end(process)
+    if answer is None:
+        return "", "timed out"
+    if process.returncode == 0 and not answer[1].strip():
+        return answer[0], ""
+    return answer[0], f"{answer[0]}\n{answer[1]}".strip()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a process; one that is stuck inside a driver isn't waited for."""
+    process.kill()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_POLL_S)
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None and process.returncode is not None:
+            pipe.close()
+
+
+def _answer(
+    process: subprocess.Popen[str], safe_point: Callable[[], None]
+) -> tuple[str, str] | None:
+    """Return what a process printed on both streams; None if it takes too long."""
+    left_s = _TIMEOUT_S
+    while left_s > 0:
+        safe_point()
+        since = time.monotonic()
+        try:
+            return process.communicate(timeout=_POLL_S)
+        except subprocess.TimeoutExpired:
+            left_s -= time.monotonic() - since
+    return None
 
 
 def _known(text: str) -> str:

@@ -85,16 +85,22 @@ class CheckProcess:
     def answer(self, limit_s: float) -> dict[str, Any]:
         """Return the next answer.
 
+        Args:
+            limit_s: Longest wait, without what safe points take: a pause may be long.
+
         Raises:
             Unanswered: If there is none within so many seconds, or the process has ended.
         """
-        end = time.monotonic() + limit_s
-        while time.monotonic() < end:
+        left_s = limit_s
+        while left_s > 0:
             self._safe_point()
+            since = time.monotonic()
             try:
                 line = self._lines.get(timeout=_POLL_S)
             except queue.Empty:
                 continue
+            finally:
+                left_s -= time.monotonic() - since
             if line is None:
                 raise Unanswered(self._process.wait())
             with contextlib.suppress(ValueError):  # something that a library printed
@@ -153,7 +159,7 @@ def find_devices(
     global _usable  # noqa: PLW0603 - one driver a process
     if _usable is not None and not is_fresh:
         return _usable
-    driver = ask_driver()
+    driver = ask_driver(safe_point)
     if not driver.is_there:
         return list_devices(driver)
     why = None

@@ -14,7 +14,7 @@ from engine.contract.events import Event
 from engine.files import long_path, make_folder
 from engine.jobs.begun import Begun, find_begun
 from engine.jobs.findings import choose_finding
-from engine.jobs.recipe import choose_same_finding, plan_repeat, require_same_classes
+from engine.jobs.repeat import choose_same_finding, plan_repeat, require_same_classes
 from engine.jobs.run_checks import (
     checked_table,
     new_run_id,
@@ -26,6 +26,7 @@ from engine.jobs.source_bundle import chosen_source, config_for, keep_source
 from engine.jobs.training import TrainingRun
 from engine.methods.registry import get_method
 from engine.project.access import open_alone
+from engine.trainer.full_disk import when_there_is_room
 
 Emit = Callable[[Event], None]
 
@@ -34,9 +35,32 @@ Emit = Callable[[Event], None]
 def begin_run(command: Train | Resume, emit: Emit, control: Control) -> Iterator[TrainingRun]:
     """Check that a run can start, make its folder, and say so.
 
+    While the disk refuses, a run that goes on waits as it does when it trains; a new one is
+    refused.
+
     Raises:
         EngineError: If settings, data or split don't allow the run; nothing has been made then.
+        JobCanceled: If the run was asked to end while it waited.
     """
+    with contextlib.ExitStack() as stack:
+
+        def prepare() -> tuple[TrainingRun, RunLog]:
+            return stack.enter_context(_prepared(command, emit, control))
+
+        if isinstance(command, Resume):
+            run, log = when_there_is_room(prepare, run=command.run, emit=emit, control=control)
+        else:
+            run, log = prepare()
+        with log:
+            run.start()
+            yield run
+
+
+@contextlib.contextmanager
+def _prepared(
+    command: Train | Resume, emit: Emit, control: Control
+) -> Iterator[tuple[TrainingRun, RunLog]]:
+    """Open the project, and give a run that has all that it takes, and its log."""
     repeat = plan_repeat(command) if isinstance(command, Train) else None
     command = command if repeat is None else repeat.command
     begun: Begun | None = None
@@ -67,7 +91,7 @@ def begin_run(command: Train | Resume, emit: Emit, control: Control) -> Iterator
             if source is not None:
                 keep_source(folder, source)
             project.keep_run_data(run_id, table)
-            log = RunLog(folder, emit)
+            log = RunLog(folder, emit, project.require_there)
             run = TrainingRun(
                 project,
                 run_id,
@@ -81,9 +105,7 @@ def begin_run(command: Train | Resume, emit: Emit, control: Control) -> Iterator
             )
             if is_new:  # last, so that a run in the history has all that it takes to go on with it
                 project.add_run(run_id, config)
-        with log:
-            run.start()
-            yield run
+        yield run, log
 
 
 @contextlib.contextmanager

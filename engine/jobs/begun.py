@@ -7,23 +7,20 @@ are no longer on this computer, a saved state holds all that most methods need.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from engine.contract.config import ExperimentConfig
-from engine.contract.errors import ConfigError, DamagedFileError, WeightsError
-from engine.contract.recipe import RECIPE_NAME, Recipe, recipe_from_json
-from engine.files import long_path, read_signed_json
+from engine.contract.errors import WeightsError
+from engine.contract.recipe import RECIPE_NAME, Recipe
+from engine.evaluate.kept_recipe import RESTORED, kept_copy, written_recipe
+from engine.files import long_path
 from engine.jobs.recipe import name_of_same_weights
 from engine.methods.registry import get_method
 from engine.models.weights import SCRATCH
-from engine.trainer.checkpoint import has_state, sound_states
+from engine.trainer.checkpoint import has_state
 
-_RESTORED: Final = (
-    f"{RECIPE_NAME} of this run was damaged or missing. It was restored from the saved state."
-)
 _RENEWED: Final = (
     f"{RECIPE_NAME} of this run was damaged or missing. It was written anew from the settings; "
     "precision and threads may be others than before, and so may the last digits."
@@ -96,11 +93,11 @@ def find_begun(folder: Path, config: ExperimentConfig) -> Begun:
     """
     checkpoints, path = folder / "checkpoints", folder / RECIPE_NAME
     goes_on = has_state(checkpoints)
-    recipe, told = _written_recipe(path), ""
+    recipe, told = written_recipe(path), ""
     is_lost = recipe is None
     if recipe is None and (goes_on or long_path(path).exists()):  # else it was cut off before that
-        recipe = _recipe_of_state(checkpoints)
-        told = _RENEWED if recipe is None else _RESTORED
+        recipe = kept_copy(folder)
+        told = _RENEWED if recipe is None else RESTORED
     found, is_here = _same_weights(config, recipe)
     if not is_here and not (goes_on and not get_method(config.method.key).needs_origin):
         source = recipe.weights.get("source") if recipe is not None else ""
@@ -116,29 +113,6 @@ def find_begun(folder: Path, config: ExperimentConfig) -> Begun:
         lacks_weights=not is_here,
         told=tuple(filter(None, (told, "" if is_here else _STATE_SUFFICES))),
     )
-
-
-def _written_recipe(path: Path) -> Recipe | None:
-    """Read the recipe; None if it is missing, damaged, or not what was written.
-
-    Raises:
-        StorageError: If it can't be read just now.
-    """
-    if not long_path(path).is_file():
-        return None
-    try:
-        return recipe_from_json(json.dumps(read_signed_json(path)))
-    except (ConfigError, DamagedFileError):
-        return None
-
-
-def _recipe_of_state(checkpoints: Path) -> Recipe | None:
-    """Return the copy in the newest sound state that has one; earlier versions kept none."""
-    kept = (state.recipe for state, _ in sound_states(checkpoints) if state.recipe)
-    try:
-        return next((recipe_from_json(json.dumps(plain)) for plain in kept), None)
-    except ConfigError:  # a newer version wrote it
-        return None
 
 
 def _same_weights(config: ExperimentConfig, recipe: Recipe | None) -> tuple[ExperimentConfig, bool]:

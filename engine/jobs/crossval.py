@@ -107,7 +107,7 @@ class _Crossval:
         self._table, self._folds, self._emit, self._control = table, folds, emit, control
         self._weights = weights
         self._done: list[FoldResult] = []
-        runtime, fallback = place_run(config.runtime)
+        runtime, fallback = place_run(config.runtime, safe_point=control.wait_point)
         apply_runtime(runtime)
         self.bench = TrialBench(
             project=project,

@@ -77,7 +77,7 @@ def _combine_runs(
                 kind=_KIND, stage="Validation images", done=number, total=len(command.runs)
             )
         )
-        loaded = load_run(project, run)
+        loaded = load_run(project, run, emit=emit, safe_point=control.wait_point)
         if loaded.members:
             raise RunError(
                 f"Run {run} combines others already.", remedy="Choose the runs it was made of."
@@ -120,7 +120,7 @@ def _combine_folds(
     config: ExperimentConfig = from_plain(ExperimentConfig, result.config)
     folds = Folds.of(table, result.n_folds, config.seed)
     kept = read_folds(project, result, folds)
-    networks = _fold_networks(project, result, kept, table, command.test_time_views)
+    networks = _fold_networks(project, result, kept, table, command.test_time_views, control)
     predicted = [fold.probabilities for fold in kept]
     if command.test_time_views != config.evaluation.test_time_views:
         predicted = _predicted_again(networks, folds, emit, control)
@@ -160,10 +160,13 @@ def _fold_networks(
     kept: list[KeptFold],
     table: TrainingTable,
     n_views: int,
+    control: Control,
 ) -> list[FinishedRun]:
     """Return the networks of a cross-validation as if each were a run."""
     config: ExperimentConfig = from_plain(ExperimentConfig, result.config)
-    runtime, fallback = place_run(config.runtime, earlier=kept[-1].runtime)
+    runtime, fallback = place_run(
+        config.runtime, earlier=kept[-1].runtime, safe_point=control.wait_point
+    )
     apply_runtime(runtime)
     # Earlier versions noted no weights: what the settings name now is the best guess.
     guess = to_plain(weights_info(config.backbone.key, config.backbone.weights))
@@ -232,18 +235,20 @@ def _enter(
         make_folder(folder, parents=False)
         write_json(
             folder / "recipe.json",
-            {
-                "config": to_plain(combined),
-                "runtime": recipe["runtime"],
-                "data_digest": project.data_digest(),
-                "split_digest": project.split_digest(),
-                "classes": recipe["classes"],
-                "positive": recipe["positive"],
-                "activation": recipe.get("activation", SOFTMAX),
-                "weights": members[0]["weights"],
-                "versions": recipe["versions"],
-                "members": members,
-            },
+            signed(
+                {
+                    "config": to_plain(combined),
+                    "runtime": recipe["runtime"],
+                    "data_digest": project.data_digest(),
+                    "split_digest": project.split_digest(),
+                    "classes": recipe["classes"],
+                    "positive": recipe["positive"],
+                    "activation": recipe.get("activation", SOFTMAX),
+                    "weights": members[0]["weights"],
+                    "versions": recipe["versions"],
+                    "members": members,
+                }
+            ),
         )
         if held_out is not None:
             write_json(folder / HELD_OUT_FILE, signed(held_out))

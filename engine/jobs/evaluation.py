@@ -26,7 +26,7 @@ def evaluate(
     Raises:
         RunError: If the run can't be evaluated, or data have changed since it was trained.
     """
-    loaded = load_run(project, run)
+    loaded = load_run(project, run, emit=emit, safe_point=control.wait_point)
     table = project.training_table()
     n_looks = int(np.isin(table.split, (1, 2)).sum())
     if (warned := loaded.fallback_warning(n_looks, deed="measures")) is not None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from engine.contract.errors import DatasetError
 from engine.project.classes import MULTI
+from engine.project.run_findings import ALL
 from engine.project.store import Project
 from engine.project.table import TrainingTable
-
-ALL: Final = "all"
-"""Stands for all findings at once, where none has this name."""
 
 
 def choose_finding(project: Project, name: str) -> None:

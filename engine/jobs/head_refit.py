@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from engine.contract.commands import RefitHead
@@ -20,9 +19,11 @@ from engine.contract.events import Event, JobProgressed
 from engine.contract.results import HeadRefit
 from engine.data.pixels import open_pixels, pixel_kind
 from engine.hardware import apply_runtime, place_run
+from engine.jobs.bench import Bench
+from engine.jobs.fresh_network import fresh_network
+from engine.jobs.head_probabilities import head_probabilities
 from engine.jobs.run_checks import with_weights_there_are
 from engine.jobs.seen_before import backbone_warning
-from engine.jobs.trials import TrialBench, fresh_network
 from engine.methods.head_solver import one_blas_thread
 from engine.methods.linear_head import LinearHead, fit_linear_head
 from engine.methods.linear_probe import fit_head, head_loss, install_head
@@ -31,7 +32,7 @@ from engine.methods.registry import get_method
 from engine.metrics.validation import validation_auroc
 from engine.models.fallback import looking_warning
 from engine.models.features import features_kind
-from engine.models.network import Network, probabilities_of
+from engine.models.network import Network
 from engine.models.weights_warning import weights_warning
 from engine.project.access import open_alone
 from engine.project.segments import SegmentReader
@@ -68,9 +69,9 @@ def refit_head(command: RefitHead, emit: Callable[[Event], None], control: Contr
         chosen = BackboneConfig(key=command.backbone, weights=command.weights)
         config = replace(config, image=project.image_contract, backbone=chosen)
         config = with_weights_there_are(config)
-        runtime, fallback = place_run(config.runtime)
+        runtime, fallback = place_run(config.runtime, safe_point=control.wait_point)
         apply_runtime(runtime)
-        bench = TrialBench(
+        bench = Bench(
             project=project,
             table=table,
             image=config.image,
@@ -80,7 +81,7 @@ def refit_head(command: RefitHead, emit: Callable[[Event], None], control: Contr
         )
         network = fresh_network(config, get_method(config.method.key), table, runtime)
         used = table.rows[(table.split == 0) | (table.split == 1)]
-        kind = features_kind(network, network.weights_digest, config.image, runtime)
+        kind = features_kind(network, config.image, runtime)
         n_missing = _n_missing(SegmentReader(project, kind), used)
         if command.described_only and n_missing:
             raise DatasetError(
@@ -114,7 +115,7 @@ def refit_head(command: RefitHead, emit: Callable[[Event], None], control: Contr
             doubted = () if table.is_multi else _doubted(network, context, head)
         install_head(network, head)
         auroc = validation_auroc(
-            _probabilities(network, features_of(table.rows[data.val])),
+            head_probabilities(network, features_of(table.rows[data.val])),
             table.labels[data.val],
             table.positive,
         )
@@ -164,13 +165,6 @@ def _doubted(network: Network, context: MethodContext, head: LinearHead) -> tupl
     chosen = np.flatnonzero(is_doubted)
     chosen = chosen[np.argsort(own[chosen], kind="stable")][:_MOST_DOUBTED]
     return tuple(int(record) for record in table.record_ids[judged[chosen]])
-
-
-def _probabilities(network: Network, features: NDArray[np.float32]) -> NDArray[np.float64]:
-    network.eval()
-    with torch.inference_mode():
-        logits = network.classify(torch.from_numpy(features).to(network.head.weight.device))
-        return probabilities_of(network, logits).cpu().numpy()
 
 
 def _n_missing(features: SegmentReader, rows: NDArray[np.int64]) -> int:

@@ -15,6 +15,7 @@ from engine.contract.events import Event, JobProgressed
 from engine.contract.searching import LrRangeResult
 from engine.hardware import apply_runtime, place_run
 from engine.jobs.run_checks import checked_table, with_weights_there_are
+from engine.jobs.seen_before import backbone_warning
 from engine.jobs.trials import TrialBench
 from engine.methods.registry import get_method
 from engine.models.fallback import looking_warning
@@ -49,7 +50,7 @@ def find_rate(command: LrRange, emit: Callable[[Event], None], control: Control)
                 remedy="Choose a method that trains, such as full fine-tuning.",
             )
         table = checked_table(project)
-        runtime, fallback = place_run(config.runtime)
+        runtime, fallback = place_run(config.runtime, safe_point=control.wait_point)
         apply_runtime(runtime)
         seed_everything(config.seed)
 
@@ -65,8 +66,12 @@ def find_rate(command: LrRange, emit: Callable[[Event], None], control: Control)
             control=control,
             on_event=waiting_as_warning(emit),
         )
-        if (warned := weights_warning(config.backbone)) is not None:
-            emit(warned)
+        for warned in (
+            weights_warning(config.backbone),
+            backbone_warning(project, table, config.backbone),
+        ):
+            if warned is not None:
+                emit(warned)
         network, context = bench.fresh(config, method)
         if fallback is not None:
             n = n_looks(len(context.data.train), config.optimizer.batch_size, command.steps)

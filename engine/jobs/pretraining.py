@@ -5,26 +5,25 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.contract.backbones import BackboneCard
 from engine.contract.commands import Pretrain
 from engine.contract.config import BackboneConfig, ExperimentConfig, preset_config
 from engine.contract.config_io import to_plain
 from engine.contract.control import Control, JobCanceled
-from engine.contract.errors import ConfigError, DatasetError
+from engine.contract.errors import ConfigError
 from engine.contract.events import Event, JobProgressed
 from engine.contract.pretraining import PretrainedOn, PretrainResult
 from engine.contract.shell import train_line
 from engine.data.pixels import open_pixels
 from engine.hardware import apply_runtime, place_run
-from engine.jobs.splitting import require_two_classes
+from engine.jobs.pretrain_sources import PretrainSource, opened_sources
 from engine.models.fallback import expected_seconds, fallback_warning
 from engine.models.registry import build_network, check_size
 from engine.models.weights import (
@@ -35,13 +34,10 @@ from engine.models.weights import (
     weights_state,
 )
 from engine.models.weights_warning import weights_warning
-from engine.project.access import open_alone
-from engine.project.facts import image_facts
 from engine.project.learned_before import note_pretraining
 from engine.project.pretrainings import begin_or_go_on, data_of
 from engine.project.searching import PRETRAIN
 from engine.project.store import Project
-from engine.project.table import TrainingTable
 from engine.seeding import seed_everything
 from engine.trainer.checkpoint import has_state
 from engine.trainer.full_disk import PatientPixels, waiting_as_warning
@@ -51,28 +47,6 @@ from engine.trainer.pretraining import Pretrainer, PretrainProgress
 
 FEWEST_PROJECTS: Final = 2
 Emit = Callable[[Event], None]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Source:
-    """A project with its images as arrays.
-
-    Attributes:
-        is_kept: Training images that no test image is equal to, shape of the table.
-    """
-
-    project: Project
-    table: TrainingTable
-    hashes: tuple[tuple[str, str], ...]
-    is_kept: NDArray[np.bool_]
-
-    @property
-    def train(self) -> NDArray[np.int64]:
-        return np.flatnonzero((self.table.split == 0) & self.is_kept)
-
-    @property
-    def val(self) -> NDArray[np.int64]:
-        return np.flatnonzero((self.table.split == 1) & self.is_kept)
 
 
 def pretrain(command: Pretrain, emit: Emit, control: Control) -> PretrainResult:
@@ -92,7 +66,7 @@ def pretrain(command: Pretrain, emit: Emit, control: Control) -> PretrainResult:
     started = time.perf_counter()
     _check(command)
     config = _settings(command)
-    with _opened(command.projects) as sources:
+    with opened_sources(command.projects) as sources:
         check_size(command.backbone, sources[0].project.image_contract.size_px)
         with _kept(command, config, sources, control) as place:
             ranked = sorted(sources, key=lambda source: data_of(source.project))
@@ -117,7 +91,7 @@ def pretrain(command: Pretrain, emit: Emit, control: Control) -> PretrainResult:
 
 @contextmanager
 def _kept(
-    command: Pretrain, config: ExperimentConfig, sources: Sequence[_Source], control: Control
+    command: Pretrain, config: ExperimentConfig, sources: Sequence[PretrainSource], control: Control
 ) -> Iterator[tuple[Project, Path]]:
     """Give who keeps the state, and its folder.
 
@@ -142,14 +116,14 @@ def _kept(
 def _train(
     command: Pretrain,
     config: ExperimentConfig,
-    sources: Sequence[_Source],
+    sources: Sequence[PretrainSource],
     place: tuple[Project, Path],
     emit: Emit,
     control: Control,
 ) -> tuple[Pretrained, BackboneCard]:
     """Train on the sources; return the best pass, its AUROCs in their order, and the card."""
     tasks = [_task(source, emit, control) for source in sources]
-    runtime, fallback = place_run(config.runtime)
+    runtime, fallback = place_run(config.runtime, safe_point=control.wait_point)
     apply_runtime(runtime)
     seed_everything(config.seed)
     network = build_network(
@@ -201,103 +175,7 @@ def _settings(command: Pretrain) -> ExperimentConfig:
     return replace(config, method=method, runtime=command.runtime)
 
 
-@contextmanager
-def _opened(folders: Sequence[str]) -> Iterator[list[_Source]]:
-    """Open the projects alone, since images without pixels may have to be read; check them."""
-    with ExitStack() as stack:
-        projects = [
-            stack.enter_context(open_alone(Path(folder), owner="a pre-training"))
-            for folder in folders
-        ]
-        _require_one_size(projects)
-        tables = [_checked_table(project) for project in projects]
-        hashes = [_hashes(*pair) for pair in zip(projects, tables, strict=True)]
-        tested = {
-            value
-            for table, pairs in zip(tables, hashes, strict=True)
-            for i in np.flatnonzero(table.split == 2)
-            for value in pairs[int(i)]
-        } - {""}
-        yield [
-            _checked_source(
-                _Source(
-                    project=project,
-                    table=table,
-                    hashes=pairs,
-                    is_kept=np.array([tested.isdisjoint(pair) for pair in pairs], dtype=np.bool_),
-                )
-            )
-            for project, table, pairs in zip(projects, tables, hashes, strict=True)
-        ]
-
-
-def _require_one_size(projects: Sequence[Project]) -> None:
-    first, *others = projects
-    for other in others:
-        one, two = first.image_contract.size_px, other.image_contract.size_px
-        if one != two:
-            raise DatasetError(
-                f"“{first.name}” prepares its images at {one} px and “{other.name}” at {two} px; "
-                "one network can't learn from both.",
-                remedy="Choose projects that prepare their images at the same size.",
-            )
-
-
-def _checked_table(project: Project) -> TrainingTable:
-    try:
-        table = project.training_table()
-        require_two_classes(table)
-    except DatasetError as error:
-        message = f"“{project.name}” can't be learned from: {error.message}"
-        raise DatasetError(message, remedy=error.remedy) from error
-    if project.split_summary() is None or project.split_is_stale():
-        raise DatasetError(
-            f"The images of “{project.name}” are not divided, or have changed since they were.",
-            remedy="Open that project and make its split; its test images then stay untouched.",
-        )
-    return table
-
-
-def _checked_source(source: _Source) -> _Source:
-    for what, chosen in (("training", source.train), ("validation", source.val)):
-        if (lacking := _lacking(source.table, chosen)) is not None:
-            raise DatasetError(
-                f"The {what} images of “{source.project.name}” hold none {lacking}.",
-                remedy="Make its split anew, leave that class out, or leave the project out.",
-            )
-    return source
-
-
-def _lacking(table: TrainingTable, chosen: NDArray[np.int64]) -> str | None:
-    """Return what some images lack, in words that follow "none"; None if it is all there.
-
-    The division holds enough of each finding, but images equal to test images are left out.
-    """
-    labels = table.labels[chosen]
-    for k, name in enumerate(table.class_names):
-        if not table.is_multi:
-            if not (labels == k).any():
-                return f"of class '{name}'"
-            continue
-        for state, words in ((1, "that shows"), (0, "that is without")):
-            if not (labels[:, k] == state).any():
-                return f"{words} “{name}”"
-    return None
-
-
-def _hashes(project: Project, table: TrainingTable) -> tuple[tuple[str, str], ...]:
-    """Return hashes of each image's file and of its pixels; frames share that of their file."""
-    facts = image_facts(project, table.record_ids)
-    of_file = facts.texts["sha256"]
-    times: dict[str, int] = {}
-    for value in of_file:
-        times[value] = times.get(value, 0) + 1
-    # The frames of one file have one file hash; only their pixels tell them apart.
-    own = [value if times[value] == 1 else "" for value in of_file]
-    return tuple(zip(own, facts.texts["pixel_hash"], strict=True))
-
-
-def _task(source: _Source, emit: Emit, control: Control) -> Task:
+def _task(source: PretrainSource, emit: Emit, control: Control) -> Task:
     def on_progress(done: int, total: int) -> None:
         emit(JobProgressed(kind=PRETRAIN, stage="Reading images", done=done, total=total))
 
@@ -346,7 +224,7 @@ class _Reporter:
 
 
 def _shares(
-    sources: Sequence[_Source], aurocs: Mapping[_Source, float]
+    sources: Sequence[PretrainSource], aurocs: Mapping[PretrainSource, float]
 ) -> tuple[PretrainedOn, ...]:
     return tuple(
         PretrainedOn(
@@ -361,7 +239,7 @@ def _shares(
     )
 
 
-def _note(sources: Sequence[_Source], kept: Pretrained) -> None:
+def _note(sources: Sequence[PretrainSource], kept: Pretrained) -> None:
     """Let each project keep what was learned from, before the backbone can be chosen for a run."""
     digest = tensors_digest(kept.body)
     for source in sources:

@@ -35,7 +35,7 @@ def recommend_for_project(
     """
     with Project.open(Path(command.project), read_only=True) as project:
         require_two_classes(project.training_table())
-        facts = facts_of(project, minutes=command.minutes)
+        facts = facts_of(project, minutes=command.minutes, safe_point=control.wait_point)
     found = recommend_setup(facts)
     size_px = int(found.size_px.value)
     if command.apply and size_px != facts.size_px:

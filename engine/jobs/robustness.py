@@ -47,7 +47,7 @@ def _measure(
         control.safe_point()
         emit(JobProgressed(kind=_KIND, stage=stage, done=done, total=total, seconds_left=left))
 
-    loaded = load_run(project, command.run)
+    loaded = load_run(project, command.run, emit=emit, safe_point=control.wait_point)
     if command.split == "val" and loaded.held_out is not None:
         raise RunError(
             "The networks of this run learned from the validation images, each from most of them.",

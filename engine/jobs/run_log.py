@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from engine.contract.errors import ConfigError
+from engine.contract.errors import ConfigError, EngineError
 from engine.contract.events import COMPLETED, BatchFinished, Event, RunFinished, RunProgressed
 from engine.contract.protocol import decode_event, encode_event
 from engine.files import long_path
@@ -26,9 +26,21 @@ class RunLog:
     next try.
     """
 
-    def __init__(self, folder: Path, emit: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        emit: Callable[[Event], None],
+        require_there: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            folder: The run's.
+            emit: Receives the events.
+            require_there: Raises an ``EngineError`` while nothing may be written there.
+        """
         self._path = folder / _NAME
-        self._emit = emit
+        self._emit, self._require_there = emit, require_there
         self._waiting: list[str] = []
         self._flushed = 0.0
 
@@ -43,12 +55,14 @@ class RunLog:
     def _flush(self) -> None:
         text = "".join(f"{line}\n" for line in self._waiting)
         data = text.encode("utf-8", errors="backslashreplace")
-        with contextlib.suppress(OSError), self._path.open("ab", buffering=0) as stream:
-            end = stream.seek(0, os.SEEK_END)
-            if stream.write(data) == len(data):
-                self._waiting.clear()
-            else:  # a disk that fills up takes a part; half a line would spoil the log
-                stream.truncate(end)
+        with contextlib.suppress(OSError, EngineError):
+            self._require_there()
+            with self._path.open("ab", buffering=0) as stream:
+                end = stream.seek(0, os.SEEK_END)
+                if stream.write(data) == len(data):
+                    self._waiting.clear()
+                else:  # a disk that fills up takes a part; half a line would spoil the log
+                    stream.truncate(end)
         self._flushed = time.monotonic()
 
     def __enter__(self) -> Self:

@@ -26,11 +26,12 @@ from engine.jobs.halving import (
     make_plan,
     ranked,
 )
+from engine.jobs.one_trial import TrialResult
 from engine.jobs.search_kept import KeptTrial, SearchFolder
 from engine.jobs.search_pace import measured_pace, part_of, shortened, smallest_share
 from engine.jobs.search_words import ranked_rows, sentences, words
 from engine.jobs.seen_before import backbone_warning
-from engine.jobs.trials import TrialBench, TrialResult
+from engine.jobs.trials import TrialBench
 from engine.models.fallback import timed_warning
 from engine.models.weights_warning import weights_warning
 from engine.project.searching import SEARCH
@@ -78,7 +79,7 @@ class SearchRounds:
             self._note(self._kept.damage)
         self._time = TimedControl(control, 60 * minutes - self._spent_s)
         config = candidates[0].config
-        runtime, fallback = place_run(config.runtime)
+        runtime, fallback = place_run(config.runtime, safe_point=control.wait_point)
         apply_runtime(runtime)
         for backbone in dict.fromkeys(candidate.config.backbone for candidate in candidates):
             for warned in (weights_warning(backbone), backbone_warning(project, table, backbone)):

@@ -4,14 +4,16 @@ A backbone that was pre-trained on this project, and a classifier that the proje
 know patients who are validation or test patients since the images were divided anew, or who are
 held out by a cross-validation. Each project knows that of itself
 (:mod:`engine.project.learned_before`, marks of runs); of patients that two projects share, nothing
-is known.
+is known. Where what a project kept of that is damaged or missing, nobody may claim that its
+patients are new to the network.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,7 @@ from engine.bundle.read import read_facts
 from engine.contract.config import BackboneConfig
 from engine.contract.errors import BundleError
 from engine.contract.events import Warned
+from engine.contract.searching import ENSEMBLE
 from engine.evaluate.score import FinishedRun
 from engine.jobs.source_bundle import KEPT_FOLDER
 from engine.models.weights import MADE, SCRATCH, added_weights, weights_info
@@ -30,7 +33,30 @@ from engine.project.run_data import read_run_data
 from engine.project.store import Project
 from engine.project.table import TrainingTable
 
-_REMEDY = "Choose other weights, or measure on patients that they have not seen."
+_REMEDY: Final = "Choose other weights, or measure on patients that they have not seen."
+_UNTOLD: Final = (
+    "This backbone was pre-trained on your projects by an earlier version of RadTune, which didn't "
+    "keep on which images. If this project was one of them, results on its validation and test "
+    "images may be too good."
+)
+_LOST: Final = (
+    "This backbone was pre-trained on this project, and what the project kept of that (in its "
+    "folder 'pretrained') is damaged or missing, so nothing tells on which patients. Results on "
+    "its validation and test images may be too good."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Learned:
+    """What a network learned from.
+
+    Attributes:
+        records: Row ids of images, int64 ``(N,)``, as far as it is known.
+        unknown: Why that is not all, in a sentence; empty if it is.
+    """
+
+    records: NDArray[np.int64]
+    unknown: str = ""
 
 
 def backbone_warning(
@@ -46,20 +72,15 @@ def backbone_warning(
     """
     if (digest := _digest(backbone)) is None:
         return None
-    records = records_of_pretraining(project, digest)
-    if counts := _counts(project, table, records):
+    learned = _of_backbone(project, digest)
+    if counts := _counts(project, table, learned.records):
         what = (
             f"This backbone was pre-trained on the patients of {counts}, before the images were "
             "divided anew: its results on them are too good."
         )
         return Warned(run=run, message=what, remedy=_REMEDY)
-    if not len(records) and _is_untold([digest]):
-        what = (
-            "This backbone was pre-trained on your projects by an earlier version of RadTune, "
-            "which didn't keep on which images. If this project was one of them, results on "
-            "its validation and test images may be too good."
-        )
-        return Warned(run=run, message=what, remedy=_REMEDY)
+    if learned.unknown:
+        return Warned(run=run, message=learned.unknown, remedy=_REMEDY)
     return None
 
 
@@ -74,13 +95,17 @@ def seen_sentence(project: Project, facts: BundleFacts, table: TrainingTable) ->
         facts: The classifier's.
         table: The usable images.
     """
-    counts = _counts(project, table, _of_classifier(project, facts))
-    if not counts:
+    found = list(_of_classifier(project, facts))
+    said = [part.unknown for part in found if part.unknown]
+    if counts := _counts(project, table, _together(found)):
+        said.insert(
+            0,
+            f"This classifier learned from the patients of {counts}, before the images were "
+            "divided anew: its results on them are too good.",
+        )
+    if not said:
         return None
-    return (
-        f"This classifier learned from the patients of {counts}, before the images were divided "
-        "anew: its results on them are too good. Measure it on patients that it hasn't seen."
-    )
+    return " ".join([*dict.fromkeys(said), "Measure it on patients that it hasn't seen."])
 
 
 def crossval_caution(
@@ -99,13 +124,13 @@ def crossval_caution(
     """
     if (digest := _digest(backbone)) is None:
         return ""
-    records = records_of_pretraining(project, digest)
-    if not len(records) and _is_untold([digest]):
+    learned = _of_backbone(project, digest)
+    if learned.unknown:
         return (
-            "The backbone was pre-trained on your projects by an earlier version of RadTune; "
-            "whether it learned from some of these patients then is not known."
+            "The backbone was pre-trained on your projects; whether it learned from some of these "
+            "patients then is not known."
         )
-    known = is_known(project, table, records)[images]
+    known = is_known(project, table, learned.records)[images]
     if n_known := len(np.unique(table.groups[images][known])):
         return (
             f"The backbone was pre-trained on {n_known:,} of these patients, so a "
@@ -128,33 +153,70 @@ def known_groups(project: Project, table: TrainingTable, loaded: FinishedRun) ->
     names = [loaded.id, *(member.name for member in loaded.members)]
     weights = [loaded.recipe.get("weights", {}), *(member.weights for member in loaded.members)]
     digests = {str(facts.get("digest", "")) for facts in weights}
-    parts = [records_of_pretraining(project, digest) for digest in digests]
-    if _is_untold(digests) and not any(map(len, parts)):
-        return None
+    found = [_of_backbone(project, digest) for digest in digests]
     for name in names:
-        with contextlib.suppress(BundleError):  # most runs apply no classifier
-            facts = read_facts(project.folder / RUNS_FOLDER / name / KEPT_FOLDER)
-            parts.append(_of_classifier(project, facts))
-    known = is_known(project, table, np.concatenate(parts))
+        found += _of_applied(project, project.folder / RUNS_FOLDER / name)
+    known = is_known(project, table, _together(found))
+    if not known.any() and any(part.unknown for part in found):
+        return None
     return set(table.groups[known].tolist())
 
 
-def _of_classifier(project: Project, facts: BundleFacts) -> NDArray[np.int64]:
-    """Return row ids of images that a bundle's networks learned from, as far as it is known."""
-    return np.concatenate([np.array([], dtype=np.int64), *_parts(project, facts)])
+def _together(parts: Iterable[_Learned]) -> NDArray[np.int64]:
+    return np.concatenate([np.array([], dtype=np.int64), *(part.records for part in parts)])
 
 
-def _parts(project: Project, facts: BundleFacts) -> Iterator[NDArray[np.int64]]:
+def _of_backbone(project: Project, digest: str) -> _Learned:
+    """Return what pre-trained weights learned from of a project."""
+    records = records_of_pretraining(project, digest)
+    if records is None:
+        return _nothing_known(_LOST)
+    if not len(records) and _is_untold(digest):
+        return _nothing_known(_UNTOLD)
+    return _Learned(records=records)
+
+
+def _of_classifier(project: Project, facts: BundleFacts) -> Iterator[_Learned]:
+    """Yield what a bundle's networks learned from, and those that they began with."""
     for backbone in (facts.backbone, *facts.members):
-        yield records_of_pretraining(project, backbone.weights_digest)
-    run = project.run_of_mark(str(facts.data.get("run_mark", "")))
-    if run is None:
+        yield _of_backbone(project, backbone.weights_digest)
+    if (run := project.run_of_mark(str(facts.data.get("run_mark", "")))) is not None:
+        yield _of_run(project, run)
+        yield from _of_applied(project, project.run_folder(run))
+
+
+def _of_run(project: Project, run: str) -> _Learned:
+    """Return what a run was trained on."""
+    then = read_run_data(project.run_folder(run))
+    if then is not None:
+        return _Learned(records=then.records[then.split == 0])
+    summary = project.run_summary(run)
+    if not summary.is_stale and summary.method != ENSEMBLE:  # one of folds has its own division
+        now = project.training_table()
+        return _Learned(records=now.record_ids[now.split == 0])
+    return _nothing_known(
+        f"On which patients this classifier was trained is not known any more: images.npz in the "
+        f"folder of run {run} is damaged or missing, and the images have changed or were divided "
+        "anew since. Its results on this project may be too good."
+    )
+
+
+def _of_applied(project: Project, folder: Path) -> Iterator[_Learned]:
+    """Yield what the classifier learned from that the run of a folder applies, if it does."""
+    kept = folder / KEPT_FOLDER
+    if not kept.is_dir():
         return
-    folder: Path = project.run_folder(run)
-    if (then := read_run_data(folder)) is not None:
-        yield then.records[then.split == 0]
-    with contextlib.suppress(BundleError):  # it applied another classifier in its turn
-        yield from _parts(project, read_facts(folder / KEPT_FOLDER))
+    try:
+        yield from _of_classifier(project, read_facts(kept))
+    except BundleError:
+        yield _nothing_known(
+            f"Which classifier run {folder.name} applied is not known any more: its copy in the "
+            "run's folder is damaged. Results on this project may be too good."
+        )
+
+
+def _nothing_known(why: str) -> _Learned:
+    return _Learned(records=np.array([], dtype=np.int64), unknown=why)
 
 
 def _counts(project: Project, table: TrainingTable, records: NDArray[np.int64]) -> str:
@@ -176,7 +238,6 @@ def _digest(backbone: BackboneConfig) -> str | None:
     return weights_info(backbone.key, backbone.weights).digest
 
 
-def _is_untold(digests: Iterable[str]) -> bool:
-    """Return whether earlier versions pre-trained some of the weights."""
-    unnoted = {w.digest for w in added_weights() if w.kind == MADE and not w.is_noted}
-    return not unnoted.isdisjoint(digests)
+def _is_untold(digest: str) -> bool:
+    """Return whether an earlier version pre-trained the weights."""
+    return any(w.digest == digest and w.kind == MADE and not w.is_noted for w in added_weights())

@@ -20,7 +20,6 @@ from engine.contract.events import (
     COMPLETED,
     FAILED,
     STOPPED,
-    BatchFinished,
     EpochFinished,
     Event,
     Recovered,
@@ -32,41 +31,30 @@ from engine.contract.events import (
     Warned,
 )
 from engine.contract.recipe import Recipe, recipe_to_plain
-from engine.contract.recommendation import shortage
 from engine.contract.run_states import INTERRUPTED, PAUSED, RUNNING
 from engine.data.pixels import open_pixels
 from engine.hardware import Fallback, Runtime, apply_runtime, place_run
-from engine.hardware.out_of_memory import telling_smaller_parts
+from engine.hardware.out_of_memory import again_if_short, telling_smaller_parts
 from engine.jobs.begun import Begun
-from engine.jobs.findings import left_out_sentence
-from engine.jobs.kept_trials import KeptTrials
-from engine.jobs.recipe import (
-    Repeat,
-    differences,
-    keep_recipe,
-    repeat_result,
-    runtime_of,
-    tell_differences,
-    write_recipe,
-)
+from engine.jobs.memory_kills import MemoryKills
+from engine.jobs.recipe import keep_recipe, runtime_of, write_recipe
+from engine.jobs.repeat import Repeat, differences, repeat_result, tell_differences
+from engine.jobs.run_network import run_network
 from engine.jobs.run_notes import RunNotes
-from engine.jobs.seen_before import backbone_warning, seen_sentence
+from engine.jobs.run_trials import RunTrials
+from engine.jobs.run_warnings import backbone_warnings, data_warnings, processor_warning
+from engine.jobs.seen_before import seen_sentence
 from engine.jobs.source_bundle import Source, kept_source
-from engine.jobs.trial_times import TrialTimes, n_trials
-from engine.jobs.trials import TrialBench
-from engine.methods.method import FineTuneMethod, MethodContext, TrainingData
+from engine.jobs.trial_times import n_trials
+from engine.methods.method import MethodContext, TrainingData
 from engine.methods.registry import get_method
-from engine.models.fallback import expected_seconds, fallback_warning
 from engine.models.features import cached_features
 from engine.models.network import Network
-from engine.models.registry import build_network
-from engine.models.weights import SCRATCH
-from engine.models.weights_warning import weights_warning
-from engine.project.setup_facts import image_counts
 from engine.project.store import Project
 from engine.project.table import TrainingTable
-from engine.seeding import seed_everything, untouched_generators
-from engine.trainer.checkpoint import NoSoundStateError, best_facts, has_state, save_best
+from engine.seeding import remembered_generators, seed_everything
+from engine.trainer.best_weights import best_facts, save_best
+from engine.trainer.checkpoint import NoSoundStateError, has_state
 from engine.trainer.full_disk import PatientPixels, when_there_is_room
 from engine.trainer.loop import Trainer
 from engine.trainer.memory_advice import explaining_memory
@@ -108,16 +96,19 @@ class TrainingRun:
         self._goes_on_anyway = goes_on_anyway
         self._repeat = repeat
         self._fallback: Fallback | None = None
-        self._trials = TrialTimes(n_trials(self._method, config))
         self._started = time.perf_counter() - control.waited_s
         self._seconds_before = 0.0 if begun is None else project.run_summary(run_id).seconds
         self._pass_on = emit
         self._folder = project.run_folder(run_id)
         self._notes = RunNotes(project, run_id)
-        self._kept_trials = KeptTrials(
-            self._folder / "trials",
-            data_digest=project.data_digest(),
-            split_digest=project.split_digest(),
+        self._trials = RunTrials(
+            project,
+            run_id,
+            table,
+            n_trials(self._method, config),
+            emit=self.emit,
+            control=control,
+            patiently=self._with_room,
         )
         self._source = kept_source(self._folder)
         self._facts: dict[str, Any] = {}
@@ -139,11 +130,9 @@ class TrainingRun:
                 is_resumed=self._begun is not None,
             )
         )
-        if left_out := left_out_sentence(self._table):
-            self.emit(Warned(run=self.id, message=left_out))
-        counts = image_counts(self._table, self._table.split == 0)
-        if self._begun is None and (few := shortage(counts, self._config.method.key)):
-            self.emit(Warned(run=self.id, message=few))
+        is_new, method = self._begun is None, self._config.method.key
+        for warned in data_warnings(self.id, self._table, method, is_new=is_new):
+            self.emit(warned)
 
     def emit(self, event: Event) -> None:
         """Pass an event on and keep the history row current."""
@@ -183,41 +172,69 @@ class TrainingRun:
         seed_everything(self._config.seed)
         for told in () if self._begun is None else self._begun.told:
             self.emit(Recovered(run=self.id, message=told))
+        if self._repeat is not None and self._repeat.told:
+            self.emit(Recovered(run=self.id, message=self._repeat.told))
         runtime = self._resolve_runtime()
         self._recipe = recipe_to_plain(self._write_recipe(runtime))
         self._control.safe_point()  # the first one: now the run has all that it takes to go on
         if self._source is None and not self._lacks_weights:
-            self._tell_of_weights()
+            for warned in backbone_warnings(
+                self.id, self._project, self._table, self._config.backbone
+            ):
+                self.emit(warned)
         with (
             explaining_memory(self._config, runtime),
             telling_smaller_parts(self._tell_smaller_parts),
         ):
             return self._train_on(runtime)
 
-    def _tell_of_weights(self) -> None:
-        backbone = self._config.backbone
-        for warned in (
-            weights_warning(backbone, self.id),
-            backbone_warning(self._project, self._table, backbone, self.id),
-        ):
-            if warned is not None:
-                self.emit(warned)
-
     def _tell_smaller_parts(self, n: int) -> None:
         what = f"Memory ran short, so images are described {n} at a time here."
         self.emit(Recovered(run=self.id, message=what))
 
     def _train_on(self, runtime: Runtime) -> RunFinished:
-        network = self._build_network(self._config, self._method, runtime)
+        network = self._again_if_short(
+            lambda: run_network(
+                self._config,
+                self._method,
+                self._table,
+                runtime,
+                source=self._source,
+                begun=self._begun,
+            )
+        )
         if self._fallback is not None:
-            self._warn_of_fallback(self._fallback, network)
+            self.emit(
+                processor_warning(
+                    self.id,
+                    self._fallback,
+                    network,
+                    self._table,
+                    self._config,
+                    trains_epochs=self._method.trains_epochs,
+                )
+            )
         data = self._training_data(network, runtime)
         if self._method.trains_epochs:
             return self._train_epochs(network, data, runtime)
-        self._method.prepare(network, self._context(data, runtime))
+        self._prepare(network, self._context(data, runtime))
         if self._source is not None:
             self._note_likeness(self._source, network, data, runtime)
         return self._finished(COMPLETED, self._keep_best(network, data, runtime), 0, None)
+
+    def _prepare(self, network: Network, context: MethodContext) -> None:
+        self._again_if_short(lambda: self._method.prepare(network, context))
+
+    def _again_if_short(self, act: Callable[[], Done]) -> Done:
+        """Do something before the first step, once more if memory ran short, with the same bits."""
+        put_back = remembered_generators()
+
+        def tell() -> None:
+            put_back()
+            told = "Memory ran short while the training was prepared; that was done again."
+            self.emit(Recovered(run=self.id, message=told))
+
+        return again_if_short(act, tell)
 
     def _seconds(self) -> float:
         """Return what the run has taken over all its parts, without pauses."""
@@ -225,12 +242,19 @@ class TrainingRun:
 
     def canceled(self) -> RunFinished:
         """Return the end of a run that was asked to end; interrupted ones can be resumed."""
-        if self._control.interrupted:
-            self._notes.note(state=INTERRUPTED, seconds=self._seconds())
-        else:
+        if not self._control.interrupted:
             self._notes.note(state=CANCELED, seconds=self._seconds())
-            self._kept_trials.drop()
-        return RunFinished(run=self.id, outcome=CANCELED)
+            self._trials.drop()
+            return RunFinished(run=self.id, outcome=CANCELED)
+        self._notes.note(state=INTERRUPTED, seconds=self._seconds())
+        if not self._control.stop_requested:
+            return RunFinished(run=self.id, outcome=CANCELED)
+        return RunFinished(
+            run=self.id,
+            outcome=CANCELED,
+            error="The run was stopped while it waited, so what it kept is what was saved last.",
+            remedy="Continue it when what it waited for is there again.",
+        )
 
     def failed(self, error: EngineError) -> RunFinished:
         """Return the end of a run that went wrong."""
@@ -249,7 +273,9 @@ class TrainingRun:
             earlier = runtime_of(self._begun.recipe)
         elif self._repeat is not None:
             earlier = runtime_of(self._repeat.recipe)
-        runtime, self._fallback = place_run(self._config.runtime, earlier=earlier)
+        runtime, self._fallback = place_run(
+            self._config.runtime, earlier=earlier, safe_point=self._control.wait_point
+        )
         apply_runtime(runtime)
         return runtime
 
@@ -299,35 +325,6 @@ class TrainingRun:
         if not suits:
             self.emit(Warned(run=self.id, message=self._facts["likeness"]))
 
-    def _warn_of_fallback(self, why: Fallback, network: Network) -> None:
-        n_train, n_val = (int((self._table.split == part).sum()) for part in (0, 1))
-        epochs = self._config.method.max_epochs if self._method.trains_epochs else 0
-        seconds = expected_seconds(network, self._config.image.size_px, n_train, n_val, epochs)
-        self.emit(fallback_warning(self.id, why, seconds, is_most=epochs > 0))
-
-    def _build_network(
-        self, config: ExperimentConfig, method: FineTuneMethod, runtime: Runtime
-    ) -> Network:
-        if self._source is not None:
-            return self._source.network(self._table.class_names).to(runtime.device)
-        begun = self._begun
-        network = build_network(
-            config.backbone.key,
-            len(self._table.class_names),
-            weights=SCRATCH if self._lacks_weights else config.backbone.weights,
-            mean=None if begun is None else begun.mean,
-            std=None if begun is None else begun.std,
-            seed=config.seed,
-            features=method.features,
-            drop_path=config.method.stochastic_depth if method.trains_epochs else 0.0,
-            activation=self._table.activation,
-        )
-        if begun is not None and begun.lacks_weights:  # the state brings what became of them
-            network.weights_digest = begun.weights_digest
-        network = network.to(runtime.device)
-        method.install(network, config)
-        return network
-
     def _training_data(self, network: Network, runtime: Runtime) -> TrainingData:
         pixels = PatientPixels(
             open_pixels(self._project, self._config.image),
@@ -358,58 +355,17 @@ class TrainingRun:
             runtime=runtime,
             report=self._report,
             control=self._control,
-            trial=lambda config, stage, epochs: self._try_out(config, stage, epochs, runtime),
+            trial=lambda config, stage, epochs: self._trials.try_out(
+                config, stage, epochs, runtime
+            ),
         )
-
-    def _try_out(
-        self, config: ExperimentConfig, stage: str, epochs: int, runtime: Runtime
-    ) -> NDArray[np.float64]:
-        """Train with other settings without a trace, and return what validation gave.
-
-        What was tried before the run was interrupted isn't tried again.
-        """
-        last = config.method.max_epochs
-        n_epochs = min(epochs, last)
-        if (kept := self._kept_trials.find(config, n_epochs)) is not None:
-            self._trials.skip()
-            return kept
-        self._trials.begin(time.perf_counter() - self._control.waited_s)
-
-        def show(event: Event) -> None:
-            if isinstance(event, BatchFinished):
-                now = time.perf_counter() - self._control.waited_s
-                left = self._trials.seconds_left(
-                    now, event.seconds_left, n_epochs=n_epochs, epochs_after=last
-                )
-                total = event.n_batches * n_epochs
-                self.emit(
-                    RunProgressed(
-                        run=self.id, stage=stage, done=event.step, total=total, seconds_left=left
-                    )
-                )
-            elif isinstance(event, RunPaused | RunResumed):
-                self.emit(event)
-
-        bench = TrialBench(
-            project=self._project,
-            table=self._table,
-            image=config.image,
-            runtime=runtime,
-            control=self._control,
-            on_event=show,
-        )
-        with untouched_generators():
-            result = bench.train(config, epochs=epochs, is_nested=True)
-        if result.is_complete:  # one that was stopped early is of no use to another start
-            self._with_room(lambda: self._kept_trials.keep(config, n_epochs, result.probabilities))
-        return result.probabilities
 
     def _train_epochs(self, network: Network, data: TrainingData, runtime: Runtime) -> RunFinished:
         context = self._context(data, runtime)
         # A run that was cut off before it saved anything begins anew.
         goes_on = self._begun is not None and has_state(self._folder / "checkpoints")
         if not goes_on:
-            self._method.prepare(network, context)
+            self._prepare(network, context)
         trainer = Trainer(
             network=network,
             method=self._method,
@@ -429,7 +385,11 @@ class TrainingRun:
                 return self._ended_with_best(problem)
             self._seconds_before = trainer.state.seconds
         trainer.state.recipe = self._recipe
-        trainer.train()
+        memory_kills = MemoryKills(self._folder, self._project.require_there)
+        if memory_kills.have_ended_it():
+            trainer.take_smaller_parts()
+        with memory_kills.noted():
+            trainer.train()
         state = trainer.state
         outcome = STOPPED if self._control.stop_requested else COMPLETED
         speed = state.images / state.train_seconds if state.train_seconds > 0 else None
@@ -468,6 +428,7 @@ class TrainingRun:
             "epoch": 0,
             "val_auroc": result.auroc,
             "method_facts": self._facts | self._method.summary(network),
+            "recipe": self._recipe,  # in case that the file is damaged; no state keeps a copy
         }
         self._with_room(lambda: save_best(self._folder / "checkpoints", network, facts))
         return result.auroc
@@ -494,7 +455,7 @@ class TrainingRun:
             lambda: self._notes.end(state=outcome, val_auroc=auroc, epochs=epochs, seconds=seconds),
             emit=self._pass_on,  # the row says how the run ended, no more that it waits
         )
-        self._kept_trials.drop()
+        self._trials.drop()
         return finished
 
 

@@ -86,7 +86,7 @@ def cached_features(
     rows: NDArray[np.int64],
     runtime: Runtime,
     *,
-    weights: str | None = None,
+    body: str | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     control: Control | None = None,
 ) -> NDArray[np.float32]:
@@ -100,7 +100,7 @@ def cached_features(
         contract: The image contract of the pixels.
         rows: Shape ``(N,)``.
         runtime: Device and precision.
-        weights: Names the body's weights; None takes the network's own ``weights_digest``.
+        body: Names the network's body; None takes its own ``body_name``.
         on_progress: Called with images done and in total, counting only those computed now.
         control: Asked before each batch.
 
@@ -112,8 +112,7 @@ def cached_features(
         ProjectError: If pixels are missing.
         StorageError: If the disk is full or read-only.
     """
-    name = network.weights_digest if weights is None else weights
-    kind = features_kind(network, name, contract, runtime)
+    kind = features_kind(network, contract, runtime, body=body)
     reader = SegmentReader(project, kind)
     missing = np.unique(reader.missing(np.asarray(rows, dtype=np.int64)))
     if len(missing):
@@ -132,12 +131,19 @@ def cached_features(
     return features.reshape(len(rows), network.n_features)
 
 
-def features_kind(network: Network, weights: str, contract: ImageContract, runtime: Runtime) -> str:
-    """Return the kind of segment that holds features; anything that changes them changes it."""
+def features_kind(
+    network: Network, contract: ImageContract, runtime: Runtime, *, body: str | None = None
+) -> str:
+    """Return the kind of segment that holds features; anything that changes them changes it.
+
+    See :func:`cached_features`. Normalisation counts by itself: the same tensors can be added with
+    another mean and standard deviation.
+    """
     parts = (
         network.card.key,
         network.feature_kind,
-        weights,
+        network.body_name if body is None else body,
+        repr((network.card.mean, network.card.std)),
         contract.key(),
         runtime.device,
         runtime.precision,

@@ -43,7 +43,8 @@ class Network(nn.Module):
         card: Facts about the backbone; mean and standard deviation are those of its weights.
         body: The library's layers before pooling, under the library's names.
         head: The decision layer over the standardised features.
-        weights_digest: Names the weights that the body started from, in caches and bundles.
+        weights_digest: Names the weights that the body started from, in bundles.
+        body_name: Names the body as it was built, in caches (``engine.models.weights.body_name``).
         feature_kind: One of :data:`FEATURE_KINDS`.
         feature_blocks: Width of each part of the features that was pooled in one way.
         channels_last: Whether the body gets its images pixel by pixel in memory.
@@ -64,6 +65,7 @@ class Network(nn.Module):
         *,
         features: str = "stages",
         weights_digest: str = "",
+        body_name: str = "",
         activation: str = SOFTMAX,
     ) -> None:
         super().__init__()
@@ -74,6 +76,7 @@ class Network(nn.Module):
         self.card = card
         self.body = body
         self.weights_digest = weights_digest
+        self.body_name = body_name
         self.channels_last = True
         self.feature_kind = features
         self.activation = activation

@@ -13,7 +13,14 @@ from engine.contract.targets import SOFTMAX
 from engine.models.adapt import body_of, find_card, library_network, tensor_plan
 from engine.models.depthwise import quicken_depthwise
 from engine.models.network import Network
-from engine.models.weights import FILE, PRETRAINED, SCRATCH, load_state, present_weights
+from engine.models.weights import (
+    FILE,
+    PRETRAINED,
+    SCRATCH,
+    body_name,
+    load_state,
+    present_weights,
+)
 from engine.seeding import step_seed
 
 
@@ -70,6 +77,7 @@ def build_network(
             n_classes,
             features=features,
             weights_digest=digest,
+            body_name=body_name(key, weights, seed),
             activation=activation,
         )
     if info is not None:

@@ -132,6 +132,21 @@ def weights_digest(key: str, weights: str = PRETRAINED) -> str:
     return present_weights(key, weights).digest
 
 
+def body_name(key: str, weights: str, seed: int) -> str:
+    """Return what tells a backbone's untrained body from any other of the same key, in caches.
+
+    Weights that leave layers random leave them to the seed.
+
+    Raises:
+        ConfigError: If there is no such backbone.
+        WeightsError: If there are no such weights for it.
+    """
+    if weights == SCRATCH:
+        return f"scratch-{seed}"
+    info = present_weights(key, weights)
+    return info.digest if info.is_whole else f"{info.digest}-{seed}"
+
+
 def weights_of_digest(key: str, digest: str) -> str:
     """Return how settings name the weights of a backbone that have a SHA-256.
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from engine.contract.errors import StorageError
+from engine.contract.errors import ReadOnlyError
 from engine.files import long_path, make_folder
 from engine.project.database import DATABASE_NAME, not_a_project
 from engine.project.folder import CACHE_FOLDER, RUNS_FOLDER
@@ -38,6 +38,7 @@ def open_alone(folder: Path, owner: str) -> Iterator[Project]:
     if not has_project(folder):
         raise not_a_project()
     with _locked(folder, owner) as lock, Project.open(folder) as project:
+        project.lock = lock
         _clear(project, lock)
         yield project
 
@@ -61,6 +62,7 @@ def open_or_make_alone(folder: Path, owner: str) -> Iterator[Project]:
             is_new = not has_project(folder)
             try:
                 with Project.open_or_create(folder) as project:
+                    project.lock = lock
                     _clear(project, lock)
                     try:
                         yield project
@@ -80,7 +82,7 @@ def open_or_make_alone(folder: Path, owner: str) -> Iterator[Project]:
 def _locked(folder: Path, owner: str) -> Iterator[ProjectLock]:
     with ProjectLock(folder, owner=owner) as lock:
         if lock.is_read_only:
-            raise StorageError(
+            raise ReadOnlyError(
                 lock.reason,
                 remedy="Copy the project to a folder that you may write to, or ask for permission.",
             )

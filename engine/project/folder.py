@@ -11,8 +11,9 @@ from typing import Final
 
 from engine.contract.config import ImageContract
 from engine.contract.config_io import from_plain, to_plain
-from engine.contract.errors import StorageError
+from engine.contract.errors import ProjectError, StorageError
 from engine.project.database import Database
+from engine.project.lock import ProjectLock
 
 CACHE_FOLDER: Final = "cache"
 RUNS_FOLDER: Final = "runs"
@@ -33,11 +34,15 @@ class ProjectFolder:
     Attributes:
         folder: Where it is, absolute.
         db: Its database; for the modules of ``engine.project`` alone.
+        lock: What keeps others from writing, taken anew after the project was away; None if nobody
+            sees to that.
     """
 
     def __init__(self, folder: Path, db: Database) -> None:
         self.folder = folder
         self.db = db
+        self.lock: ProjectLock | None = None
+        self._was_away = False
         self._salt = bytes.fromhex(self._meta("salt") or "")
 
     @property
@@ -88,14 +93,29 @@ class ProjectFolder:
         nobody would find them. A project that was away and is back is opened anew.
 
         Raises:
+            ProjectError: If it is back, but another session has opened it meanwhile. From then on
+                nothing is written to its database.
             StorageError: If it isn't there, or another project is.
         """
-        if not self.db.is_there() and not self.db.open_again(self._is_ours):
-            raise StorageError(
-                "The project's folder or drive isn't there any more.",
-                remedy="Connect the drive again, or give the folder its former name and place: "
-                "what is under way goes on by itself then. Or cancel it.",
-            )
+        if not self.db.is_there():
+            self._was_away = True
+            if not self.db.open_again(self._is_ours):
+                raise StorageError(
+                    "The project's folder or drive isn't there any more.",
+                    remedy="Connect the drive again, or give the folder its former name and place: "
+                    "what is under way goes on by itself then. Or cancel it.",
+                )
+        if self._was_away:
+            self._take_lock()
+            self._was_away = False
+
+    def _take_lock(self) -> None:
+        try:
+            if self.lock is not None:
+                self.lock.retake()
+        except ProjectError:
+            self.db.is_read_only = True
+            raise
 
     def _is_ours(self, found: Database) -> bool:
         salt = found.value("SELECT value FROM meta WHERE key = 'salt'")

@@ -3,6 +3,7 @@
 ``pretrained/<digest>.npz`` lists them under the digest of the weights that it made. So the project
 knows them again under whatever name they are added, also after its images were divided anew, while
 the weights tell nothing of any project. Patients are looked up by the images when that is asked.
+The database names the digests, so that a list that got lost is not taken for one that never was.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from engine.project.folder import PRETRAINED_FOLDER
 from engine.project.store import Project
 from engine.project.table import TrainingTable
 
+_NOTED: Final = "pretrained"
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -35,6 +37,8 @@ def note_pretraining(project: Project, digest: str, records: NDArray[np.int64]) 
     Raises:
         StorageError: If the disk is full or can't be written.
     """
+    with project.transaction():
+        project.db.execute("INSERT OR REPLACE INTO meta VALUES (?, '')", (f"{_NOTED} {digest}",))
     stream = io.BytesIO()
     np.savez_compressed(stream, records=records)
     path = _file(project, digest)
@@ -42,17 +46,21 @@ def note_pretraining(project: Project, digest: str, records: NDArray[np.int64]) 
     write_atomic(path, stream.getvalue())
 
 
-def records_of_pretraining(project: Project, digest: str) -> NDArray[np.int64]:
-    """Return row ids of the images that weights learned from, int64 ``(N,)``; empty for others."""
+def records_of_pretraining(project: Project, digest: str) -> NDArray[np.int64] | None:
+    """Return row ids of the images that weights learned from, int64 ``(N,)``; empty for others.
+
+    None if they learned from this project and the list of the images is damaged or missing.
+    """
     none = np.array([], dtype=np.int64)
     if not _DIGEST.fullmatch(digest):
         return none
     with (
-        contextlib.suppress(OSError, ValueError, KeyError, EOFError),
+        contextlib.suppress(Exception),  # a damaged archive fails in any of a dozen ways
         np.load(long_path(_file(project, digest)), allow_pickle=False) as found,
     ):
         return np.asarray(found["records"], dtype=np.int64)
-    return none
+    is_noted = project.db.value("SELECT 1 FROM meta WHERE key = ?", (f"{_NOTED} {digest}",))
+    return None if is_noted or long_path(_file(project, digest)).exists() else none
 
 
 def is_known(

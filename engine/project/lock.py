@@ -65,6 +65,7 @@ class ProjectLock:
         self._owner = owner
         self._file: FileIO | None = None
         self._stand_in: Path | None = None
+        self._is_marked = False
         self.token = secrets.token_hex(16)
         self.is_borrowed = False
         self.is_read_only = False
@@ -111,31 +112,81 @@ class ProjectLock:
         if not is_locked:
             file.close()
             raise _in_use(self._read_owner(LOCK_NAME))
+        self._hold(file)
+
+    def retake(self) -> None:
+        """Take the lock anew once the project's disk is back: it may have been lost with the disk.
+
+        A lock that is borrowed is taken as well, if its lender's was lost.
+
+        Raises:
+            ProjectError: If another session has opened the project meanwhile; nothing is held then.
+            StorageError: If the disk fails again.
+        """
+        if self.is_read_only:
+            return
+        stand_in = self._stand_in
+        self._let_go()
+        token, names = self.environment()[TOKEN_VARIABLE], (LOCK_NAME, _OWNER_NAME)
+        is_marked = self._is_marked and any((self._folder / name).exists() for name in names)
+        if is_marked and not self._names(token):
+            raise _taken()
+        if stand_in is not None:
+            self._stand_in = stand_in
+            return
+        try:
+            file = _open_lock(self._folder / LOCK_NAME)
+        except OSError as error:
+            raise storage_error(error, "the project's lock") from error
+        try:
+            is_locked = _lock(file)
+        except OSError as error:
+            file.close()
+            if self.is_borrowed and error.errno in _NO_LOCKS:  # its lender's file stands in
+                return
+            raise storage_error(error, "the project's lock") from error
+        if is_locked:
+            self._hold(file)
+            return
+        file.close()
+        if not self.is_borrowed:
+            raise _taken()
+
+    def _hold(self, file: FileIO) -> None:
         self._file = file
-        _write_owner(file, self._description())
+        if not self.is_borrowed:
+            self._is_marked = _write_owner(file, self._description())
+
+    def _let_go(self) -> None:
+        """Let go of what is held and leave what it says."""
+        self._stand_in = None
+        if self._file is not None:
+            with contextlib.suppress(OSError):  # of a disk that is gone
+                _unlock(self._file)
+            with contextlib.suppress(OSError):
+                self._file.close()
+            self._file = None
 
     def release(self) -> None:
         """Give the lock back; releasing twice does no harm."""
-        self.is_borrowed = False
         if self._stand_in is not None:
             with contextlib.suppress(OSError):  # a disk that is gone took the file along
                 self._stand_in.unlink(missing_ok=True)
-            self._stand_in = None
-        if self._file is not None:
+        if self._file is not None and not self.is_borrowed:
             # The file stays: deleting it would let two others each lock a file of that name.
             _write_owner(self._file, {})
-            with contextlib.suppress(OSError):
-                _unlock(self._file)
-            self._file.close()
-            self._file = None
+        self._let_go()
+        self.is_borrowed = self._is_marked = False
 
     def _borrow(self) -> bool:
         token = os.environ.get(TOKEN_VARIABLE)
-        names = (LOCK_NAME, _OWNER_NAME)
-        self.is_borrowed = bool(token) and any(
-            self._read_owner(name).get("token") == token for name in names
-        )
+        self.is_borrowed = self._is_marked = bool(token) and self._names(token)
         return self.is_borrowed
+
+    def _names(self, token: str | None) -> bool:
+        """Return whether the project's lock is that of a session."""
+        names = (LOCK_NAME, _OWNER_NAME)
+        return any(self._read_owner(name).get("token") == token for name in names)
 
     def _description(self) -> dict[str, Any]:
         return {
@@ -167,7 +218,7 @@ class ProjectLock:
             raise _in_use(self._read_owner(_OWNER_NAME), by_hand=True) from error
         except OSError as error:
             raise storage_error(error, "the project's lock") from error
-        self._stand_in = path
+        self._stand_in, self._is_marked = path, True
         self.reason = "This disk has no file locks; a file in the project folder stands in."
 
     def __enter__(self) -> Self:
@@ -216,7 +267,8 @@ def _read_owner(path: Path) -> dict[str, Any]:
     return plain if isinstance(plain, dict) else {}
 
 
-def _write_owner(file: FileIO, description: Mapping[str, Any]) -> None:
+def _write_owner(file: FileIO, description: Mapping[str, Any]) -> bool:
+    """Write who holds a lock, and return whether that went well."""
     try:
         file.seek(0)
         file.truncate()
@@ -224,7 +276,8 @@ def _write_owner(file: FileIO, description: Mapping[str, Any]) -> None:
             file.write(json.dumps(description).encode())
         file.flush()
     except OSError:
-        return  # a full disk: the lock holds, only its owner's name is missing
+        return False  # a full disk: the lock holds, only its owner's name is missing
+    return True
 
 
 def _lock(file: FileIO) -> bool:
@@ -297,6 +350,14 @@ def _has_ended(owner: Mapping[str, Any]) -> bool:
         return False
     # A process that began after the file was written has merely got the same number.
     return isinstance(since, int | float) and started > since + 1
+
+
+def _taken() -> ProjectError:
+    return ProjectError(
+        "While this project was away, another RadTune window or command opened it, so nothing more "
+        "is written to it here.",
+        remedy="Close it there, then open it here again; a run goes on from what it saved last.",
+    )
 
 
 def _in_use(owner: Mapping[str, Any], *, by_hand: bool = False) -> ProjectError:

@@ -23,12 +23,19 @@ from numpy.typing import NDArray
 
 from engine.contract.recipe import RECIPE_NAME
 from engine.files import long_path, write_atomic
+from engine.project.own_code import code_digest
 from engine.project.table import TrainingTable
 from engine.version import VERSION
 
 _FILE: Final = "images.npz"
 _CHECKSUM: Final = "sha256"
-_NAMES: Final = {"radtune": "RadTune", "numpy": "NumPy", "scipy": "SciPy"}
+RADTUNE: Final = "radtune"
+CODE: Final = "code"
+"""Name, among versions, of the digest of RadTune's own code."""
+CODE_CHANGED: Final = (
+    f"RadTune's own code that trains is other code now, though its version is {VERSION} as before."
+)
+_NAMES: Final = {RADTUNE: "RadTune", "numpy": "NumPy", "scipy": "SciPy"}
 _LIBRARIES: Final = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn")
 
 
@@ -43,7 +50,7 @@ class RunData:
         patients: As in ``TrainingTable``.
         marks: Tell the contents of the images' files apart, int64 ``(N,)``.
         classes: Names of the classes in their order, then that of the positive one or nothing.
-        versions: Of RadTune and the libraries that compute, as ``name=version``.
+        versions: Of RadTune, its code and the libraries that compute, as ``name=version``.
     """
 
     records: NDArray[np.int64]
@@ -201,19 +208,31 @@ def _change(n: int, what: str, *, is_fatal: bool) -> Change:
 
 def version_changes(then: RunData) -> tuple[Change, ...]:
     """Return which versions differ from those that the run was last computed with."""
-    before, found = dict(text.split("=", 1) for text in then.versions), []
-    for name, now in _versions().items():
-        earlier = before.get(name, now)
-        if earlier != now:
-            title = _NAMES.get(name, name)
-            sentence = f"{title} is version {now} now; the run began with {earlier}."
-            found.append(Change(sentence=sentence, is_fatal=False))
-    return tuple(found)
+    before = dict(text.split("=", 1) for text in then.versions)
+    changed = {n: now for n, now in _versions().items() if before.get(n, now) != now}
+    is_named = RADTUNE in changed
+    return tuple(
+        Change(sentence=_version_change(name, now, before[name]), is_fatal=False)
+        for name, now in changed.items()
+        if name != CODE or not is_named
+    )
+
+
+def _version_change(name: str, now: str, before: str) -> str:
+    if name == CODE:
+        return CODE_CHANGED
+    return f"{_NAMES.get(name, name)} is version {now} now; the run began with {before}."
+
+
+def own_versions() -> dict[str, str]:
+    """Return RadTune's version, and what tells its code from other code of that version."""
+    code = code_digest()
+    return {RADTUNE: VERSION} | ({CODE: code} if code else {})
 
 
 def _versions() -> dict[str, str]:
     """Return the versions that decide what training computes; the pixels are cached already."""
-    found = {"radtune": VERSION}
+    found = own_versions()
     for name in _LIBRARIES:
         with contextlib.suppress(metadata.PackageNotFoundError):  # a trimmed build without metadata
             found[name] = _library_version(name)

@@ -5,9 +5,25 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from engine.contract.recipe import RECIPE_NAME
 from engine.contract.targets import SIGMOID
+from engine.project.classes import MULTI
+
+if TYPE_CHECKING:
+    from engine.project.store import Project
+
+ALL: Final = "all"
+"""Stands for all findings at once, where none has this name."""
+
+
+def chosen_name(project: Project) -> str:
+    """Return which finding a project learns now: its name, or :data:`ALL`; empty without any."""
+    if project.task != MULTI:
+        return ""
+    chosen = project.chosen_finding
+    return next((c.name for c in project.classes() if c.id == chosen), ALL)
 
 
 def learned_findings(folder: Path) -> tuple[str, ...]:

@@ -8,19 +8,23 @@ from engine.contract.backbones import BACKBONES
 from engine.contract.config import RuntimeConfig
 from engine.contract.recommendation import SetupFacts
 from engine.hardware import place_run
+from engine.hardware.preflight import SafePoint
 from engine.models.weights import weights_info
 from engine.project.setup_facts import data_facts
 from engine.project.store import Project
 
 
-def facts_of(project: Project, *, minutes: float | None = None) -> SetupFacts:
+def facts_of(
+    project: Project, *, minutes: float | None = None, safe_point: SafePoint = lambda: None
+) -> SetupFacts:
     """Return what the rules ask about a project on this machine.
 
     Args:
         project: With labelled images.
         minutes: Most time that training may take; None if that doesn't matter.
+        safe_point: Called while the device is tried; may raise.
     """
-    runtime, _ = place_run(RuntimeConfig())  # what a training will find
+    runtime, _ = place_run(RuntimeConfig(), safe_point=safe_point)  # what a training will find
     return replace(
         data_facts(project),
         device=runtime.device,

@@ -11,12 +11,18 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.contract.control import Control, JobCanceled
-from engine.contract.errors import DamagedFileError, ProjectBusyError, StorageError
+from engine.contract.control import Control
+from engine.contract.errors import (
+    DamagedFileError,
+    ProjectBusyError,
+    ReadOnlyError,
+    StorageError,
+)
 from engine.contract.events import Event, RunPaused, RunResumed, Warned
 from engine.models.features import PixelRows
 
 _TRY_AGAIN_S: Final = 5.0
+_HOW_TO_END: Final = "Stop ends it with what was saved last."
 Done = TypeVar("Done")
 
 
@@ -24,6 +30,9 @@ def when_there_is_room(
     act: Callable[[], Done], *, run: str, emit: Callable[[Event], None], control: Control
 ) -> Done:
     """Write or read, and return what that returns; while the disk refuses, say so and wait.
+
+    A request to end is honoured after one more try, so that nothing is lost if there is room by
+    then. Stopping ends the run as an interruption does: with what was saved last, to go on from.
 
     Args:
         act: Writes or reads; can be repeated after it failed.
@@ -33,22 +42,24 @@ def when_there_is_room(
 
     Raises:
         DamagedFileError: If a file is damaged: to wait doesn't mend it.
-        JobCanceled: If the run was asked to end while it waited.
+        ReadOnlyError: If a project was opened where nothing can be written: likewise.
+        JobCanceled: If the run was asked to end in any way while it waited.
     """
     is_paused = False
     while True:
+        n_requests = control.n_requests
         try:
             done = act()
             break
-        except DamagedFileError:
+        except (DamagedFileError, ReadOnlyError):
             raise
         except (StorageError, ProjectBusyError) as error:
-            if control.cancel_requested:
-                raise JobCanceled from error
+            if is_paused or control.cancel_requested:
+                control.raise_if_ending()
             if not is_paused:
-                emit(RunPaused(run=run, reason=f"{error.message} {error.remedy}"))
+                emit(RunPaused(run=run, reason=f"{error.message} {error.remedy} {_HOW_TO_END}"))
             is_paused = True
-            control.wait_for_request(_TRY_AGAIN_S)
+            control.wait_for_request(_TRY_AGAIN_S, since=n_requests)
     if is_paused:
         emit(RunResumed(run=run))
     return done

@@ -17,11 +17,11 @@ from engine.contract.control import JobCanceled
 from engine.contract.errors import RunError
 from engine.contract.events import (
     BatchFinished,
-    EpochFinished,
     Event,
     Recovered,
     RunPaused,
     RunResumed,
+    Warned,
 )
 from engine.hardware import memory_mb
 from engine.hardware.out_of_memory import (
@@ -34,10 +34,10 @@ from engine.hardware.out_of_memory import (
 from engine.methods.method import FineTuneMethod, MethodContext
 from engine.models.network import Network
 from engine.seeding import step_seed
-from engine.trainer.checkpoint import (
-    TrainingState,
-)
+from engine.trainer.checkpoint import TrainingState
 from engine.trainer.epoch_costs import epoch_costs
+from engine.trainer.epoch_event import epoch_event
+from engine.trainer.epoch_order import epoch_order
 from engine.trainer.fitting import FittingUpdater
 from engine.trainer.going_back import (
     GoBackError,
@@ -46,20 +46,19 @@ from engine.trainer.going_back import (
     state_to_go_back_to,
     went_back_sentence,
 )
-from engine.trainer.history import EpochRow, comment_on
+from engine.trainer.history import EpochRow
 from engine.trainer.kept_best import KeptBest
+from engine.trainer.look_time import time_of_looks
 from engine.trainer.memory_advice import explaining_memory
 from engine.trainer.optimizer import lr_share
 from engine.trainer.pace import Pace
-from engine.trainer.samples import sample_predictions
 from engine.trainer.saving import Saver
-from engine.trainer.steps import Validation, predict_probabilities, validate
+from engine.trainer.steps import Validation, validate
 from engine.trainer.stopping import EarlyStopping
 from engine.trainer.time_left import TimeLeft
 from engine.trainer.update import BatchLoss, Updater
 from engine.trainer.watch import Watcher
 
-_N_LOOKS: Final = 32
 _MOST_SHORT: Final = 3  # goings back within an epoch because memory ran short between updates
 
 
@@ -172,6 +171,20 @@ class Trainer:
         if problem is not None:
             self.emit(Recovered(run=self.run, message=problem))
 
+    def take_smaller_parts(self) -> None:
+        """Compute half as many images at a time: the system ended the run for its memory."""
+        n = self._state.micro_batch or self.config.optimizer.batch_size
+        if n == 1:
+            return
+        self._fitting.halve(self._state, n)
+        if self._state.step > 0:  # if it is ended again, the next try begins with a quarter
+            self._save()
+        self._tell(
+            "The system ended this run when the computer's memory was used up, so images are "
+            f"computed {self._state.micro_batch} at a time from here on. Each update still learns "
+            "from a whole batch."
+        )
+
     def train(self) -> None:
         """Train until the last epoch, until patience runs out, or until asked to stop.
 
@@ -209,7 +222,7 @@ class Trainer:
             return problem
         except JobCanceled:
             if self.control.interrupted:
-                self._save()
+                self._save_before_end()
             raise
         except Exception as error:
             is_hopeless = isinstance(error, SingleItemError) or self._n_short >= _MOST_SHORT
@@ -265,7 +278,7 @@ class Trainer:
         state = self._state
         self.method.begin_epoch(self.network, state.epoch, self.config)
         self.method.set_train_mode(self.network)
-        order = self._epoch_order(state.epoch)
+        order = epoch_order(self.config, self.data, state.epoch)
         self._pace.begin(state.images)
         self._time_left.begin_epoch(state.epoch)
         while state.batch < self._n_batches and not self.control.stop_requested:
@@ -306,13 +319,6 @@ class Trainer:
         if rest_s is not None and self._saver.is_due(in_s=rest_s):
             self._save()
 
-    def _epoch_order(self, epoch: int) -> NDArray[np.int64]:
-        generator = np.random.default_rng(step_seed(self.config.seed, "order", epoch))
-        if self.config.loss.imbalance != "sampling":
-            return generator.permutation(self.data.train)
-        share = self.data.sampling_weights()
-        return generator.choice(self.data.train, len(self.data.train), p=share / share.sum())
-
     def _finish_epoch(self) -> None:
         state, started = self._state, self._clock()
         self._save_before_looking()
@@ -339,7 +345,8 @@ class Trainer:
         state.best_loss = self._stopping.best_loss
         state.epoch, state.batch, state.loss_sum, state.epoch_seconds = state.epoch + 1, 0, 0.0, 0.0
         self._watcher.epoch(state, result.probabilities)
-        event = self._epoch_event(result, is_best=is_best)  # a saved epoch must be told as well
+        # Before it is saved: a saved epoch must be told as well.
+        event = epoch_event(self.run, state, self.data, result, is_best=is_best)
         self._save()
         self._saver.save_history(state.history)
         self._time_left.epoch_end(self._clock() - started)
@@ -386,8 +393,19 @@ class Trainer:
         )
 
     def _save(self) -> None:
-        self._state.seconds = self._seconds_before + self._clock() - self._began
+        self._state.seconds = self._seconds()
         self._saver.save(self._state, self.updater.tensors)
+
+    def _save_before_end(self) -> None:
+        self._state.seconds = self._seconds()
+        self._saver.save_before_end(
+            self._state,
+            self.updater.tensors,
+            lambda message: self.emit(Warned(run=self.run, message=message)),
+        )
+
+    def _seconds(self) -> float:
+        return self._seconds_before + self._clock() - self._began
 
     def _on_pause(self) -> None:
         self._save()
@@ -420,16 +438,8 @@ class Trainer:
         return time.perf_counter() - self.control.waited_s
 
     def _time_a_look(self) -> None:
-        """Measure what looking at an image costs, which the end of the first epoch would tell late.
-
-        Nothing random is drawn, and nothing of the network changes.
-        """
-        rows = self.data.table.rows[self.data.val[:_N_LOOKS]]
-        for _ in range(2):  # the first pass prepares what the second finds
-            started = self._clock()
-            predict_probabilities(self.updater.averaged, self.data.pixels, rows, self.runtime)
-            seconds = self._clock() - started
-        self._time_left.looked(seconds, len(rows))
+        looks = time_of_looks(self.updater.averaged, self.data, self.runtime, self._clock)
+        self._time_left.looked(*looks)
         self.method.set_train_mode(self.network)
         self._pace.skip(self._state.images)
 
@@ -439,19 +449,3 @@ class Trainer:
         left = (self._n_batches - state.batch) * size
         last = min(self.config.method.max_epochs, self.last_epoch or sys.maxsize)
         return self._time_left.seconds_left(images_left=left, epochs_after=last - state.epoch)
-
-    def _epoch_event(self, result: Validation, *, is_best: bool) -> EpochFinished:
-        state = self._state
-        row = state.history[-1]
-        return EpochFinished(
-            run=self.run,
-            epoch=row.epoch,
-            train_loss=row.train_loss,
-            val_loss=row.val_loss,
-            val_auroc=row.val_auroc,
-            best_epoch=state.best_epoch,
-            is_best=is_best,
-            seconds=row.seconds,
-            comment=comment_on(state.history, state.best_epoch),
-            samples=sample_predictions(self.data.table, self.data.val, result.probabilities),
-        )

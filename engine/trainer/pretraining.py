@@ -26,7 +26,7 @@ from torch import Tensor
 
 from engine.contract.config import ExperimentConfig
 from engine.contract.control import Control, JobCanceled
-from engine.contract.events import Event, Recovered
+from engine.contract.events import Event, Recovered, Warned
 from engine.data.transforms import pixels_to_batch
 from engine.hardware import Runtime, autocast
 from engine.hardware.out_of_memory import again_if_short, in_parts, telling_smaller_parts
@@ -182,7 +182,7 @@ class Pretrainer:
             return problem
         except JobCanceled:
             if self._control.interrupted:
-                self._save()
+                self._save_before_end()
             raise
         return None
 
@@ -229,7 +229,16 @@ class Pretrainer:
         Every draw follows from the seed, the epoch and the batch, so no generator is among it.
         """
         self._state.seconds = self._seconds()
-        self._saver.save(self._state, lambda: self._updater.tensors() | pack_best(self._best))
+        self._saver.save(self._state, self._tensors)
+
+    def _save_before_end(self) -> None:
+        self._state.seconds = self._seconds()
+        self._saver.save_before_end(
+            self._state, self._tensors, lambda message: self._emit(Warned(message=message))
+        )
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return self._updater.tensors() | pack_best(self._best)
 
     def _tell(self, message: str) -> None:
         self._emit(Recovered(run="", message=message))

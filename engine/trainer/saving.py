@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,19 +11,13 @@ from typing import Any, Final, TypeVar
 
 from torch import Tensor
 
-from engine.contract.control import Control
+from engine.contract.control import Control, JobCanceled
 from engine.contract.errors import StorageError
 from engine.contract.events import Event
 from engine.hardware.out_of_memory import SingleItemError, is_out_of_memory, release_memory
 from engine.models.network import Network
-from engine.trainer.checkpoint import (
-    TrainingState,
-    best_facts,
-    load_state,
-    save_best,
-    save_state,
-    sound_states,
-)
+from engine.trainer.best_weights import best_facts, save_best
+from engine.trainer.checkpoint import TrainingState, load_state, save_state, sound_states
 from engine.trainer.full_disk import when_there_is_room
 from engine.trainer.history import EpochRow, write_history
 
@@ -58,6 +53,7 @@ class Saver:
     def __post_init__(self) -> None:
         """Count the time until the next saving from now."""
         self._saved_at, self._save_s = self.clock(), 0.0
+        self._note_saved(0)
         self._kept: Saved | None = None
 
     @property
@@ -88,6 +84,33 @@ class Saver:
         self.patiently(lambda: save_state(self.checkpoints, state, tensors()))
         self._saved_at = self.clock()
         self._save_s = self._saved_at - started
+        self._note_saved(state.step)
+
+    def save_before_end(
+        self,
+        state: TrainingState,
+        tensors: Callable[[], dict[str, Tensor]],
+        tell: Callable[[str], None],
+    ) -> None:
+        """Keep a state as :meth:`save` does, of a training that must end now.
+
+        Args:
+            state: Apart from tensors.
+            tensors: Gathers them.
+            tell: Receives what is lost where the disk refuses.
+        """
+        try:
+            self.save(state, tensors)
+        except JobCanceled:
+            if (n := state.step - self._n_saved) > 0:
+                steps = "step of training, done" if n == 1 else f"{n:,} steps of training, done"
+                tell(
+                    f"The last {steps} since {self._saved_when}, couldn't be saved. They are done "
+                    "again when the training is continued."
+                )
+
+    def _note_saved(self, step: int) -> None:
+        self._n_saved, self._saved_when = step, time.strftime("%H:%M")
 
     def save_best(self, network: Network, facts: dict[str, Any]) -> None:
         """Keep the weights of the best epoch."""
@@ -101,7 +124,9 @@ class Saver:
 
     def load(self) -> tuple[TrainingState, dict[str, Tensor], str | None]:
         """Read the newest sound state from disk, as ``load_state`` does."""
-        return self.patiently(lambda: load_state(self.checkpoints))
+        state, tensors, problem = self.patiently(lambda: load_state(self.checkpoints))
+        self._note_saved(state.step)
+        return state, tensors, problem
 
     def states(self) -> Iterable[Saved]:
         """Return the saved states, newest first."""

@@ -47,6 +47,11 @@ class TimedControl(Control):
         return self.elapsed_s >= self._limit_s
 
     @property
+    def n_requests(self) -> int:
+        """How many requests have arrived."""
+        return self._inner.n_requests
+
+    @property
     def stop_requested(self) -> bool:
         """Whether the job should end now and keep its best result."""
         return self._inner.stop_requested or self.is_time_up
@@ -74,11 +79,19 @@ class TimedControl(Control):
         with self._inner.pausing(on_pause, on_proceed):
             yield
 
-    def wait_for_request(self, seconds: float) -> None:
+    def wait_for_request(self, seconds: float, *, since: int | None = None) -> None:
         """Wait until a request arrives, at most so long."""
         before = time.perf_counter()
-        self._inner.wait_for_request(seconds)
+        self._inner.wait_for_request(seconds, since=since)
         self.waited_s += time.perf_counter() - before
+
+    def raise_if_ending(self) -> None:
+        """Honour a request to end while the job waits; that the time is up is none.
+
+        Raises:
+            JobCanceled: If the job was asked to end in any way.
+        """
+        self._inner.raise_if_ending()
 
     def safe_point(
         self,

@@ -27,14 +27,14 @@ from engine.methods.method import FineTuneMethod, MethodContext
 from engine.models.network import Network
 from engine.seeding import step_seed
 from engine.trainer.batch_parts import part_bounds, shares_of, weigher
-from engine.trainer.checkpoint import (
+from engine.trainer.losses import training_loss
+from engine.trainer.optimizer import average_weights, build_optimizer, set_lr
+from engine.trainer.optimizer_state import (
     pack_optimizer,
     pack_scaler,
     unpack_optimizer,
     unpack_scaler,
 )
-from engine.trainer.losses import training_loss
-from engine.trainer.optimizer import average_weights, build_optimizer, set_lr
 
 Batch = TypeVar("Batch", bound=Sized)
 _GROUP: Final = 16  # images that are read and changed at random together, whatever the parts are

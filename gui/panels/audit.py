@@ -20,7 +20,8 @@ from gui.itemmodels.finding_words import concerned, kind_title, summary_text
 from gui.messages import left_text
 from gui.panels.audit_detail import FindingDetail
 from gui.panels.panel import Panel
-from gui.session import Session, ShownImages
+from gui.session import Session
+from gui.shown_images import ShownImages
 from gui.stages import Stage
 from gui.theme import theme
 from gui.widgets.card import Card

@@ -21,8 +21,9 @@ from PySide6.QtWidgets import (
 
 from engine.contract.backbones import backbone_card
 from engine.contract.results import ClassMatch
+from gui.direct_choice import DirectChoice
 from gui.panels.apply_bundle import BundleSummary, find_bundles, read_summary
-from gui.session import DirectChoice, Session
+from gui.session import Session
 from gui.widgets.buttons import make_button
 from gui.widgets.card import Card
 from gui.widgets.painting import set_role

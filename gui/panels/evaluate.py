@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from PySide6.QtCore import QLocale, Qt, QUrl
+from PySide6.QtCore import QUrl
 from PySide6.QtGui import QDesktopServices, QShowEvent
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from engine.contract.commands import Evaluate, Export
 from engine.contract.config_io import from_plain
@@ -25,11 +25,12 @@ from engine.contract.events import (
 from engine.contract.records import RunSummary
 from engine.contract.results import EvaluationResult
 from gui.dialogs.label_fields import Choice
-from gui.itemmodels.run_words import number_text, run_title
+from gui.itemmodels.run_words import run_title
 from gui.messages import left_text
-from gui.panels.evaluate_export import bundle_name, bundles_folder, verified_text
+from gui.panels.evaluate_export import ask_for_place, verified_text
 from gui.panels.evaluate_result import EvaluateResult
 from gui.panels.evaluate_robust import EvaluateRobust
+from gui.panels.evaluate_words import ready_text, tested_text
 from gui.panels.panel import Panel
 from gui.panels.scroll_body import scroll_body
 from gui.session import Session
@@ -37,7 +38,6 @@ from gui.stages import Stage
 from gui.theme import theme
 from gui.widgets.card import Card
 from gui.widgets.chip import Chip
-from gui.widgets.counts import images_text, patients_text
 from gui.widgets.empty_state import EmptyState
 from gui.widgets.message_bar import MessageAction, MessageKind
 from gui.widgets.painting import set_role
@@ -128,22 +128,7 @@ class EvaluatePanel(Panel):
 
     def ask_export(self) -> None:
         """Ask where the bundle shall go."""
-        folder = bundles_folder(self.session)
-        dialog = QFileDialog(self, self.tr("Export the classifier"))
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setLabelText(QFileDialog.DialogLabel.Accept, self.tr("Export"))
-        if folder is not None:
-            dialog.setDirectory(str(folder))
-        dialog.selectFile(bundle_name(self.session, self._summary()))
-        changes = self.tr("Only what differs from the backbone (small; needs its weights) (*)")
-        dialog.setNameFilters([self.tr("The whole classifier (*)"), changes])
-        dialog.fileSelected.connect(
-            lambda name: self.export_to(
-                Path(name), difference_only=dialog.selectedNameFilter() == changes
-            )
-        )
-        dialog.open()
+        ask_for_place(self, self.session, self._summary(), self.export_to)
 
     def export_to(self, out: Path, *, difference_only: bool = False) -> None:
         """Write the shown run as a bundle into a folder, and have it verified.
@@ -331,34 +316,8 @@ class EvaluatePanel(Panel):
                 "evaluate",
                 self.tr("This looks at the test set; each look is counted."),
                 "",
-                self._ready_text(),
+                ready_text(self.session.snapshot, self._summary()),
             )
-
-    def _ready_text(self) -> str:
-        split, summary = self.session.snapshot.split, self._summary()
-        images = self._n_test()
-        patients = split.n_patients.get("test", 0) if split else 0
-        text = self.tr(
-            "The run is measured on {0} of {1} that it has never seen. Comparing many runs by "
-            "their test results makes the best one look better than it is, so choose by validation "
-            "and look once. Looks at the test set with this run so far: {2}."
-        )
-        looks = QLocale().toString(summary.looks if summary else 0)
-        return text.format(images_text(images), patients_text(patients), looks)
-
-    def _n_test(self) -> int:
-        snapshot = self.session.snapshot
-        if not snapshot.is_multi:
-            return sum(snapshot.split.counts.get("test", {}).values()) if snapshot.split else 0
-        learned = [snapshot.learned] if snapshot.learned is not None else snapshot.classes_in_use
-        ids = [finding.id for finding in learned]
-        return sum(
-            1
-            for record in snapshot.records
-            if record.split == "test"
-            and record.excluded is None
-            and any(record.findings.get(finding) is not None for finding in ids)
-        )
 
     def _describe(self) -> None:
         result = self._result
@@ -366,21 +325,7 @@ class EvaluatePanel(Panel):
             summary = self._summary()
             self.header.set_subtitle(run_title(summary) if summary is not None else "")
             return
-        parts = [
-            self.tr("Test: {0} of {1}").format(
-                images_text(result.n_images), patients_text(result.n_patients)
-            ),
-            self._looks_text(result.looks),
-        ]
-        if result.threshold is not None:
-            locked = self.tr("threshold {0} fixed on validation")
-            parts.append(locked.format(number_text(result.threshold, 2)))
-        self.header.set_subtitle(" · ".join(parts))
-
-    def _looks_text(self, looks: int) -> str:
-        if looks == 1:
-            return self.tr("looked at once")
-        return self.tr("looked at {0} times").format(QLocale().toString(looks))
+        self.header.set_subtitle(tested_text(result))
 
     def _on_primary(self) -> None:
         match self._what():

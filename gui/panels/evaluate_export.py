@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
-from PySide6.QtCore import QCoreApplication, QLocale
+from PySide6.QtCore import QCoreApplication, QLocale, Qt
+from PySide6.QtWidgets import QFileDialog, QWidget
 
 from engine.contract.events import JobFinished
 from engine.contract.records import RunSummary
@@ -15,12 +16,43 @@ from gui.itemmodels.run_words import preset_name
 from gui.session import Session
 from gui.widgets.counts import images_text
 
-__all__ = ["bundle_name", "bundles_folder", "verified_text"]
+__all__ = ["ask_for_place", "verified_text"]
 
 _BYTES_PER_MB: Final = 1e6
 
 
-def bundles_folder(session: Session) -> Path | None:
+class _ExportTo(Protocol):
+    def __call__(self, out: Path, *, difference_only: bool) -> None: ...
+
+
+def ask_for_place(
+    parent: QWidget, session: Session, run: RunSummary | None, export_to: _ExportTo
+) -> None:
+    """Ask where a run's bundle shall go, and how much of it.
+
+    Args:
+        parent: Of the question.
+        session: Whose project has the run.
+        run: The run.
+        export_to: Called with the answer, if there is one.
+    """
+    folder = _bundles_folder(session)
+    dialog = QFileDialog(parent, _tr("Export the classifier"))
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+    dialog.setLabelText(QFileDialog.DialogLabel.Accept, _tr("Export"))
+    if folder is not None:
+        dialog.setDirectory(str(folder))
+    dialog.selectFile(_bundle_name(session, run))
+    changes = _tr("Only what differs from the backbone (small; needs its weights) (*)")
+    dialog.setNameFilters([_tr("The whole classifier (*)"), changes])
+    dialog.fileSelected.connect(
+        lambda name: export_to(Path(name), difference_only=dialog.selectedNameFilter() == changes)
+    )
+    dialog.open()
+
+
+def _bundles_folder(session: Session) -> Path | None:
     """Return where the project keeps its bundles, made if need be; None without a project."""
     if session.folder is None:
         return None
@@ -32,7 +64,7 @@ def bundles_folder(session: Session) -> Path | None:
     return folder
 
 
-def bundle_name(session: Session, run: RunSummary | None) -> str:
+def _bundle_name(session: Session, run: RunSummary | None) -> str:
     """Return a name for a run's bundle that every system accepts for a folder."""
     day = time.strftime("%Y-%m-%d", time.localtime(run.created if run else None))
     preset = preset_name(run.preset) if run else ""

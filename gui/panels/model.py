@@ -32,6 +32,7 @@ from engine.contract.methods import (
 )
 from engine.contract.recommendation import shortage
 from engine.project.pretrainings import UnfinishedPretraining, read_unfinished
+from gui.direct_choice import DIRECT
 from gui.itemmodels.run_words import backbone_name
 from gui.next_run import (
     WeightsState,
@@ -54,7 +55,7 @@ from gui.panels.pretrain_offer import cut_off_sentence
 from gui.panels.recommended_card import RecommendedCard
 from gui.panels.scroll_body import scroll_body
 from gui.panels.setting_fields import choice_name
-from gui.session import DIRECT, Session
+from gui.session import Session
 from gui.stages import Stage
 from gui.widgets.adaptive_row import AdaptiveRow
 from gui.widgets.buttons import make_button

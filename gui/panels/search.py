@@ -23,9 +23,10 @@ from engine.contract.searching import (
     TriedSettings,
 )
 from engine.project.searching import KeptResults, read_kept
-from gui.messages import left_text, time_text
+from gui.messages import left_text
 from gui.panels.panel import Panel
 from gui.panels.scroll_body import scroll_body
+from gui.panels.search_kept import best_fitting, older_text
 from gui.panels.search_results import (
     CombinedView,
     FoldsView,
@@ -385,35 +386,19 @@ class SearchPanel(Panel):
         """Show the newest cross-validation of the present settings, or else the newest of all."""
         kept = self._kept.crossvals
         if kept and self._job is None:
-            self._last_fold = next(filter(self._is_of_these_settings, kept), kept[0])
+            self._last_fold = best_fitting(kept, self.session.config)
             self.folds.set_result(self._last_fold)
         elif self._job is None:
             self._last_fold = None
 
-    def _is_of_these_settings(self, result: CrossvalResult) -> bool:
-        try:
-            config: ExperimentConfig = from_plain(ExperimentConfig, result.config)
-        except ConfigError:  # of another version
-            return False
-        return replace(config, image=self.session.config.image) == self.session.config
-
     def _older_text(self) -> str:
         """Say what is kept and not shown."""
-        if self.setup.work is Work.SEARCH and self._kept.interrupted:
-            minutes = float(self._kept.interrupted[0].get("minutes") or 0.0)
-            return self.tr(
-                "A search of {0} was interrupted. Started again with the same choices, it goes on."
-            ).format(time_text(60.0 * minutes))
-        shown = self._last_fold if self.setup.work is Work.CROSSVAL else None
-        if shown is not None and not self._is_of_these_settings(shown):
-            return self.tr("The result below is of other settings than these.")
-        is_shown = {
-            Work.SEARCH: bool(self.trials.chosen()),
-            Work.CROSSVAL: self._last_fold is not None,
-        }.get(self.setup.work, True)
-        if self._kept.n_stale and not is_shown:
-            return self.tr(
-                "Images, labels or the split have changed since the last results were found, so "
-                "those are not shown."
-            )
-        return ""
+        work, shown = self.setup.work, self._last_fold
+        is_shown = {Work.SEARCH: bool(self.trials.chosen()), Work.CROSSVAL: shown is not None}
+        return older_text(
+            work,
+            self._kept,
+            crossval=shown,
+            config=self.session.config,
+            is_shown=is_shown.get(work, True),
+        )

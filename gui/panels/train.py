@@ -9,7 +9,6 @@ from PySide6.QtWidgets import QLabel, QPushButton, QWidget
 
 from engine.contract.commands import Resume, Train
 from engine.contract.events import COMPLETED, FAILED, STOPPED, EpochFinished, Event, RunFinished
-from engine.contract.methods import NEEDS_WEIGHTS, NEEDS_WEIGHTS_REMEDY
 from engine.contract.recipe import RECIPE_NAME
 from engine.contract.run_states import RESUMABLE, UNDER_WAY
 from engine.project.folder import RUNS_FOLDER
@@ -19,7 +18,6 @@ from gui.itemmodels.run_words import backbone_name, findings_text, method_name, 
 from gui.messages import cut_off_text
 from gui.next_run import with_preset
 from gui.panels.device_note import DeviceNote
-from gui.panels.image_size import unfit_size
 from gui.panels.learn_choice import LearnChoice
 from gui.panels.method_facts import RunFactsCard
 from gui.panels.panel import Panel
@@ -27,6 +25,7 @@ from gui.panels.preset_cards import PresetCards
 from gui.panels.scroll_body import scroll_body
 from gui.panels.train_history import TrainHistory
 from gui.panels.train_live import TrainLive
+from gui.panels.train_missing import Missing, missing_for_training
 from gui.run_state import RunState
 from gui.session import Session
 from gui.stages import Stage
@@ -57,7 +56,7 @@ class TrainPanel(Panel):
         self._kept_facts = RunFactsCard(session)
         self._advice = QLabel()
         self._empty = EmptyState("train", "", is_primary=False)
-        self._missing_stage = Stage.SPLIT
+        self._missing: Missing | None = None
         self._add_buttons()
         self._build()
         self._connect()
@@ -286,7 +285,8 @@ class TrainPanel(Panel):
             self._refresh()
 
     def _on_empty_action(self) -> None:
-        self.go_to(self._missing_stage)
+        if self._missing is not None:
+            self.go_to(self._missing.stage)
 
     def _refresh(self) -> None:
         state = self.session.runs.state
@@ -353,46 +353,12 @@ class TrainPanel(Panel):
 
     def _say_what_is_missing(self) -> bool:
         """Return whether a run could start; say what to do if it couldn't."""
-        facts = self.session.facts()
-        split = self.tr("Make a split")
-        is_stale = facts.has_split and facts.is_split_stale
-        self._missing_stage = Stage.SPLIT
-        remedy = ""
-        if not facts.n_images or not facts.can_split:
-            what = self.tr("Training needs labelled images of at least two classes.")
-            action, self._missing_stage = self.tr("Go to the data"), Stage.DATA
-        elif not facts.has_split:
-            what, action = (
-                self.tr("Divide the patients first: some to learn from, some to test."),
-                split,
-            )
-        elif is_stale:
-            what = self.tr("Images or labels have changed since the split was made.")
-            action = self.tr("Make a new split")
-        elif facts.is_finding_missing:
-            what = self.tr(
-                "No finding can be learned yet: each must be present in some images of every part "
-                "and absent in others."
-            )
-            action, self._missing_stage = self.tr("Choose what to learn"), Stage.DATA
-        elif (error := unfit_size(self.session)) is not None:
-            what, remedy = self.tr(error.message), self.tr(error.remedy)
-            action, self._missing_stage = self.tr("Go to the model"), Stage.MODEL
-        elif (lacking := self.session.method_without_weights) is not None:
-            what = self.tr(NEEDS_WEIGHTS).format(self.tr(lacking.title))
-            remedy = self.tr(NEEDS_WEIGHTS_REMEDY)
-            action, self._missing_stage = self.tr("Go to the model"), Stage.MODEL
-        elif (name := self.session.unmatched_class) is not None:
-            what = self.tr("No class of the chosen classifier stands for “%s”.") % name
-            remedy = self.tr(
-                "Match one on the Model page, leave that class out of the project, or let the "
-                "averages of your classes answer."
-            )
-            action, self._missing_stage = self.tr("Go to the model"), Stage.MODEL
-        else:
+        self._missing = missing_for_training(self.session)
+        if self._missing is None:
             self._empty.hide()
             return True
-        self._empty.set_content("train", what, action, remedy)
+        missing = self._missing
+        self._empty.set_content("train", missing.what, missing.action, missing.remedy)
         self._empty.setVisible(not self.session.runs.state.is_busy)
         return False
 

@@ -112,11 +112,6 @@ class FigureMenu(QWidget):
         row.addWidget(self._help)
         row.addWidget(self._save)
 
-    def set_explanation(self, explanation: str) -> None:
-        """Replace the explanation."""
-        self._explanation = explanation
-        self._help.setVisible(bool(explanation))
-
     def explain(self) -> None:
         """Open the explanation beside the "?"."""
         Popover(self._explanation, self._help).show()

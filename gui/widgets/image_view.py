@@ -41,8 +41,6 @@ class ImageView(QFrame):
         self._canvas.view_changed.connect(self._show_numbers)
         self._numbers = ElidedLabel(role="small")
         self._footer = QWidget()
-        self._extras = QHBoxLayout()
-        self._extras.setSpacing(4)
         self._fill_footer()
         self._footer.setVisible(has_footer)
         column = QVBoxLayout(self)
@@ -109,10 +107,6 @@ class ImageView(QFrame):
         self.setAccessibleName(text)
         self._canvas.setAccessibleName(text)
 
-    def add_footer_widget(self, widget: QWidget) -> None:
-        """Put a control, such as "What the network sees", before the buttons of the footer."""
-        self._extras.addWidget(widget)
-
     def _fill_footer(self) -> None:
         self._invert = IconButton("invert", self.tr("Invert (I)"), size_px=16, is_checkable=True)
         self._invert.toggled.connect(self._on_invert_toggled)
@@ -122,7 +116,6 @@ class ImageView(QFrame):
         row.setContentsMargins(12, 2, 6, 2)
         row.setSpacing(4)
         row.addWidget(self._numbers, 1)
-        row.addLayout(self._extras)
         row.addWidget(self._invert)
         row.addWidget(fit)
 

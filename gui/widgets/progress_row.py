@@ -7,7 +7,6 @@ from PySide6.QtGui import QHideEvent, QPaintEvent, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QSizePolicy, QWidget
 
 from gui.theme import theme
-from gui.tokens import ColorToken
 from gui.widgets.elided_label import ElidedLabel
 from gui.widgets.painting import draw_bar, smooth_painter
 
@@ -23,12 +22,10 @@ class ThinProgress(QProgressBar):
     def __init__(
         self,
         *,
-        color: ColorToken = "accent",
         height_px: int = 6,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._color: ColorToken = color
         self._height_px = height_px
         self._phase = 0.0
         self._clock = QTimer(self)
@@ -50,11 +47,6 @@ class ThinProgress(QProgressBar):
             self.setValue(round(min(max(fraction, 0.0), 1.0) * _STEPS))
         self.setUpdatesEnabled(True)
         self._run_clock()
-
-    def set_color(self, color: ColorToken) -> None:
-        """Paint the full part in another colour of the theme."""
-        self._color = color
-        self.update()
 
     def sizeHint(self) -> QSize:
         """Return a wide, thin bar."""
@@ -80,7 +72,7 @@ class ThinProgress(QProgressBar):
         painter = smooth_painter(self)
         look = theme()
         rect = QRectF(0, (self.height() - self._height_px) / 2, self.width(), self._height_px)
-        fill = look.color(self._color if self.isEnabled() else "disabled")
+        fill = look.color("accent" if self.isEnabled() else "disabled")
         track = look.color("chip")
         if self.maximum() > 0:
             draw_bar(painter, rect, self.value() / self.maximum(), fill, track)

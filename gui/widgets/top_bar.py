@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QSizePolicy, QWidget
 
 from gui.icons import pixmap
 from gui.theme import theme
@@ -41,7 +41,7 @@ class TopBar(QFrame):
         self._switch.clicked.connect(theme().toggle)
         notice = Chip(self.tr("Research use only"))
         notice.setToolTip(self.tr("RadTune is for research. It is not for clinical use."))
-        row = QHBoxLayout(self)
+        self._row = row = QHBoxLayout(self)
         row.setContentsMargins(16, 7, 16, 8)
         row.setSpacing(8)
         row.addWidget(self._mark)
@@ -58,6 +58,13 @@ class TopBar(QFrame):
         """Return a bar of 48 px, higher where large text needs it."""
         hint = super().sizeHint()
         return QSize(hint.width(), max(48, hint.height()))
+
+    def add_menu(self, menu: QMenu) -> None:
+        """Put a button at the end that opens a menu."""
+        button = IconButton("more", self.tr("Menu"), size_px=18)
+        button.setPopupMode(IconButton.ToolButtonPopupMode.InstantPopup)
+        button.setMenu(menu)
+        self._row.addWidget(button)
 
     def set_project(self, name: str) -> None:
         """Show the name of the open project; empty for none."""

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.contract.commands import Evaluate, Resume, Train
+from engine.contract.commands import Combine, Evaluate, Export, Resume, Train
 from engine.contract.control import Control
 from engine.contract.events import (
     CANCELED,
@@ -35,7 +35,7 @@ from engine.project.run_data import RunData, kept_run_data, read_run_data, write
 from engine.project.store import Project
 from engine.run import execute
 from tests.engine.test_damaged_states import DAMAGES, Damage
-from tests.helpers.tiny_study import small_config, train
+from tests.helpers.tiny_study import run_job, small_config, train
 
 N_TRIES = 150
 TwoRuns = tuple[Path, str, str, tuple[str, str]]
@@ -290,13 +290,98 @@ def test_a_recipe_that_can_not_be_read_just_now_is_not_given_up(
     assert kept(project, run) == expected
 
 
-def test_a_finished_run_is_never_measured_by_a_changed_recipe(two_runs: TwoRuns) -> None:
-    """With the other class as the positive one, sensitivity and specificity would change places."""
-    project, finished, _, _ = two_runs
-    recipe = project / "runs" / finished / RECIPE_NAME
-    text = recipe.read_text(encoding="utf-8")
+def exchange_the_classes(path: Path) -> None:
+    """With the other class as the positive one, sensitivity and specificity change places."""
+    text = path.read_text(encoding="utf-8")
     assert text.count('"positive": 1') == 1
-    recipe.write_text(text.replace('"positive": 1', '"positive": 0'), encoding="utf-8")
-    evaluated = execute(Evaluate(project=str(project), run=finished), lambda _: None, Control())
-    assert isinstance(evaluated, JobFinished) and evaluated.outcome == FAILED
-    assert "damaged" in (evaluated.error or "")
+    path.write_text(text.replace('"positive": 1', '"positive": 0'), encoding="utf-8")
+
+
+def evaluate(project: Path, run: str) -> tuple[JobFinished, list[str]]:
+    events: list[Event] = []
+    evaluated = execute(Evaluate(project=str(project), run=run), events.append, Control())
+    assert isinstance(evaluated, JobFinished)
+    return evaluated, [event.message for event in events if isinstance(event, Recovered)]
+
+
+FIGURES = ("auroc", "sensitivity", "specificity", "threshold")
+
+
+@pytest.mark.parametrize("harm", [*HARMS.values(), exchange_the_classes], ids=[*HARMS, "exchanged"])
+@pytest.mark.parametrize("method", ["full_finetune", "linear_probe"])
+def test_a_finished_run_is_measured_and_exported_by_its_own_recipe_or_not_at_all(
+    request: pytest.FixtureRequest, harm: Callable[[Path], None], method: str
+) -> None:
+    fixture = "two_runs" if method == "full_finetune" else "trained"
+    project, run = request.getfixturevalue(fixture)[:2]
+    recipe = project / "runs" / run / RECIPE_NAME
+    written = recipe.read_bytes()
+    before, told = evaluate(project, run)
+    assert told == []
+    harm(recipe)
+    evaluated, told = evaluate(project, run)
+    assert evaluated.outcome == COMPLETED, evaluated.error
+    assert [evaluated.result[name] for name in FIGURES] == [before.result[n] for n in FIGURES]
+    assert told == [
+        "recipe.json of this run was damaged or missing. It was restored from the saved state."
+    ]
+    assert recipe.read_bytes() == written
+    harm(recipe)
+    run_job(Export(project=str(project), run=run, out=str(project.parent / "bundle")))
+    assert recipe.read_bytes() == written
+    assert evaluate(project, run)[1] == []
+
+
+@pytest.mark.parametrize("harm", [empty, Path.unlink], ids=["emptied", "gone"])
+def test_a_run_is_repeated_from_the_copy_of_its_recipe(
+    trained: tuple[Path, str], harm: Callable[[Path], None]
+) -> None:
+    project, run = trained
+    recipe = project / "runs" / run / RECIPE_NAME
+    harm(recipe)
+    events: list[Event] = []
+    command = Train(project=str(project), recipe=str(recipe))
+    repeated = execute(command, events.append, Control())
+    assert isinstance(repeated, RunFinished)
+    assert repeated.outcome == COMPLETED, repeated.error
+    assert repeated.result["repeat"]["is_same"]
+    [told] = [event.message for event in events if isinstance(event, Recovered)]
+    assert "The copy that the run kept takes its place" in told
+
+
+def test_a_run_of_an_earlier_version_is_measured_by_what_the_project_knows(
+    trained: tuple[Path, str],
+) -> None:
+    project, run = trained
+    before, _ = evaluate(project, run)
+    facts = project / "runs" / run / "checkpoints" / "best" / "facts.json"
+    plain = checked(json.loads(facts.read_text(encoding="utf-8")))
+    del plain["recipe"]
+    write_json(facts, signed(plain))
+    recipe = project / "runs" / run / RECIPE_NAME
+    empty(recipe)
+    command = Train(project=str(project), recipe=str(recipe))
+    refused = execute(command, lambda _: None, Control())
+    assert "holds no copy" in (refused.error or "")
+    assert "Evaluate the run" in (refused.remedy or "")
+    evaluated, [told] = evaluate(project, run)
+    assert evaluated.outcome == COMPLETED, evaluated.error
+    assert [evaluated.result[name] for name in FIGURES] == [before.result[n] for n in FIGURES]
+    assert "versions of the training are not known any more" in told
+    assert evaluate(project, run)[1] == []
+    assert execute(command, lambda _: None, Control()).outcome == COMPLETED
+
+
+@pytest.mark.parametrize("harm", [flip_the_middle, empty, Path.unlink])
+def test_a_combined_run_without_its_recipe_says_what_to_do(
+    two_runs: TwoRuns, harm: Callable[[Path], None]
+) -> None:
+    project, one, cut_off, _ = two_runs
+    assert resume(project, cut_off)[0].outcome == COMPLETED
+    run = run_job(Combine(project=str(project), runs=(one, cut_off)))["run"]
+    assert evaluate(project, run)[0].outcome == COMPLETED
+    harm(project / "runs" / run / RECIPE_NAME)
+    refused, _ = evaluate(project, run)
+    assert refused.outcome == FAILED
+    assert "nothing else tells which networks it combined" in (refused.error or "")
+    assert "Combine the same runs again" in (refused.remedy or "")

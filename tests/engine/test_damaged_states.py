@@ -16,13 +16,12 @@ import torch
 from engine.contract.errors import RunError, StorageError
 from engine.files import replace_folder, restore_folder
 from engine.models.registry import build_network
+from engine.trainer.best_weights import load_best, save_best
 from engine.trainer.checkpoint import (
     NoSoundStateError,
     TrainingState,
     has_state,
-    load_best,
     load_state,
-    save_best,
     save_state,
 )
 from engine.trainer.history import EpochRow

@@ -53,7 +53,7 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(device)
         return f"{name} is broken.", "Mend it."
 
-    monkeypatch.setattr("engine.hardware.find_devices", lambda: (CPU, CARD))
+    monkeypatch.setattr("engine.hardware.find_devices", lambda **_: (CPU, CARD))
     monkeypatch.setattr("engine.hardware.trial_problem", fail)
     monkeypatch.setattr("engine.hardware.auto_precision", lambda *_: "fp32")
     monkeypatch.setattr(robustness, "MIN_STEPS", 2)

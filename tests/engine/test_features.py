@@ -158,16 +158,21 @@ def test_rows_without_pixels_are_an_error_for_the_user(network, project):
 
 
 def test_whatever_changes_features_gets_a_cache_of_its_own(network):
-    last = build_network("squeezenet1_0", 2, weights="scratch", features="last")
+    def scratch(seed=0, **settings):
+        return build_network("squeezenet1_0", 2, weights="scratch", seed=seed, **settings)
+
     kinds = {
-        features_kind(network, "a", CONTRACT, RUNTIME),
-        features_kind(network, "b", CONTRACT, RUNTIME),
-        features_kind(last, "a", CONTRACT, RUNTIME),
-        features_kind(network, "a", ImageContract(size_px=64), RUNTIME),
-        features_kind(network, "a", CONTRACT, Runtime(precision="bf16")),
-        features_kind(network, "a", CONTRACT, Runtime(device="cuda")),
+        features_kind(network, CONTRACT, RUNTIME),
+        features_kind(network, CONTRACT, RUNTIME, body="b"),
+        features_kind(scratch(seed=1), CONTRACT, RUNTIME),
+        features_kind(scratch(features="last"), CONTRACT, RUNTIME),
+        features_kind(scratch(mean=(0.5, 0.5, 0.5)), CONTRACT, RUNTIME),
+        features_kind(scratch(std=(0.5, 0.5, 0.5)), CONTRACT, RUNTIME),
+        features_kind(network, ImageContract(size_px=64), RUNTIME),
+        features_kind(network, CONTRACT, Runtime(precision="bf16")),
+        features_kind(network, CONTRACT, Runtime(device="cuda")),
     }
-    assert len(kinds) == 6
+    assert len(kinds) == 9
     assert all(kind.startswith("features-") for kind in kinds)
-    threads = features_kind(network, "a", CONTRACT, Runtime(threads=9))
+    threads = features_kind(scratch(), CONTRACT, Runtime(threads=9))
     assert threads in kinds

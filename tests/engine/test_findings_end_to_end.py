@@ -37,7 +37,7 @@ from engine.models.ensemble import EnsembleNetwork
 from engine.project.labels import set_finding
 from engine.project.store import Project
 from engine.run import execute
-from engine.trainer.checkpoint import load_best
+from engine.trainer.best_weights import load_best
 from tests.helpers.findings_study import LEARNED, make_findings_study
 from tests.helpers.tiny_study import run_job, small_config, train
 

@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 from safetensors.torch import save
 
-import engine.trainer.checkpoint
+import engine.trainer.checkpoint_folder
 import engine.trainer.full_disk
 import engine.trainer.loop
 import engine.trainer.saving
 from engine.contract.control import Control, JobCanceled
 from engine.contract.errors import StorageError
 from engine.contract.events import BatchFinished, EpochFinished, Event, RunPaused, RunResumed
-from engine.trainer.checkpoint import load_state, save_best
+from engine.trainer.best_weights import save_best
+from engine.trainer.checkpoint import load_state
 from engine.trainer.going_back import GoBackError
 from engine.trainer.loop import Trainer
 from engine.trainer.steps import Validation, validate
@@ -105,7 +106,7 @@ def test_memory_that_runs_short_while_saving_is_waited_for(
             raise MemoryError
         return save(tensors)
 
-    monkeypatch.setattr(engine.trainer.checkpoint, "save", short)
+    monkeypatch.setattr(engine.trainer.checkpoint_folder, "save", short)
     monkeypatch.setattr(engine.trainer.full_disk, "_TRY_AGAIN_S", 0.01)
     training = TinyTraining(tmp_path / "short")
     assert_same(whole, run_through(training))

@@ -16,6 +16,7 @@ from engine.contract.commands import (
     Crossval,
     Evaluate,
     Export,
+    LrRange,
     MakeSplit,
     RefitHead,
     Search,
@@ -138,10 +139,13 @@ def test_a_run_that_combines_networks_is_told_by_the_weights_of_each(made):
     assert "never used for training" in plain["sentence"]
 
 
-def test_a_refitted_head_and_a_search_say_it_too(made):
+def test_a_learning_rate_test_a_refitted_head_and_a_search_say_it_too(made):
     project, _, weights = made
     run_job(MakeSplit(project=str(project), seed=7))
     [told] = warnings_of(RefitHead(project=str(project), backbone=KEY, weights=weights))
+    assert "validation images" in told
+    config = on(weights, "full_finetune")
+    [told] = warnings_of(LrRange(project=str(project), config=config, steps=20))
     assert "validation images" in told
     search = Search(
         project=str(project),
@@ -203,6 +207,8 @@ def test_a_bundle_with_such_a_backbone_is_known_in_every_project_of_the_pretrain
 def test_of_weights_that_an_earlier_version_made_it_is_said_that_nobody_knows(made):
     project, folder, weights = made
     shutil.rmtree(project / "pretrained")
+    with Project.open(project) as opened, opened.transaction():
+        opened.db.execute("DELETE FROM meta WHERE key LIKE 'pretrained %'")
     sidecar = folder / "weights" / f"{weights.removeprefix('file:')}.json"
     facts = json.loads(sidecar.read_text(encoding="utf-8"))
     sidecar.write_text(json.dumps(facts | {"schema_version": 2}), encoding="utf-8")
@@ -227,3 +233,22 @@ def test_nothing_of_a_project_travels_with_the_weights(made):
     [kept] = (project / "pretrained").iterdir()
     with np.load(kept, allow_pickle=False) as found:
         assert found.files == ["records"]
+
+
+@pytest.mark.parametrize("harm", ["damaged", "missing"])
+def test_a_lost_list_of_a_pretraining_is_not_taken_for_none(made, harm):
+    project, _, weights = made
+    [kept] = (project / "pretrained").iterdir()
+    if harm == "missing":
+        kept.unlink()
+    else:
+        kept.write_bytes(kept.read_bytes()[:60])
+    finished, events = train(project, on(weights))
+    [told] = [e for e in events if isinstance(e, Warned) and "pre-trained on" in e.message]
+    assert "damaged or missing" in told.message
+    assert "may be too good" in told.message
+    result = run_job(Evaluate(project=str(project), run=finished.run))
+    assert "never used for training" not in result["sentence"]
+    assert result["n_known"] is None
+    crossval = run_job(Crossval(project=str(project), config=on(weights), folds=2))
+    assert "never saw" not in crossval["sentence"]

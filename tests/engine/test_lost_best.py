@@ -14,7 +14,7 @@ import torch
 
 from engine.contract.control import Control, JobCanceled
 from engine.contract.events import EpochFinished, Event, Recovered
-from engine.trainer.checkpoint import Best, best_facts, load_best
+from engine.trainer.best_weights import Best, best_facts, load_best
 from engine.trainer.going_back import GoBackError
 from engine.trainer.loop import Trainer
 from tests.engine.test_kept_best import scripted

@@ -12,23 +12,36 @@ import torch
 import engine.trainer.full_disk
 from engine.contract.control import Control, JobCanceled
 from engine.contract.errors import RunError
-from engine.contract.events import BatchFinished, EpochFinished, Event, Recovered, RunPaused
+from engine.contract.events import (
+    COMPLETED,
+    FAILED,
+    BatchFinished,
+    EpochFinished,
+    Event,
+    Recovered,
+    RunPaused,
+)
 from engine.hardware.out_of_memory import SingleItemError, in_parts
-from engine.trainer import loop, saving, update, watch
+from engine.jobs import run_network
+from engine.methods.full_finetune import FullFinetune
+from engine.trainer import epoch_event, loop, saving, update, watch
 from engine.trainer.loop import Trainer
 from tests.engine.test_out_of_memory import CUDA, Once, as_method
 from tests.engine.test_resume_anywhere import assert_same, run_through
+from tests.helpers.killable import kept_bytes
+from tests.helpers.tiny_study import train
 from tests.helpers.tiny_training import TinyTraining, tiny_config
+from tests.long.disk_faults import fault_config
 
 Place = tuple[Any, str]
 PLACES: dict[str, Place] = {
-    "the order of a pass": (Trainer, "_epoch_order"),
+    "the order of a pass": (loop, "epoch_order"),
     "a check of the weights": (loop, "is_sound"),
     "validation": (loop, "validate"),
     "watching": (watch, "count_unpredicted"),
     "the loss of guessing": (watch, "guessing_loss"),
-    "a few predictions": (loop, "sample_predictions"),
-    "a comment": (loop, "comment_on"),
+    "a few predictions": (epoch_event, "sample_predictions"),
+    "a comment": (epoch_event, "comment_on"),
 }
 
 
@@ -157,3 +170,28 @@ def test_an_item_that_fails_alone_is_told_from_other_shortage() -> None:
 
     with pytest.raises(SingleItemError):
         in_parts(3, 2, work)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [(run_network, "build_network"), (FullFinetune, "prepare")],
+    ids=["building", "preparing"],
+)
+def test_memory_that_runs_short_before_the_first_step_is_waited_for_once_with_the_same_bits(
+    study: Path, untouched: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, place: Place
+) -> None:
+    let_fail(monkeypatch, place, times=1)
+    finished, events = train(study, fault_config())
+    assert finished.outcome == COMPLETED, finished.error
+    told = [event.message for event in events if isinstance(event, Recovered)]
+    assert told == ["Memory ran short while the training was prepared; that was done again."]
+    assert kept_bytes(study, finished.run) == untouched
+
+
+def test_memory_that_stays_short_before_the_first_step_is_a_sentence(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_fail(monkeypatch, (run_network, "build_network"), times=2)
+    finished, _ = train(study, fault_config())
+    assert finished.outcome == FAILED
+    assert "emory" in (finished.error or "") and finished.remedy

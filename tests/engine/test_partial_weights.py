@@ -10,10 +10,13 @@ import torch
 from torch import Tensor
 from torchvision.models import resnet34, squeezenet1_0
 
-from engine.contract.config import BackboneConfig
+from engine.contract.config import BackboneConfig, ImageContract
 from engine.contract.events import Warned
+from engine.hardware import Runtime
 from engine.models import weights
 from engine.models.add_weights import add_folder, add_weights, check_weights
+from engine.models.features import features_kind
+from engine.models.registry import build_network
 from engine.models.weights import added_weights, weights_info
 from engine.models.weights_facts import share_words
 from engine.models.weights_warning import weights_warning
@@ -114,3 +117,15 @@ def test_a_folder_sets_parts_aside_and_tells_of_them(tmp_path: Path) -> None:
 )
 def test_a_share_is_never_rounded_to_all_or_nothing(share: float, words: str) -> None:
     assert share_words(share) == words
+
+
+def test_features_of_partly_random_layers_are_kept_for_one_seed(tmp_path: Path) -> None:
+    def kind(seed: int) -> str:
+        network = build_network("squeezenet1_0", 2, seed=seed)
+        return features_kind(network, ImageContract(), Runtime())
+
+    add_weights(_part(tmp_path / "part.pth"), allow_partial=True)
+    assert kind(0) != kind(1)  # the layers that the file lacks are others
+    assert kind(0) == kind(0)
+    add_weights(_file(tmp_path / "whole.pth", _state(1)))
+    assert kind(0) == kind(1)

@@ -208,13 +208,13 @@ def test_a_cancel_ends_the_wait(child):
 
 
 def test_without_a_sign_of_a_card_no_process_is_started(monkeypatch):
-    monkeypatch.setattr(preflight, "ask_driver", DriverAnswer)
+    monkeypatch.setattr(preflight, "ask_driver", lambda _: DriverAnswer())
     monkeypatch.setattr(preflight, "list_devices", lambda driver: (CPU,))
     assert preflight.find_devices(command=["/nowhere/no-such-program"]) == (CPU,)
 
 
 def test_cards_are_listed_in_another_process_and_remembered(monkeypatch, child):
-    monkeypatch.setattr(preflight, "ask_driver", lambda: DRIVER)
+    monkeypatch.setattr(preflight, "ask_driver", lambda _: DRIVER)
     plain = """{"key": "cuda", "name": "RTX A4000", "memory_mb": 16376, "is_usable": True}"""
     command = child(f"say(devices=[{plain}]); say(end=True)")
     (found,) = preflight.find_devices(command=command)
@@ -229,7 +229,7 @@ def test_cards_are_listed_in_another_process_and_remembered(monkeypatch, child):
     ("body", "words"), [("time.sleep(60)", "did not answer"), ("os.abort()", "crashed")]
 )
 def test_a_driver_that_hangs_or_crashes_torch_leaves_the_processor(monkeypatch, child, body, words):
-    monkeypatch.setattr(preflight, "ask_driver", lambda: DRIVER)
+    monkeypatch.setattr(preflight, "ask_driver", lambda _: DRIVER)
     cpu, card = preflight.find_devices(command=child(body), limit_s=1.5)
     assert cpu.key == "cpu" and cpu.is_usable
     assert (card.name, card.is_usable) == ("RTX A4000", False)
@@ -238,7 +238,7 @@ def test_a_driver_that_hangs_or_crashes_torch_leaves_the_processor(monkeypatch, 
 
 def test_a_drivers_tool_that_hangs_is_enough_to_leave_torch_alone(monkeypatch):
     answer = DriverAnswer(error="timed out", is_there=True)
-    monkeypatch.setattr(preflight, "ask_driver", lambda: answer)
+    monkeypatch.setattr(preflight, "ask_driver", lambda _: answer)
     found = preflight.find_devices(command=["/nowhere/no-such-program"])
     assert [info.key for info in found] == ["cpu", "cuda"]
     assert "did not answer" in found[1].problem
@@ -482,7 +482,7 @@ def machine(monkeypatch, tmp_path) -> SimpleNamespace:
         state.tried.append(device)
         return state.trial
 
-    monkeypatch.setattr("engine.hardware.find_devices", lambda: state.devices)
+    monkeypatch.setattr("engine.hardware.find_devices", lambda **_: state.devices)
     monkeypatch.setattr("engine.hardware.trial_problem", tried)
     return state
 

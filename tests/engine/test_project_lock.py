@@ -218,3 +218,97 @@ def test_a_windows_disk_without_locks_is_told_apart_from_a_locked_file(tmp_path)
     path.touch()
     with path.open("r+b") as file, pytest.raises(OSError, match="not supported"):
         lock_byte(NoLocks(), file)
+
+
+# A disk that was away and is back
+
+
+def _forget(lock: ProjectLock) -> None:
+    """Lose the system's lock, as with a drive that is pulled out."""
+    assert lock._file is not None
+    lock_module._unlock(lock._file)
+
+
+def _is_free(folder: Path) -> bool:
+    with lock_module._open_lock(folder / LOCK_NAME) as file:
+        return lock_module._lock(file)
+
+
+def test_a_lock_that_was_lost_with_its_disk_is_retaken(tmp_path):
+    with ProjectLock(tmp_path, "a training") as lock:
+        _forget(lock)
+        assert _is_free(tmp_path)
+        lock.retake()
+        assert lock.is_held and not _is_free(tmp_path)
+        with pytest.raises(ProjectError, match="in use by a training on"):
+            ProjectLock(tmp_path, "x").acquire()
+    assert _is_free(tmp_path)
+
+
+def test_a_lock_that_was_not_lost_is_kept(tmp_path):
+    with ProjectLock(tmp_path, "a training") as lock:
+        lock.retake()
+        assert lock.is_held and not _is_free(tmp_path)
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_a_lock_that_another_session_took_meanwhile_is_not_retaken(tmp_path, has_ended):
+    lock = ProjectLock(tmp_path, "a training")
+    lock.acquire()
+    _forget(lock)
+    other = ProjectLock(tmp_path, "the other window")
+    other.acquire()
+    if has_ended:
+        other.release()
+    before = (tmp_path / LOCK_NAME).read_bytes()
+    for _ in range(2):
+        with pytest.raises(ProjectError, match="another RadTune window or command opened it"):
+            lock.retake()
+    assert not lock.is_held
+    lock.release()
+    assert (tmp_path / LOCK_NAME).read_bytes() == before
+    assert other.is_held is not has_ended
+    other.release()
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_borrower_takes_the_lock_where_its_lender_lost_it(tmp_path, monkeypatch, is_lost):
+    lender = ProjectLock(tmp_path, "the RadTune window")
+    lender.acquire()
+    monkeypatch.setenv(TOKEN_VARIABLE, lender.token)
+    with ProjectLock(tmp_path, "a training") as borrower:
+        if is_lost:
+            _forget(lender)
+        borrower.retake()
+        assert borrower.is_held is is_lost
+        assert borrower.is_borrowed and not _is_free(tmp_path)
+        assert json.loads((tmp_path / LOCK_NAME).read_bytes())["token"] == lender.token
+    assert json.loads((tmp_path / LOCK_NAME).read_bytes())["token"] == lender.token
+
+
+def test_a_borrower_retakes_nothing_that_another_session_took(tmp_path, monkeypatch):
+    lender = ProjectLock(tmp_path, "the RadTune window")
+    lender.acquire()
+    monkeypatch.setenv(TOKEN_VARIABLE, lender.token)
+    with ProjectLock(tmp_path, "a training") as borrower:
+        _forget(lender)
+        monkeypatch.delenv(TOKEN_VARIABLE)
+        with ProjectLock(tmp_path, "the other window"):
+            monkeypatch.setenv(TOKEN_VARIABLE, lender.token)
+            with pytest.raises(ProjectError, match="opened it"):
+                borrower.retake()
+
+
+def test_a_file_that_stands_in_is_ours_as_long_as_it_names_us(tmp_path, monkeypatch):
+    def no_locks(_file: object) -> bool:
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr(lock_module, "_lock", no_locks)
+    stand_in = tmp_path / "project.owner"
+    with ProjectLock(tmp_path, "a training") as lock:
+        lock.retake()
+        assert lock.is_held
+        stand_in.write_text(json.dumps({"token": "another's"}), encoding="utf-8")
+        with pytest.raises(ProjectError, match="opened it"):
+            lock.retake()
+    assert json.loads(stand_in.read_text(encoding="utf-8")) == {"token": "another's"}

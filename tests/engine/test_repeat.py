@@ -217,6 +217,30 @@ def test_other_versions_hardware_and_precision_are_told(copy):
     assert len(kept["repeats"]["differences"]) == 2
 
 
+def test_other_code_of_the_same_version_is_told(copy):
+    project, run = copy
+    path = recipe_of(project, run)
+    plain = json.loads(path.read_text(encoding="utf-8"))
+    other = changed_recipe(path, versions=plain["versions"] | {"code": "0123456789ab"})
+    _, events = repeat(project, other)
+    assert "RadTune's own code that trains is other code now" in warnings_of(events)
+
+
+def test_stochastic_depth_put_into_a_recipe_whose_backbone_has_none_is_refused(copy):
+    project, run = copy
+    path = recipe_of(project, run)
+    plain = json.loads(path.read_text(encoding="utf-8"))
+    plain["config"]["backbone"] = {"key": "squeezenet1_0", "weights": "scratch"}
+    plain["config"]["method"]["stochastic_depth"] = 0.2
+    path.write_text(json.dumps(plain), encoding="utf-8")
+    finished, _ = repeat(project, path)
+    assert finished.outcome == FAILED
+    assert "method.stochastic_depth has no effect on the backbone squeezenet1_0" in (
+        finished.error or ""
+    )
+    assert "Leave it out" in (finished.remedy or "")
+
+
 def test_torchs_kind_of_build_is_no_other_version(copy):
     project, run = copy
     path = recipe_of(project, run)
@@ -234,7 +258,7 @@ def test_a_recipe_made_on_a_card_is_repeated_on_the_processor_with_a_warning(cop
     config = plain["config"] | {"runtime": plain["config"]["runtime"] | {"device": "auto"}}
     runtime = plain["runtime"] | {"device": "cuda"}
     other = changed_recipe(path, config=config, runtime=runtime)
-    monkeypatch.setattr("engine.hardware.find_devices", lambda: ())
+    monkeypatch.setattr("engine.hardware.find_devices", lambda **_: ())
     finished, events = repeat(project, other)
     assert finished.outcome == COMPLETED
     said = warnings_of(events)

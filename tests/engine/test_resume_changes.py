@@ -16,6 +16,7 @@ from engine.contract.control import Control
 from engine.contract.events import CANCELED, COMPLETED, FAILED, BatchFinished, Event, RunFinished
 from engine.contract.import_rules import PatientRule
 from engine.project import labels
+from engine.project.own_code import CODE_NAME, kept_digest, source_digest
 from engine.project.run_data import (
     RunData,
     _library_version,
@@ -126,8 +127,57 @@ def test_a_run_keeps_the_versions_of_all_that_computes(interrupted: tuple[Path, 
     kept = read_run_data(project / "runs" / run)
     assert kept is not None
     names = {version.partition("=")[0] for version in kept.versions}
-    assert names == {"radtune", "torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn"}
+    libraries = {"torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn"}
+    assert names == {"radtune", "code", *libraries}
     assert f"numpy={np.__version__}" in kept.versions
+
+
+def test_other_code_of_the_same_version_is_asked_about_once(
+    interrupted: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, run = interrupted
+    monkeypatch.setattr("engine.project.run_data.code_digest", lambda: "0123456789ab")
+    refused = resume(project, run)
+    assert "RadTune's own code that trains is other code now" in (refused.error or "")
+    assert "--anyway" in (refused.remedy or "")
+    assert resume(project, run, anyway=True).outcome == COMPLETED
+    with Project.open(project) as opened:
+        assert opened.run_summary(run).changes == ()
+
+
+@pytest.mark.parametrize(
+    ("then", "sentences"),
+    [
+        (("radtune=0.0.1", "code=0123456789ab"), ["RadTune is version"]),
+        (("code=0123456789ab",), ["RadTune's own code"]),
+        ((), []),  # an earlier version kept none
+    ],
+)
+def test_other_code_is_told_where_the_version_does_not_tell(
+    then: tuple[str, ...], sentences: list[str]
+) -> None:
+    found = [change.sentence for change in version_changes(data(versions=then))]
+    assert [any(f.startswith(s) for s in sentences) for f in found] == [True] * len(sentences)
+
+
+def test_the_code_is_told_apart_by_its_sources_or_by_what_the_build_kept(tmp_path: Path) -> None:
+    for name in ("trainer/loop.py", "methods/lora.py", "jobs/data.py", "seeding.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"a = 1\nb = 2\n")
+    digest = source_digest(tmp_path)
+    assert len(digest) == 12
+    (tmp_path / "jobs/data.py").write_bytes(b"trains = False\n")
+    (tmp_path / "trainer/loop.py").write_bytes(b"a = 1\r\nb = 2\r\n")
+    assert source_digest(tmp_path) == digest
+    (tmp_path / "trainer/loop.py").rename(tmp_path / "methods/loop.py")
+    moved = source_digest(tmp_path)
+    (tmp_path / "methods/loop.py").write_bytes(b"a = 1\nb = 3\n")
+    assert len({digest, moved, source_digest(tmp_path)}) == 3
+    empty = tmp_path / "frozen"
+    empty.mkdir()
+    assert (source_digest(empty), kept_digest(empty)) == ("", "")
+    (empty / CODE_NAME).write_text(digest, encoding="ascii")
+    assert kept_digest(empty) == digest
 
 
 def test_what_a_run_began_with_survives_the_disk(tmp_path: Path) -> None:

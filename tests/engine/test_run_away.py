@@ -30,6 +30,7 @@ from engine.contract.events import (
     RunPaused,
     RunResumed,
 )
+from engine.project.lock import ProjectLock
 from engine.project.segment_file import SegmentFile
 from engine.project.store import Project
 from engine.run import execute
@@ -112,6 +113,47 @@ def test_a_run_that_is_given_up_while_its_project_is_elsewhere_can_go_on_there(
     goes_on = execute(Resume(project=str(elsewhere), run=finished.run), lambda _: None, Control())
     assert goes_on.outcome == COMPLETED, goes_on.error
     assert kept_bytes(elsewhere, finished.run) == untouched
+
+
+@renames_open_projects
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_a_run_whose_project_another_session_opened_meanwhile_ends_and_touches_nothing(
+    study: Path, has_ended: bool
+) -> None:
+    """The lock is lost with a drive that is pulled out, so that another computer can take it."""
+    elsewhere, kept = study.with_name("renamed.radtune"), study.with_name("kept.radtune")
+    other = ProjectLock(study, owner="the other window")
+
+    def bring_back() -> None:
+        elsewhere.rename(kept)
+        shutil.copytree(kept, study)  # whose lock is nobody's
+        other.acquire()
+        with Project.open(study) as project:
+            project.interrupt_leftovers()
+        if has_ended:
+            other.release()
+        before.update(_bytes_below(study))
+
+    before: dict[str, bytes] = {}
+    fault = Fault(at_step=2, begin=lambda: study.rename(elsewhere), end=bring_back)
+    finished = train_with(study, fault)
+    assert finished.outcome == FAILED
+    assert "another RadTune window or command opened it" in (finished.error or "")
+    assert before and _bytes_below(study) == before
+    other.release()
+    with Project.open(study, read_only=True) as project:
+        assert project.run_summary(finished.run).state == "interrupted"
+    again = execute(Resume(project=str(study), run=finished.run), lambda _: None, Control())
+    assert again.outcome == COMPLETED, again.error
+
+
+def _bytes_below(folder: Path) -> dict[str, bytes]:
+    """Return what lies below a folder, without what SQLite keeps while a database is open."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix not in (".db-shm", ".db-wal")
+    }
 
 
 @pytest.fixture

@@ -228,7 +228,7 @@ def test_a_disk_that_ends_a_search_is_not_the_settings_fault(
     def refused(*_: Any, **__: Any) -> None:
         raise StorageError("The disk is gone.", remedy="Connect it.")
 
-    monkeypatch.setattr("engine.jobs.trials.fresh_network", refused)
+    monkeypatch.setattr("engine.jobs.one_trial.fresh_network", refused)
     finished = execute(_search(study, methods=("linear_probe",)), lambda event: None, Control())
     assert finished.error == "The disk is gone."
     monkeypatch.undo()

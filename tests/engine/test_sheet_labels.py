@@ -6,7 +6,8 @@ import pytest
 
 from engine.contract.errors import DatasetError
 from engine.contract.import_rules import ColumnMapping, LabelRule
-from engine.data.label_values import SheetLabels, read_labels
+from engine.data.label_values import read_labels
+from engine.data.row_labels import SheetLabels
 from engine.data.tables import Table
 from engine.project.classes import is_absence_of_all
 from engine.project.grades import sorted_grades

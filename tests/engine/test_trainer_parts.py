@@ -16,14 +16,16 @@ from engine.trainer.checkpoint import (
     TrainingState,
     has_state,
     load_state,
-    pack_optimizer,
-    pack_scaler,
     save_state,
-    unpack_optimizer,
-    unpack_scaler,
 )
 from engine.trainer.history import EpochRow, comment_on, write_history
 from engine.trainer.optimizer import lr_share
+from engine.trainer.optimizer_state import (
+    pack_optimizer,
+    pack_scaler,
+    unpack_optimizer,
+    unpack_scaler,
+)
 from engine.trainer.steps import log_loss, train_step
 from engine.trainer.stopping import EarlyStopping
 
@@ -123,7 +125,7 @@ def test_a_write_cut_short_leaves_the_state_before(
     def broken(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("engine.trainer.checkpoint.write_json", broken)
+    monkeypatch.setattr("engine.trainer.checkpoint_folder.write_json", broken)
     with pytest.raises(KeyboardInterrupt):
         save_state(tmp_path, TrainingState(step=2), {"network.w": torch.ones(2)})
     assert load_state(tmp_path)[0].step == 1

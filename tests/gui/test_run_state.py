@@ -12,7 +12,7 @@ COLUMNS = (
 ).split()
 TABLE = """
 IDLE        STARTING .       .          .        .         .          .    .       .       .      .       .
-STARTING    .        .       .          .        CANCELING .          HUNG .       RUNNING .      .       IDLE
+STARTING    .        .       .          .        CANCELING .          HUNG .       RUNNING PAUSED .       IDLE
 RUNNING     .        PAUSING .          STOPPING CANCELING .          HUNG .       .       PAUSED .       IDLE
 PAUSING     .        .       .          STOPPING CANCELING .          HUNG .       .       PAUSED .       IDLE
 PAUSED      .        .       PROCEEDING STOPPING CANCELING .          .    .       .       .      RUNNING IDLE

@@ -29,7 +29,7 @@ from engine.contract.control import Control
 from engine.contract.events import COMPLETED
 from engine.contract.records import SplitSummary
 from engine.hardware import Runtime, apply_runtime, place_run
-from engine.jobs.trials import fresh_network
+from engine.jobs.fresh_network import fresh_network
 from engine.methods.findings_head import FindingsHeadLoss, fit_findings_head
 from engine.methods.linear_head import fit_linear_head
 from engine.methods.registry import get_method
@@ -155,7 +155,7 @@ def _make_project(
         table = project.training_table()
         network = fresh_network(config, get_method(config.method.key), table, runtime)
         image = replace(config, image=project.image_contract).image
-        kind = features_kind(network, network.weights_digest, image, runtime)
+        kind = features_kind(network, image, runtime)
         with SegmentWriter(project, kind, features.shape[1:], np.float32) as writer:
             writer.append(features, np.arange(len(features)))
 
