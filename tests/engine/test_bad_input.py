@@ -535,14 +535,6 @@ def test_a_run_whose_process_was_killed_can_be_resumed(study: Path) -> None:
     assert not (study / "cache" / "pixels-0-left.part").exists()
 
 
-def _without_recipe(folder: Path) -> None:
-    (folder / "recipe.json").unlink()
-
-
-def _with_an_empty_recipe(folder: Path) -> None:
-    (folder / "recipe.json").write_text("{}", encoding="utf-8")
-
-
 def _with_cut_weights(folder: Path) -> None:
     path = folder / "checkpoints" / "best" / "weights.safetensors"
     path.write_bytes(path.read_bytes()[:1000])
@@ -552,9 +544,7 @@ def _gone(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize(
-    "spoil", [_without_recipe, _with_an_empty_recipe, _with_cut_weights, _gone]
-)
+@pytest.mark.parametrize("spoil", [_with_cut_weights, _gone])
 def test_a_run_with_spoilt_files_is_refused(
     trained: tuple[Path, str], tmp_path: Path, spoil: Callable[[Path], None]
 ) -> None:

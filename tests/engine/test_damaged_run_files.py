@@ -27,6 +27,7 @@ from engine.contract.events import (
     JobFinished,
     Recovered,
     RunFinished,
+    RunPaused,
 )
 from engine.contract.recipe import RECIPE_NAME
 from engine.contract.records import RunSummary
@@ -246,6 +247,41 @@ def test_a_lost_recipe_is_restored_from_the_saved_state(
     assert resume(project, run)[0].error == "This run has finished."
 
 
+def by_a_newer_version(plain: dict[str, Any]) -> dict[str, Any]:
+    """Return a recipe as a version may write it that computes in a way of its own."""
+    return plain | {"schema_version": 99, "runtime": plain["runtime"] | {"sharded": True}}
+
+
+@pytest.mark.parametrize("is_damaged", [False, True], ids=["sound", "damaged"])
+def test_a_recipe_of_a_newer_version_is_told_as_such_and_left_alone(
+    two_runs: TwoRuns, is_damaged: bool
+) -> None:
+    project, finished, cut_off, _ = two_runs
+    for run in (finished, cut_off):
+        folder = project / "runs" / run
+        recipe = folder / RECIPE_NAME
+        plain = checked(json.loads(recipe.read_text(encoding="utf-8")))
+        write_json(recipe, signed(by_a_newer_version(plain)))
+        for path in (folder / "checkpoints").glob("*/*.json"):
+            facts = checked(json.loads(path.read_text(encoding="utf-8")))
+            if facts.get("recipe"):
+                facts["recipe"] = by_a_newer_version(facts["recipe"])
+                write_json(path, signed(facts))
+        if is_damaged:
+            empty(recipe)
+        written = recipe.read_bytes()
+        if run == cut_off:
+            resumed, told = resume(project, run)
+            error, remedy = resumed.error, resumed.remedy
+        else:
+            evaluated, told = evaluate(project, run)
+            error, remedy = evaluated.error, evaluated.remedy
+        assert error == "recipe.json of this run was written by a newer version of RadTune."
+        assert (remedy or "").startswith("Update RadTune")
+        assert told == []
+        assert recipe.read_bytes() == written
+
+
 def forget_recipes(project: Path, run: str) -> None:
     """Make the saved states those of an earlier version."""
     for path in (project / "runs" / run / "checkpoints").glob("*/state.json"):
@@ -271,6 +307,7 @@ def test_states_of_an_earlier_version_go_on_with_and_without_a_recipe(
     assert isinstance(evaluated, JobFinished) and evaluated.outcome == COMPLETED
 
 
+@pytest.mark.usefixtures("tries_again_soon")
 def test_a_recipe_that_can_not_be_read_just_now_is_not_given_up(
     two_runs: TwoRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,10 +319,18 @@ def test_a_recipe_that_can_not_be_read_just_now_is_not_given_up(
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return real(path, *args, **kwargs)
 
+    control, reasons = Control(), []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, RunPaused):
+            reasons.append(event.reason)
+            control.interrupt()
+
     with monkeypatch.context() as patch:
         patch.setattr(Path, "read_text", read_text)
-        refused, _ = resume(project, run)
-    assert refused.outcome == FAILED
+        waited = execute(Resume(project=str(project), run=run), listen, control)
+    assert waited.outcome == CANCELED
+    assert len(reasons) == 1 and "error" in reasons[0]
     assert resume(project, run)[0].outcome == COMPLETED
     assert kept(project, run) == expected
 

@@ -86,7 +86,7 @@ def test_a_run_that_is_interrupted_while_it_waits_can_go_on_later(
     def listen(event: Event) -> None:
         if isinstance(event, RunStarted):
             folder = study / "runs" / event.run
-            broken.append(BrokenFolder(folder, errno.ENOSPC, at=20))
+            broken.append(BrokenFolder(folder, errno.ENOSPC, at=30))
             broken[0].install(monkeypatch)
         if isinstance(event, RunPaused):
             control.interrupt()
