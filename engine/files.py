@@ -257,6 +257,17 @@ def read_signed_json(path: Path) -> dict[str, Any]:
         raise _damaged("it was changed after it was written") from error
 
 
+def is_signed(path: Path) -> bool:
+    """Return whether the facts of a JSON file were :func:`signed`; by an earlier version not.
+
+    Raises:
+        DamagedFileError: If it isn't JSON.
+        StorageError: If the file can't be read.
+    """
+    facts = read_json(path)
+    return isinstance(facts, dict) and _DIGEST in facts
+
+
 def require_space(folder: Path, n_bytes: int) -> None:
     """Check that ``n_bytes`` more fit on the disk of ``folder`` (or of its nearest parent).
 

@@ -112,6 +112,13 @@ def _method_facts(facts: Mapping[str, Any]) -> Iterator[str]:
         ):
             rows.append(("All that were trained", _percent(of_trained)))
         yield from _table((), [*rows, ("All", _percent(untouched["share"]))])
+    if moved := facts.get("moved"):
+        yield "Distance from the pre-trained weights, in percent of their norm:"
+        rows = [(layer["name"].capitalize(), _moved(layer)) for layer in moved["layers"]]
+        if (of_trained := moved["distance_of_trained"]) is not None:
+            rows.append(("All that were trained", f"{100 * of_trained:.1f} %"))
+        yield from _table((), rows)
+    if "strength" in facts:
         yield _strength(facts)
     yield from (facts[name] for name in ("direct_use", "likeness", "seen") if name in facts)
 
@@ -120,6 +127,10 @@ def _kept(layer: Mapping[str, Any]) -> str:
     if not layer.get("trained", True):
         return "not trained"
     return _percent(layer["untouched"] / max(1, layer["weights"]))
+
+
+def _moved(layer: Mapping[str, Any]) -> str:
+    return f"{100 * layer['distance']:.1f} %" if layer["trained"] else "not trained"
 
 
 def _strength(facts: Mapping[str, Any]) -> str:

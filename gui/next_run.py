@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from engine.contract.config import BackboneConfig, ExperimentConfig, preset_config
+from engine.contract.methods import method_card
 from engine.contract.recommendation import HEAD_ONLY, Recommendation
 
 __all__ = [
@@ -16,6 +17,9 @@ __all__ = [
     "WeightsState",
     "added_files",
     "choice_of_file",
+    "chosen_file",
+    "chosen_name",
+    "every_added",
     "is_recommended",
     "weights_state",
     "weights_to_advise",
@@ -48,18 +52,24 @@ class AddedFile:
     """Weights that were added for a backbone, as the engine lists them.
 
     Attributes:
+        backbone: Key of the backbone that they are for.
         choice: What ``BackboneConfig.weights`` calls them.
         name: Of the file or the pre-training that they came from.
         is_made: Whether a pre-training in RadTune made them.
         is_whole: Whether they leave no layer random, and are of no other network.
+        digest: SHA-256 of the weights.
+        is_noted: Whether projects keep what they learned from; not of those of earlier versions.
     """
 
+    backbone: str
     choice: str
     name: str
     pretrained_on: str
     licence: str
     is_made: bool
     is_whole: bool
+    digest: str
+    is_noted: bool
 
 
 class WeightsState(StrEnum):
@@ -81,18 +91,40 @@ def weights_state(device: dict[str, object], key: str, *, is_embedded: bool) -> 
 
 def added_files(device: dict[str, Any], key: str) -> list[AddedFile]:
     """Return the weights that were added for a backbone, the default one first."""
+    return [file for file in every_added(device) if file.backbone == key]
+
+
+def every_added(device: dict[str, Any]) -> list[AddedFile]:
+    """Return the weights that were added, of all backbones."""
     return [
         AddedFile(
+            backbone=str(item["backbone"]),
             choice=f"{_FILE}{item['id']}",
             name=str(item["name"]),
             pretrained_on=str(item["pretrained_on"]),
             licence=str(item["licence"]),
             is_made=item["kind"] == _MADE,
             is_whole=bool(item.get("is_whole", True)),
+            digest=str(item.get("digest", "")),
+            is_noted=bool(item.get("is_noted", True)),
         )
         for item in device.get("added_weights") or ()
-        if item["backbone"] == key
     ]
+
+
+def chosen_file(device: dict[str, Any], backbone: BackboneConfig) -> AddedFile | None:
+    """Return the weights that were chosen for a run, if they are ones that were added."""
+    files = added_files(device, backbone.key)
+    if backbone.weights != PRETRAINED:
+        return next((file for file in files if file.choice == backbone.weights), None)
+    is_added = weights_state(device, backbone.key, is_embedded=False) is WeightsState.ADDED
+    return next((file for file in files if is_added and not file.is_made), None)
+
+
+def chosen_name(device: dict[str, Any], backbone: BackboneConfig) -> str:
+    """Return what the weights that were chosen for a run are called; empty for built-in ones."""
+    file = chosen_file(device, backbone)
+    return file.name if file is not None else ""
 
 
 def weights_to_advise(device: dict[str, Any]) -> dict[str, str]:
@@ -152,11 +184,12 @@ def is_recommended(config: ExperimentConfig, found: Recommendation) -> bool:
 def with_method(config: ExperimentConfig, key: str) -> ExperimentConfig:
     """Return the settings with another method; the preset follows, since it says how long.
 
-    A decision layer alone is what Quick means; anything else needs at least Standard.
+    A method without passes is what Quick means; anything else needs at least Standard.
     """
     if key == config.method.key:
         return config
-    if key == HEAD_ONLY:
+    card = method_card(key)
+    if card is not None and not card.has_passes:
         config = with_preset(config, "quick")
     elif config.preset == "quick":
         config = with_preset(config, "standard")

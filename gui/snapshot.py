@@ -20,6 +20,7 @@ from engine.contract.records import (
     SkippedFile,
     SplitSummary,
 )
+from engine.contract.seen_before import SeenBefore
 from gui.itemmodels.image_query import SearchTexts
 from gui.itemmodels.label_states import MarkCounts, count_marks, left_out_findings
 
@@ -46,6 +47,7 @@ class Snapshot:
             excluded; empty unless images have several findings.
         findings_left_out: Findings that a run on all of them leaves out, with the reason; empty
             unless all are to be learned.
+        seen: Whom weights that were pre-trained on this project know of it, by their SHA-256.
         by_name: The records in the order of their names.
         texts: What words are looked for in, in the order of ``by_name``.
     """
@@ -67,6 +69,7 @@ class Snapshot:
     task: str = "single"
     marks: dict[int, MarkCounts] = field(default_factory=dict)
     findings_left_out: dict[str, str] = field(default_factory=dict)
+    seen: dict[str, SeenBefore] = field(default_factory=dict)
     by_id: dict[int, ImageRecord] = field(default_factory=dict)
     by_name: tuple[ImageRecord, ...] = ()
     texts: SearchTexts = field(default_factory=SearchTexts)
@@ -195,6 +198,7 @@ def _snapshot(
     has_worker: bool,
 ) -> Snapshot:
     from engine.project.classes import MULTI
+    from engine.project.known_patients import seen_by_weights, with_origins
     from engine.project.labels import can_redo, can_undo
 
     classes, task = project.classes(), project.task
@@ -209,7 +213,8 @@ def _snapshot(
         is_split_stale=project.split_is_stale(),
         audit=audit,
         is_audit_stale=project.audit_is_stale(),
-        runs=project.runs(has_worker=has_worker),
+        runs=with_origins(project, project.runs(has_worker=has_worker)),
+        seen=seen_by_weights(project),
         n_patients=len({record.patient_id for record in images.records}),
         can_undo=can_undo(project),
         can_redo=can_redo(project),

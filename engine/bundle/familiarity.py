@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from engine.bundle.format import BundleFacts
 from engine.models.ensemble import EnsembleNetwork
 from engine.models.network import Network
 
@@ -178,6 +179,31 @@ def unusual_note(shares: NDArray[np.float64]) -> str:
     return (
         f"{begin}: they come from elsewhere or show something else. Its test results don't hold "
         "for them; measure it on labelled images of this kind before using it."
+    )
+
+
+def likeness_unknown(facts: BundleFacts) -> str:
+    """Return that nobody knows how like the training images others are, and why.
+
+    Args:
+        facts: Of a bundle without a description of its images.
+    """
+    counts = facts.data.get("images", {})
+    n_train, n_val = (sum(counts.get(part, {}).values()) for part in ("train", "val"))
+    # Findings are counted each, which tells no number of images.
+    if not facts.is_multi and (n_train < _LEAST_TRAIN or n_val < _LEAST_VAL):
+        why = (
+            f"it was made with {n_train} training and {n_val} validation images, and it takes "
+            f"{_LEAST_TRAIN} and {_LEAST_VAL} to tell"
+        )
+    elif facts.members:
+        why = "its networks learned from each other's validation images"
+    else:
+        why = "an earlier version of RadTune exported it"
+    return (
+        "Whether your images are like those that the classifier learned from is not known, since "
+        f"its bundle doesn't say how these look: {why}. Measure it on labelled images before using "
+        "it."
     )
 
 

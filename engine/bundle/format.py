@@ -5,8 +5,6 @@ Beside them ``familiarity.safetensors``, where there were enough images for it.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,7 +13,6 @@ from engine.contract.import_rules import FramePolicy
 from engine.contract.targets import SIGMOID, SOFTMAX
 
 BUNDLE_VERSION: Final = 3
-FACTS_NAME: Final = "bundle.json"
 WEIGHTS_NAME: Final = "weights.safetensors"
 CARD_NAME: Final = "MODEL_CARD.md"
 FAMILIARITY_NAME: Final = "familiarity.safetensors"
@@ -70,7 +67,8 @@ class BundleFacts:
         members: Of a classifier that averages several networks, those networks in order;
             ``backbone`` is then the first. Empty for a single one.
         files: SHA-256 of each other file of the bundle.
-        facts_digest: Hash of all the other facts, by :func:`facts_digest`; in the file alone.
+        facts_digest: Hash of all the other facts, by
+            :func:`engine.contract.bundle_facts.facts_digest`; in the file alone.
     """
 
     bundle_version: int
@@ -99,13 +97,3 @@ class BundleFacts:
     def is_multi(self) -> bool:
         """Whether an image has any number of the classes, each present or absent."""
         return self.activation == SIGMOID
-
-
-def facts_digest(plain: dict[str, Any]) -> str:
-    """Return a hash of a bundle's facts as JSON-ready values, with which a change is noticed.
-
-    SHA-256 of the JSON with sorted keys and without blanks; ``facts_digest`` itself doesn't count.
-    """
-    counted = {name: value for name, value in plain.items() if name != "facts_digest"}
-    text = json.dumps(counted, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode("ascii")).hexdigest()

@@ -16,14 +16,13 @@ from engine.bundle.difference import restored
 from engine.bundle.familiarity import Familiarity
 from engine.bundle.format import (
     BUNDLE_VERSION,
-    FACTS_NAME,
     FAMILIARITY_NAME,
     WEIGHTS_NAME,
     BackboneFacts,
     BundleFacts,
-    facts_digest,
 )
 from engine.contract.backbones import backbone_card
+from engine.contract.bundle_facts import FACTS_NAME, facts_digest
 from engine.contract.config_io import from_plain
 from engine.contract.errors import BundleError, ConfigError, WeightsError
 from engine.files import long_path, sha256_file

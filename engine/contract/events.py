@@ -139,12 +139,15 @@ class Warned(Stamped):
     Attributes:
         cause: Why, in words that stay the same from job to job, so that a window needn't repeat
             itself, such as why the graphics card isn't used; empty if it stands alone.
+        is_waiting: Whether a job that is no run waits for this to change; ``RunResumed`` tells that
+            it goes on.
     """
 
     message: str
     remedy: str = ""
     run: str | None = None
     cause: str = ""
+    is_waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +164,11 @@ class RunPaused(Stamped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResumed(Stamped):
-    """The paused run goes on."""
+    """The paused run goes on, or a job that waited.
+
+    Attributes:
+        run: Empty in a job that is no run.
+    """
 
     run: str
 

@@ -18,6 +18,9 @@ NEEDS_WEIGHTS_REMEDY: Final = (
 )
 
 
+_IN_PASSES: Final = "Adapts the network to your images, in up to {} passes over them."
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodCard:
     """A way of adapting a backbone.
@@ -30,6 +33,8 @@ class MethodCard:
         settings: Stages of ``ExperimentConfig`` that it looks at; "" are those of the run.
         least_of_a_class: Training images that the smallest class should have at least.
         needs_weights: Whether it is refused on a backbone that starts from random weights.
+        one_way: Of a method without passes over the images, with which all presets come to the
+            same: what that is. Empty of others.
     """
 
     key: str
@@ -40,11 +45,21 @@ class MethodCard:
     settings: tuple[str, ...] = (*_DESCENT, *_ALWAYS)
     least_of_a_class: int = FEW_OF_A_CLASS
     needs_weights: bool = False
+    one_way: str = ""
+
+    @property
+    def has_passes(self) -> bool:
+        """Whether it learns in passes over the images, for which a preset says how many."""
+        return not self.one_way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PresetCard:
-    """A choice of how long to train."""
+    """A choice of how long to train.
+
+    Attributes:
+        advice: What it does with a method that makes passes; ``{}`` is how many at most.
+    """
 
     key: str
     title: str
@@ -64,6 +79,7 @@ METHODS: Final[tuple[MethodCard, ...]] = (
         "Prototypical Networks, NeurIPS 2017",
         settings=_ALWAYS,
         least_of_a_class=1,
+        one_way="No training: it answers as it is, in one way only.",
     ),
     MethodCard(
         key="linear_probe",
@@ -74,6 +90,8 @@ METHODS: Final[tuple[MethodCard, ...]] = (
         reference="Alain and Bengio, Understanding intermediate layers, ICLR Workshop 2017",
         settings=("loss", *_ALWAYS),
         least_of_a_class=1,
+        one_way="A first answer in under a minute: a simple decision layer on pre-trained "
+        "features, fitted in one way only.",
     ),
     MethodCard(
         key="full_finetune",
@@ -152,17 +170,17 @@ PRESETS: Final[tuple[PresetCard, ...]] = (
     PresetCard(
         key="quick",
         title="Quick",
-        advice="A first answer in under a minute: a simple decision layer on pre-trained features.",
+        advice=_IN_PASSES,
     ),
     PresetCard(
         key="standard",
         title="Standard",
-        advice="Adapts the network to your images, in up to 8 passes over them.",
+        advice=_IN_PASSES,
     ),
     PresetCard(
         key="thorough",
         title="Thorough",
-        advice="Up to 40 passes and averaged predictions; for the final classifier.",
+        advice="Up to {} passes and averaged predictions; for the final classifier.",
     ),
 )
 
@@ -170,3 +188,9 @@ PRESETS: Final[tuple[PresetCard, ...]] = (
 def method_card(key: str) -> MethodCard | None:
     """Return the card of a method, or None if there is none of that key."""
     return next((card for card in METHODS if card.key == key), None)
+
+
+def advice_of(preset: PresetCard, method: str) -> str:
+    """Return what a preset does with a method; ``{}`` in it is how many passes at most."""
+    card = method_card(method)
+    return preset.advice if card is None or card.has_passes else card.one_way

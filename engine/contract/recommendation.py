@@ -40,12 +40,20 @@ class PastTraining:
         method: Its key.
         device: Where it computed.
         slowness: So many times as long as expected.
+        machine: Name of the processor or graphics card; empty if that isn't known.
+        size_px: Side of its images; 0 if that isn't known.
+        images_per_s: Images learned from a second; 0 if that isn't known.
+        memory_mb: Memory of the training, in MiB; 0 if that isn't known.
     """
 
     backbone: str
     method: str
     device: str
     slowness: float
+    machine: str = ""
+    size_px: int = 0
+    images_per_s: float = 0.0
+    memory_mb: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +158,7 @@ def recommend_setup(facts: SetupFacts) -> Recommendation:
     size = _size(facts, str(backbone.value))
     facts = replace(facts, size_px=int(size.value))
     method = _method(facts, str(backbone.value))
-    preset = _preset(facts, str(method.value), str(backbone.value))
+    preset = preset_advice(facts, str(method.value), str(backbone.value))
     return Recommendation(
         backbone=backbone,
         method=method,
@@ -251,9 +259,14 @@ def _why_head_only(facts: SetupFacts) -> str | None:
     )
 
 
-def _preset(facts: SetupFacts, method: str, backbone: str) -> Choice:
+def preset_advice(facts: SetupFacts, method: str, backbone: str = DEFAULT_BACKBONE) -> Choice:
+    """Return how long to train with a method that is chosen already."""
     if method == HEAD_ONLY:
         return Choice(value="quick", why="A decision layer alone is fitted in seconds.")
+    card = method_card(method)
+    if card is not None and not card.has_passes:
+        why = f"{card.title} makes no passes over the images, so there is one way only."
+        return Choice(value="quick", why=why)
     if facts.minutes is not None:
         needed = estimated_minutes(facts, method, "thorough", backbone)
         if needed <= facts.minutes:

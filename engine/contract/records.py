@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 from engine.contract.import_rules import ColumnMapping, SheetFormat
 from engine.contract.limits import OneOf
+from engine.contract.seen_before import SeenBefore
 
 SPLITS: Final = ("train", "val", "test")
 
@@ -341,6 +342,9 @@ class RunSummary:
             once, several; empty elsewhere, and while that isn't known.
         weights: What its backbone started from, see ``BackboneConfig``.
         has_saved_state: Whether it goes on from a saved state when continued, not from its start.
+        weights_name: What those weights, or the classifier that it applies, are called; empty for
+            built-in ones and before ``engine.project.known_patients.with_origins`` has looked.
+        seen: Whom its networks learned from before; None before that has looked.
     """
 
     id: str
@@ -360,3 +364,5 @@ class RunSummary:
     findings: tuple[str, ...] = ()
     weights: str = "pretrained"
     has_saved_state: bool = True
+    weights_name: str = ""
+    seen: SeenBefore | None = None

@@ -79,6 +79,8 @@ class TriedSettings:
         n_train: Images that were learned from.
         auroc: On the validation images.
         loss: On the validation images; the lower is better at equal AUROC.
+        seconds: What such a training takes by itself: descriptions of images that were at hand from
+            earlier trainings count as if they had been made anew.
         is_complete: Whether it wasn't cut short by the end of the time.
         is_as_good: Whether it trails the best by no more than chance explains (one standard error
             of their difference over patients).

@@ -2,7 +2,8 @@
 
 As many pixels as the originals have, up to the size that the backbone was made for: fewer lose
 detail, more add none, and the time of a training grows with their number. Tiny pictures are the
-exception: enlarged to half of the usual size they were measured to be classified no worse. More
+exception: enlarged to half of the usual size they were measured to be classified no worse; below
+that, nothing was measured, and a size that shows what they have stays. More
 pixels than that are somebody's choice and stay; fewer are advised only for want of time, which
 ``engine.contract.recommendation`` judges.
 """
@@ -47,6 +48,12 @@ def size_advice(card: BackboneCard, *, size_px: int, image_px: int) -> tuple[int
 
 
 def _why_kept(card: BackboneCard, size_px: int, image_px: int, *, is_small: bool) -> str:
+    if is_small and size_px < SIZE_OF_SMALL_PX:
+        shown = "all of it" if size_px >= image_px else "nearly all of it"
+        return (
+            f"The images have only {image_px} px, and {size_px} px show {shown}. What enlarging "
+            f"them to {SIZE_OF_SMALL_PX} px brings wasn't measured, and it takes longer."
+        )
     if is_small:
         return (
             f"The images have only {image_px} px, and more than {SIZE_OF_SMALL_PX} px measured no "

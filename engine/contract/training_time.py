@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from engine.contract.config import ExperimentConfig, ImageContract
+from engine.contract.methods import method_card
 
 __all__ = [
     "Pace",
@@ -27,7 +28,6 @@ _LOOK_S: Final = 0.012
 _LEARN_S: Final = 0.032
 _GPU_SPEED: Final = 10.0  # of one core; cautious, not measured
 _START_S: Final = 5.0
-_WITHOUT_PASSES: Final = ("linear_probe", "direct_transfer")
 _LEAST_S, _MINUTE_S, _HOUR_S = 5.0, 60.0, 3600.0
 
 
@@ -92,7 +92,8 @@ def slowness_of(
 
 def _computing_s(config: ExperimentConfig, n_train: int, n_val: int, pace: Pace) -> float:
     described = (n_train + n_val) * pace.look_s
-    if config.method.key in _WITHOUT_PASSES:
+    card = method_card(config.method.key)
+    if card is not None and not card.has_passes:
         return described
     # After each pass the decision layer is fitted anew, which describes every image once.
     passes = config.method.max_epochs * (n_train * pace.learn_s + described)

@@ -27,8 +27,9 @@ from engine.contract.recipe import (
     recipe_to_plain,
 )
 from engine.contract.searching import ENSEMBLE
-from engine.files import long_path, read_signed_json, signed, write_json
+from engine.files import is_signed, long_path, read_signed_json, signed, write_json
 from engine.hardware import Runtime, place_run
+from engine.hardware.preflight import SafePoint
 from engine.models.weights import weights_info
 from engine.project.run_findings import chosen_name
 from engine.project.store import Project
@@ -49,26 +50,47 @@ def written_recipe(path: Path) -> Recipe | None:
     """Read a recipe; None if it is missing, damaged, or not what was written.
 
     Raises:
+        RunError: If a newer version wrote it.
         StorageError: If it can't be read just now.
     """
     if not long_path(path).is_file():
         return None
     try:
-        return recipe_from_json(json.dumps(read_signed_json(path)))
-    except (ConfigError, DamagedFileError):
+        return _understood(read_signed_json(path), is_intact=is_signed(path))
+    except DamagedFileError:
         return None
+
+
+def _understood(plain: dict[str, Any], *, is_intact: bool) -> Recipe | None:
+    """Return a recipe; None if it isn't one.
+
+    Args:
+        plain: Its content.
+        is_intact: Whether that is what was written: by a newer version, if it isn't understood.
+
+    Raises:
+        RunError: If a newer version wrote it.
+    """
+    try:
+        return recipe_from_json(json.dumps(plain))
+    except ConfigError as error:
+        if not is_intact:
+            return None
+        raise RunError(
+            f"{RECIPE_NAME} of this run was written by a newer version of RadTune.",
+            remedy="Update RadTune, then try again; the run was left as it is.",
+        ) from error
 
 
 def kept_copy(folder: Path) -> Recipe | None:
     """Return the copy that a run kept elsewhere in its folder; None if it kept none.
 
     Raises:
+        RunError: If a newer version wrote it.
         StorageError: If what it kept can't be read just now.
     """
-    for plain in filter(None, _copies(folder / "checkpoints")):
-        with contextlib.suppress(ConfigError):  # a newer version wrote it
-            return recipe_from_json(json.dumps(plain))
-    return None
+    plain = next(filter(None, _copies(folder / "checkpoints")), None)
+    return None if plain is None else _understood(plain, is_intact=True)
 
 
 def _copies(checkpoints: Path) -> Iterator[dict[str, Any]]:
@@ -77,7 +99,11 @@ def _copies(checkpoints: Path) -> Iterator[dict[str, Any]]:
 
 
 def finished_recipe(
-    project: Project, run: str, config: ExperimentConfig, emit: Callable[[Event], None]
+    project: Project,
+    run: str,
+    config: ExperimentConfig,
+    emit: Callable[[Event], None],
+    safe_point: SafePoint,
 ) -> dict[str, Any]:
     """Return the content of a finished run's recipe; a damaged one is restored, and that is told.
 
@@ -86,21 +112,24 @@ def finished_recipe(
         run: Its id.
         config: Its settings, as the history has them.
         emit: Receives what was restored.
+        safe_point: Called while a driver is waited for; may raise.
 
     Raises:
-        RunError: If it can't be restored.
+        RunError: If it can't be restored, or a newer version wrote it.
         StorageError: If it can't be read just now.
     """
     folder = project.run_folder(run)
     path = folder / RECIPE_NAME
     if long_path(path).is_file():
-        with contextlib.suppress(DamagedFileError, TypeError):
+        with contextlib.suppress(DamagedFileError):
             plain = read_signed_json(path)
-            if plain.keys() >= _KEYS and Runtime(**plain["runtime"]):
-                return plain
+            with contextlib.suppress(TypeError):
+                if plain.keys() >= _KEYS and Runtime(**plain["runtime"]):
+                    return plain
+            _understood(plain, is_intact=is_signed(path))
     recipe, told = kept_copy(folder), RESTORED
     if recipe is None:
-        recipe, told = _from_project(project, run, config), _RENEWED
+        recipe, told = _from_project(project, run, config, safe_point), _RENEWED
     plain = recipe_to_plain(recipe)
     if not project.is_read_only:
         with contextlib.suppress(StorageError):  # what was asked for can be done all the same
@@ -109,7 +138,9 @@ def finished_recipe(
     return plain
 
 
-def _from_project(project: Project, run: str, config: ExperimentConfig) -> Recipe:
+def _from_project(
+    project: Project, run: str, config: ExperimentConfig, safe_point: SafePoint
+) -> Recipe:
     """Return what the project itself still tells of a run."""
     if method_card(config.method.key) is None or (project.run_folder(run) / "source").exists():
         what = "combined" if config.method.key == ENSEMBLE else "applied"
@@ -121,10 +152,11 @@ def _from_project(project: Project, run: str, config: ExperimentConfig) -> Recip
             else "Apply the same classifier again, or restore the project from a backup.",
         )
     table = project.training_table()
+    runtime, _ = place_run(config.runtime, safe_point=safe_point)
     return Recipe(
         run=run,
         config=config,
-        runtime=RecipeRuntime(**asdict(place_run(config.runtime)[0])),
+        runtime=RecipeRuntime(**asdict(runtime)),
         data_digest=project.data_digest(),
         split_digest=project.split_digest(),
         classes=tuple(table.class_names),

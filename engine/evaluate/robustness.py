@@ -36,7 +36,8 @@ from engine.evaluate.robust_measures import (
 from engine.evaluate.robust_sample import Sample
 from engine.evaluate.robustness_words import describe
 from engine.evaluate.score import FinishedRun
-from engine.evaluate.worst_case import MIN_STEPS, WorstCaseSearch
+from engine.evaluate.worst_case import MIN_STEPS, Strength, WorstCaseSearch
+from engine.metrics.paired import loss_p
 
 STRENGTHS_255: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
 _FORWARD: Final = 0.35  # time of a prediction, of a gradient's
@@ -108,10 +109,19 @@ def measure_robustness(
         thresholds=thresholds,
         looks=looks,
         attacks=tuple(zip(*attacks, strict=True)),
+        noise_p=_noise_p(search, strengths, sample),
         checks=checks,
         corruptions=tuple(zip(*corruptions, strict=True)),
         seconds=time.monotonic() - began,
     )
+
+
+def _noise_p(
+    search: WorstCaseSearch, strengths: Sequence[Strength], sample: Sample
+) -> tuple[float, ...]:
+    """Return at each strength how likely chance explains what noise of it costs."""
+    clean = search.clean.n_right.cpu().numpy()
+    return tuple(loss_p(clean, s.noise.n_right.cpu().numpy(), sample.patients) for s in strengths)
 
 
 def n_looks(loaded: FinishedRun, n_images: int, *, with_corruptions: bool) -> float:
@@ -147,6 +157,7 @@ def _result(
     thresholds: tuple[float, ...],
     looks: int,
     attacks: tuple[tuple[AttackPoint, ...], ...],
+    noise_p: tuple[float, ...],
     checks: tuple[MaskingCheck, ...],
     corruptions: tuple[tuple[CorruptionPoint, ...], ...],
     seconds: float,
@@ -183,7 +194,14 @@ def _result(
         skill_kept=skill_kept(attacks[0][0].auroc.value, [c.auroc.value for c in degraded]),
         seconds=seconds,
         looks=looks,
-        sentences=describe(attacks[0], degraded, checks, n_images=n_images, findings=findings),
+        sentences=describe(
+            attacks[0],
+            degraded,
+            checks,
+            n_images=n_images,
+            noise_p=noise_p,
+            findings=findings,
+        ),
         findings=findings,
     )
 

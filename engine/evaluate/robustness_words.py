@@ -13,6 +13,7 @@ from engine.contract.results import AttackPoint, CorruptionPoint, FindingRobustn
 _SHOWN_255: Final = 2.0
 _SHOWN_SEVERITY: Final = 3
 _HARMLESS: Final = 0.05
+_CHANCE: Final = 0.05  # p-values below are none
 _SMALL_LOSS: Final = 0.1
 _NAMES: Final = {
     "noise": "noise",
@@ -31,6 +32,7 @@ def describe(
     checks: Sequence[MaskingCheck],
     *,
     n_images: int,
+    noise_p: Sequence[float],
     findings: Sequence[FindingRobustness] = (),
 ) -> tuple[str, ...]:
     """Return the results in a few sentences, the most important first.
@@ -40,11 +42,14 @@ def describe(
         corruptions: May be empty.
         checks: Signs of masked gradients; empty for a network that says the same about every image.
         n_images: Measured images.
+        noise_p: At each strength but 0, how likely chance alone makes so much of a difference
+            between noise and unchanged images.
         findings: Each finding's own, where several were learned at once; the others are means.
     """
     if not checks:
         return ("This classifier says the same about every image, so no change can turn anything.",)
     shown = min(attacks[1:], key=lambda point: abs(point.epsilon_255 - _SHOWN_255))
+    is_chance = noise_p[attacks.index(shown) - 1] >= _CHANCE
     clean = attacks[0].accuracy.value
     what = f"Of {n_images} unchanged images"
     if findings:
@@ -53,7 +58,7 @@ def describe(
         f"{what} {_percent(clean)} are called right. If someone chose the "
         f"worst change of at most {_steps(shown.epsilon_255)} in 255, which nobody sees, "
         f"{_percent(shown.accuracy.value)} would be.",
-        _by_accident(clean, shown),
+        _by_accident(clean, shown, n_images, is_chance=is_chance),
     ]
     if len(findings) > 1:
         sentences.insert(1, _frailest(findings, attacks.index(shown)))
@@ -81,15 +86,22 @@ def _frailest(findings: Sequence[FindingRobustness], at: int) -> str:
     )
 
 
-def _by_accident(clean: float, shown: AttackPoint) -> str:
+def _by_accident(clean: float, shown: AttackPoint, n_images: int, *, is_chance: bool) -> str:
     if clean - shown.noise <= _HARMLESS:
         return (
             f"Random changes of the same size leave {_percent(shown.noise)} right: such a worst "
             "case doesn't come by accident, but matters where images could be tampered with."
         )
+    if is_chance:
+        return (
+            f"Random changes of the same size leave {_percent(shown.noise)} of these {n_images} "
+            "images right, a difference that can be chance: to know whether noise alone is a "
+            "problem, measure more images."
+        )
     return (
-        f"Even random changes of the same size leave only {_percent(shown.noise)} right: noise "
-        "alone is a problem for this classifier."
+        f"Even random changes of the same size leave only {_percent(shown.noise)} of these "
+        f"{n_images} images right, more than chance explains: noise alone is a problem for this "
+        "classifier."
     )
 
 

@@ -192,7 +192,7 @@ def load_run(
             remedy="Train a new run on the present data.",
         )
     config = project.run_config(run)
-    recipe = finished_recipe(project, run, config, emit)
+    recipe = finished_recipe(project, run, config, emit, safe_point)
     earlier = Runtime(**recipe["runtime"])  # the card may be gone
     runtime, fallback = place_run(config.runtime, earlier=earlier, safe_point=safe_point)
     apply_runtime(runtime)

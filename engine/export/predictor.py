@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.bundle.familiarity import suits, unusual_note, watch_head
+from engine.bundle.familiarity import likeness_unknown, suits, unusual_note, watch_head
 from engine.bundle.format import BundleFacts
 from engine.bundle.read import Bundle, read_bundle
 from engine.contract.config import RuntimeConfig
@@ -264,7 +264,7 @@ def predict(
         classes=facts.classes,
         thresholds=facts.thresholds,
         rows=tuple(rows),
-        **_notes(rows),
+        **_notes(rows, facts),
     )
 
 
@@ -282,10 +282,10 @@ def _answers(
     return answers
 
 
-def _notes(rows: Sequence[PredictionRow]) -> dict[str, tuple[str, ...]]:
+def _notes(rows: Sequence[PredictionRow], facts: BundleFacts) -> dict[str, tuple[str, ...]]:
     shares = np.array([row.unusual for row in rows if row.unusual is not None])
     if not len(shares):
-        return {}
+        return {"notes": (likeness_unknown(facts),)}
     return {"notes" if suits(shares) else "warnings": (unusual_note(shares),)}
 
 

@@ -19,14 +19,13 @@ from engine.bundle.familiarity import Familiarity, watch_head
 from engine.bundle.format import (
     BUNDLE_VERSION,
     CARD_NAME,
-    FACTS_NAME,
     FAMILIARITY_NAME,
     WEIGHTS_NAME,
     BackboneFacts,
     BundleFacts,
-    facts_digest,
 )
 from engine.bundle.read import largest_difference, pretrained_tensors, read_bundle
+from engine.contract.bundle_facts import FACTS_NAME, facts_digest
 from engine.contract.config import ExperimentConfig
 from engine.contract.config_io import finite, from_plain, to_plain
 from engine.contract.control import Control

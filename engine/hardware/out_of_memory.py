@@ -88,6 +88,22 @@ def again_if_short(act: Callable[[], Done], tell: Callable[[], None]) -> Done:
     return act()
 
 
+def unless_short(act: Callable[[], Done]) -> Done | None:
+    """Return what ``act`` does, something that can be done without; None if memory didn't suffice.
+
+    Raises:
+        Exception: What ``act`` raises for any other reason.
+    """
+    try:
+        return act()
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+    # Out here the error is gone, and what it held.
+    release_memory()
+    return None
+
+
 def in_parts(
     n: int,
     size: int,

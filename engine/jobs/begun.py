@@ -88,6 +88,7 @@ def find_begun(folder: Path, config: ExperimentConfig) -> Begun:
         config: Its settings, as the history has them.
 
     Raises:
+        RunError: If a newer version wrote its recipe.
         StorageError: If its recipe or its states can't be read just now.
         WeightsError: If the weights that it began with are needed and not here.
     """

@@ -31,6 +31,7 @@ from engine.contract.results import Estimate
 from engine.contract.searching import CrossvalResult, FoldResult
 from engine.hardware import Fallback, apply_runtime, place_run
 from engine.jobs.folds import Folds, checked_folds
+from engine.jobs.going_on import tell_changed_versions
 from engine.jobs.kept_folds import (
     KeptFold,
     fold_folder,
@@ -43,9 +44,8 @@ from engine.jobs.run_checks import checked_table, with_weights_there_are
 from engine.jobs.seen_before import crossval_caution
 from engine.jobs.trials import TrialBench
 from engine.methods.registry import get_method
-from engine.metrics.findings import bootstrap_findings_auroc
-from engine.metrics.intervals import Interval, bootstrap_auroc, bootstrap_ovr_auroc
-from engine.metrics.validation import validation_auroc
+from engine.metrics.intervals import Interval
+from engine.metrics.validation import validation_auroc, validation_interval
 from engine.models.fallback import expected_seconds, fallback_warning
 from engine.models.weights import weights_info
 from engine.models.weights_warning import weights_warning
@@ -78,6 +78,7 @@ def cross_validate(command: Crossval, emit: Emit, control: Control) -> CrossvalR
         weights = to_plain(weights_info(config.backbone.key, config.backbone.weights))
         asked = {"folds": command.folds, "config": to_plain(config), "weights": weights["digest"]}
         name = begin_or_go_on(project, CROSSVAL, asked)
+        tell_changed_versions(project, name, emit)
         work = _Crossval(project, name, config, table, folds, weights, emit, control)
         try:
             result = work.run()
@@ -229,7 +230,14 @@ class _Crossval:
         self, used: NDArray[np.int64], probabilities: NDArray[np.float64]
     ) -> CrossvalResult:
         table, config = self._table, self._config
-        interval = _pooled(probabilities, table, used, config)
+        interval = validation_interval(
+            probabilities,
+            table.labels[used],
+            table.groups[used],
+            table.positive,
+            n_resamples=config.evaluation.bootstrap_resamples,
+            seed=config.seed,
+        )
         aurocs = np.array([fold.auroc for fold in self._done])
         positive = _positive_name(table)
         n_patients = len(np.unique(table.groups[used]))
@@ -252,26 +260,6 @@ class _Crossval:
                 interval, aurocs, n_patients, is_multi=table.is_multi, caution=self._caution
             ),
         )
-
-
-def _pooled(
-    probabilities: NDArray[np.float64],
-    table: TrainingTable,
-    used: NDArray[np.int64],
-    config: ExperimentConfig,
-) -> Interval:
-    labels, patients = table.labels[used], table.groups[used]
-    n, seed = config.evaluation.bootstrap_resamples, config.seed
-    if table.is_multi:
-        return bootstrap_findings_auroc(probabilities, labels, patients, n_resamples=n, seed=seed)[
-            0
-        ]
-    if probabilities.shape[1] > 2:
-        return bootstrap_ovr_auroc(probabilities, labels, patients, n_resamples=n, seed=seed)[0]
-    index = 1 if table.positive is None else table.positive
-    return bootstrap_auroc(
-        probabilities[:, index], labels == index, patients, n_resamples=n, seed=seed
-    )
 
 
 def _positive_name(table: TrainingTable) -> str | None:

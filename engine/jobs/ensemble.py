@@ -15,7 +15,7 @@ from engine.contract.config import ExperimentConfig
 from engine.contract.config_io import from_plain, to_plain
 from engine.contract.control import Control
 from engine.contract.errors import ConfigError, RunError
-from engine.contract.events import COMPLETED, Event, JobProgressed
+from engine.contract.events import COMPLETED, Event, JobProgressed, Warned
 from engine.contract.searching import ENSEMBLE, CrossvalResult, EnsembleMember, EnsembleResult
 from engine.contract.targets import SOFTMAX
 from engine.data.pixels import open_pixels
@@ -33,6 +33,7 @@ from engine.jobs.folds import Folds
 from engine.jobs.kept_folds import KeptFold, fold_folder, put_together, read_folds
 from engine.jobs.recipe import versions
 from engine.jobs.run_checks import new_run_id
+from engine.jobs.seen_before import measuring_caution
 from engine.metrics.validation import validation_auroc
 from engine.models.weights import weights_info
 from engine.project.access import open_alone
@@ -91,15 +92,32 @@ def _combine_runs(
         found = score_validation(looking, table, lambda *_: control.safe_point())
         scored.append(found.probabilities)
         members.append((loaded, _auroc(found.probabilities, found.labels, table)))
-    first = members[0][0]
+    runs = [member for member, _ in members]
+    val = np.flatnonzero(table.split == 1)
+    caution = _caution(project, table, runs, val, "validation images", emit)
+    first = runs[0]
     mean = np.mean(scored, axis=0)
-    labels = table.labels[table.split == 1]
-    auroc = _auroc(mean, labels, table)
+    auroc = _auroc(mean, table.labels[val], table)
     plain = [_member(m.id, m.config, m.recipe["weights"]) for m, _ in members]
     config = _looking(first.config, command.test_time_views)
     run = _enter(project, table, config, first.recipe, plain, auroc)
     shown = tuple(_shown(m, found) for m, found in members)
-    return EnsembleResult(run=run, members=shown, val_auroc=auroc, sentence=_sentence(auroc, shown))
+    sentence = f"{_sentence(auroc, shown)} {caution}".rstrip()
+    return EnsembleResult(run=run, members=shown, val_auroc=auroc, sentence=sentence)
+
+
+def _caution(
+    project: Project,
+    table: TrainingTable,
+    runs: list[FinishedRun],
+    images: NDArray[np.int64],
+    what: str,
+    emit: Emit,
+) -> str:
+    """Return and tell what must be said if the networks know some of the images."""
+    if caution := measuring_caution(project, table, runs, images, what):
+        emit(Warned(message=caution))
+    return caution
 
 
 def _looking(config: ExperimentConfig, n_views: int) -> ExperimentConfig:
@@ -126,6 +144,7 @@ def _combine_folds(
         predicted = _predicted_again(networks, folds, emit, control)
     used, probabilities = put_together(folds, predicted)
     auroc = _auroc(probabilities, table.labels[used], table)
+    caution = _caution(project, table, networks, used, "held-out images", emit)
     learned = table.split.copy()
     learned[used] = 0  # each of these, by all networks but one
     run = _enter(
@@ -150,7 +169,8 @@ def _combine_folds(
         val_auroc=auroc,
         sentence=f"The {len(shown)} networks of the cross-validation now answer together. Each saw "
         "images that others did not, so together they are usually better than one of them; the "
-        f"AUROC of {auroc:.3f} is what each gave alone on the images that were held out from it.",
+        f"AUROC of {auroc:.3f} is what each gave alone on the images that were held out from it. "
+        f"{caution}".rstrip(),
     )
 
 

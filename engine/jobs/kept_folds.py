@@ -18,6 +18,7 @@ from engine.files import read_signed_json, signed, write_json
 from engine.hardware import Runtime
 from engine.jobs.folds import Folds
 from engine.project.store import Project
+from engine.trainer.best_weights import best_facts
 
 _FILE: Final = "fold.json"
 
@@ -50,10 +51,10 @@ def is_kept(folder: Path) -> bool:
 
 
 def read_fold(folder: Path, n_images: int) -> KeptFold:
-    """Read a fold that was made.
+    """Read a fold that was made, and see that its network can be used.
 
     Raises:
-        DamagedFileError: If what was kept of it is damaged.
+        DamagedFileError: If what was kept of it, its weights among that, is damaged or missing.
         StorageError: If it can't be read just now.
     """
     plain = read_signed_json(folder / _FILE)
@@ -70,6 +71,8 @@ def read_fold(folder: Path, n_images: int) -> KeptFold:
     except (ConfigError, KeyError, TypeError, ValueError) as error:
         raise _damaged() from error
     if probabilities.ndim != 2 or len(probabilities) != n_images:
+        raise _damaged()
+    if not best_facts(folder / "checkpoints"):
         raise _damaged()
     return kept
 

@@ -18,6 +18,7 @@ from engine.evaluate.score import kept_network
 from engine.jobs.bench import TRIAL, Bench, Progress, ignore
 from engine.jobs.fresh_network import fresh_network
 from engine.jobs.head_probabilities import head_probabilities
+from engine.jobs.memory_kills import MemoryKills
 from engine.methods.method import FineTuneMethod, MethodContext, TrainingData
 from engine.methods.registry import get_method
 from engine.metrics.validation import validation_auroc
@@ -39,6 +40,7 @@ class TrialResult:
         val_loss: Mean negative log-likelihood of the validation images.
         epochs: Passes over the training images that were finished; 0 for features-only methods.
         seconds: Time it took, without pauses.
+        described_s: What of it went into describing images; little where earlier ones had done so.
         is_complete: Whether it came to its own end and wasn't cut short by time or a stop.
         val: Indices into the table of the validation images, int64 ``(M,)``.
         probabilities: What the best epoch says of them, ``(M, K)``.
@@ -49,6 +51,7 @@ class TrialResult:
     val_loss: float
     epochs: int
     seconds: float
+    described_s: float
     is_complete: bool
     val: NDArray[np.int64]
     probabilities: NDArray[np.float64]
@@ -85,6 +88,7 @@ class OneTrial:
         self._method = method or get_method(config.method.key)
         self._control = TimedControl(bench.control, seconds)
         self._last_epoch, self._on_progress = last_epoch, on_progress
+        self._described_s = 0.0
 
     def run(self, *, is_nested: bool) -> TrialResult:
         """Train to the end."""
@@ -144,7 +148,7 @@ class OneTrial:
         )
         if goes_on:
             trainer.resume()
-        trainer.train()
+        self._train(trainer)
         epochs = trainer.state.epoch - 1
         settings = self._config.method
         is_complete = not self._control.stop_requested or (
@@ -156,6 +160,17 @@ class OneTrial:
             kept = kept_network(self._config, context.data.n_classes, self._folder)
             best = self._validated(kept.to(self._bench.runtime.device), context.data)
         return self._result(context.data, best, epochs=epochs, is_complete=is_complete)
+
+    def _train(self, trainer: Trainer) -> None:
+        """Train; in smaller parts if the system ended this training for its memory."""
+        if self._folder is None:
+            trainer.train()
+            return
+        memory_kills = MemoryKills(self._folder, self._bench.project.require_there)
+        if memory_kills.have_ended_it():
+            trainer.take_smaller_parts()
+        with memory_kills.noted():
+            trainer.train()
 
     def _goes_on(self) -> bool:
         """Return whether there is a sound state to go on from; tell if there are damaged ones."""
@@ -209,6 +224,7 @@ class OneTrial:
             val_loss=best.loss,
             epochs=epochs,
             seconds=self._control.elapsed_s,
+            described_s=self._described_s,
             is_complete=is_complete,
             val=data.val,
             probabilities=best.probabilities,
@@ -217,8 +233,10 @@ class OneTrial:
 
     def _features_of(self, network: Network) -> Callable[[NDArray[np.int64]], NDArray[np.float32]]:
         def features_of(rows: NDArray[np.int64]) -> NDArray[np.float32]:
-            bench = self._bench
-            return bench.features(network, rows, self._control, on_progress=self._on_progress)
+            bench, began_s = self._bench, self._control.elapsed_s
+            features = bench.features(network, rows, self._control, on_progress=self._on_progress)
+            self._described_s += self._control.elapsed_s - began_s
+            return features
 
         return features_of
 

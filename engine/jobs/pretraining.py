@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,8 @@ from engine.contract.pretraining import PretrainedOn, PretrainResult
 from engine.contract.shell import train_line
 from engine.data.pixels import open_pixels
 from engine.hardware import apply_runtime, place_run
+from engine.jobs.going_on import tell_changed_versions
+from engine.jobs.memory_kills import MemoryKills
 from engine.jobs.pretrain_sources import PretrainSource, opened_sources
 from engine.models.fallback import expected_seconds, fallback_warning
 from engine.models.registry import build_network, check_size
@@ -40,7 +43,7 @@ from engine.project.searching import PRETRAIN
 from engine.project.store import Project
 from engine.seeding import seed_everything
 from engine.trainer.checkpoint import has_state
-from engine.trainer.full_disk import PatientPixels, waiting_as_warning
+from engine.trainer.full_disk import PatientPixels, waiting_as_warning, when_there_is_room
 from engine.trainer.pretrain_state import Pretrained
 from engine.trainer.pretrain_task import Task, n_outputs
 from engine.trainer.pretraining import Pretrainer, PretrainProgress
@@ -68,11 +71,11 @@ def pretrain(command: Pretrain, emit: Emit, control: Control) -> PretrainResult:
     config = _settings(command)
     with opened_sources(command.projects) as sources:
         check_size(command.backbone, sources[0].project.image_contract.size_px)
-        with _kept(command, config, sources, control) as place:
+        with _kept(command, config, sources, emit, control) as place:
             ranked = sorted(sources, key=lambda source: data_of(source.project))
             kept, card = _train(command, config, ranked, place, emit, control)
             shares = _shares(sources, dict(zip(ranked, kept.val_aurocs, strict=True)))
-            _note(sources, kept)
+            _note(sources, kept, emit, control)
             weights = _register(command, card, kept, shares)
     return PretrainResult(
         weights=weights,
@@ -91,7 +94,11 @@ def pretrain(command: Pretrain, emit: Emit, control: Control) -> PretrainResult:
 
 @contextmanager
 def _kept(
-    command: Pretrain, config: ExperimentConfig, sources: Sequence[PretrainSource], control: Control
+    command: Pretrain,
+    config: ExperimentConfig,
+    sources: Sequence[PretrainSource],
+    emit: Emit,
+    control: Control,
 ) -> Iterator[tuple[Project, Path]]:
     """Give who keeps the state, and its folder.
 
@@ -99,6 +106,7 @@ def _kept(
     """
     asked = {"config": to_plain(config), "weights": weights_digest(command.backbone)}
     keeper, name = begin_or_go_on([source.project for source in sources], asked, command)
+    tell_changed_versions(keeper, name, emit)
     folder = keeper.run_folder(name)
     try:
         yield keeper, folder
@@ -137,6 +145,7 @@ def _train(
     if (warned := weights_warning(BackboneConfig(key=command.backbone))) is not None:
         emit(warned)
     report, (keeper, folder) = _Reporter(emit), place
+    memory_kills = MemoryKills(folder, keeper.require_there)
     trainer = Pretrainer(
         network,
         tasks,
@@ -148,8 +157,10 @@ def _train(
         folder,
         emit,
         keeper.require_there,
+        was_killed=memory_kills.have_ended_it(),
     )
-    return trainer.train(), network.card
+    with memory_kills.noted():
+        return trainer.train(), network.card
 
 
 def _check(command: Pretrain) -> None:
@@ -239,11 +250,20 @@ def _shares(
     )
 
 
-def _note(sources: Sequence[PretrainSource], kept: Pretrained) -> None:
+def _note(
+    sources: Sequence[PretrainSource], kept: Pretrained, emit: Emit, control: Control
+) -> None:
     """Let each project keep what was learned from, before the backbone can be chosen for a run."""
     digest = tensors_digest(kept.body)
     for source in sources:
-        note_pretraining(source.project, digest, source.table.record_ids[source.train])
+        when_there_is_room(
+            partial(
+                note_pretraining, source.project, digest, source.table.record_ids[source.train]
+            ),
+            run="",
+            emit=waiting_as_warning(emit),
+            control=control,
+        )
 
 
 def _register(

@@ -41,9 +41,9 @@ from engine.hardware import Runtime
 from engine.jobs.findings import choose_finding
 from engine.jobs.recipe import hardware, name_of_same_weights, versions
 from engine.jobs.run_log import has_completed
-from engine.jobs.source_bundle import KEPT_FOLDER
 from engine.models.weights import weights_info
 from engine.project.classes import MULTI
+from engine.project.folder import KEPT_FOLDER
 from engine.project.run_data import CODE, CODE_CHANGED, RADTUNE
 from engine.project.store import Project
 from engine.project.table import TrainingTable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -12,13 +13,14 @@ from numpy.typing import NDArray
 from engine.contract.commands import Robustness
 from engine.contract.control import Control
 from engine.contract.errors import RunError
-from engine.contract.events import Event, JobProgressed
+from engine.contract.events import Event, JobProgressed, Warned
 from engine.contract.results import RobustnessResult
 from engine.evaluate.findings import choose_thresholds
 from engine.evaluate.report import choose_threshold
 from engine.evaluate.robust_sample import choose_findings_images, choose_images, load_sample
 from engine.evaluate.robustness import measure_robustness, n_looks
 from engine.evaluate.score import FinishedRun, load_run, score_validation
+from engine.jobs.seen_before import measuring_caution
 from engine.project.access import open_alone
 from engine.project.robustness import save_robustness
 from engine.project.store import Project
@@ -64,6 +66,8 @@ def _measure(
     n = n_looks(loaded, len(part), with_corruptions=command.corruptions)
     if (warned := loaded.fallback_warning(n, deed="measures")) is not None:
         emit(warned)
+    if caution := measuring_caution(project, table, [loaded], part, "measured images"):
+        emit(Warned(message=caution))
     thresholds = _locked_thresholds(loaded, table, report)
     looks = project.count_look(command.run) if command.split == "test" else 0
     result = measure_robustness(
@@ -75,6 +79,8 @@ def _measure(
         with_corruptions=command.corruptions,
         report=report,
     )
+    if caution:
+        result = replace(result, sentences=(caution, *result.sentences))
     save_robustness(project.folder, result)
     return result
 

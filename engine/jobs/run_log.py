@@ -14,8 +14,8 @@ from engine.contract.errors import ConfigError, EngineError
 from engine.contract.events import COMPLETED, BatchFinished, Event, RunFinished, RunProgressed
 from engine.contract.protocol import decode_event, encode_event
 from engine.files import long_path
+from engine.project.run_pace import RUN_LOG_NAME
 
-_NAME: Final = "events.jsonl"
 _FLUSH_S: Final = 1.0
 
 
@@ -39,7 +39,7 @@ class RunLog:
             emit: Receives the events.
             require_there: Raises an ``EngineError`` while nothing may be written there.
         """
-        self._path = folder / _NAME
+        self._path = folder / RUN_LOG_NAME
         self._emit, self._require_there = emit, require_there
         self._waiting: list[str] = []
         self._flushed = 0.0
@@ -87,7 +87,11 @@ def has_completed(folder: Path) -> bool:
         folder: Of the run.
     """
     try:
-        lines = long_path(folder / _NAME).read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = (
+            long_path(folder / RUN_LOG_NAME)
+            .read_text(encoding="utf-8", errors="replace")
+            .splitlines()
+        )
         last = decode_event(lines[-1])
     except (OSError, IndexError, ConfigError):  # no log, or not of this version
         return False

@@ -18,6 +18,7 @@ from engine.contract.events import Event
 from engine.contract.methods import METHODS, method_card
 from engine.contract.searching import SearchResult
 from engine.jobs.candidates import DEFAULT_METHODS, Start, make_candidates
+from engine.jobs.going_on import tell_changed_versions
 from engine.jobs.run_checks import checked_table
 from engine.jobs.search_rounds import SearchRounds
 from engine.methods.registry import METHOD_KEYS
@@ -54,6 +55,7 @@ def search_settings(command: Search, emit: Emit, control: Control) -> SearchResu
             "weights": [_digest(start.backbone) for start in starts],
         }
         name = begin_or_go_on(project, SEARCH, asked)
+        tell_changed_versions(project, name, emit)
         try:
             work = SearchRounds(
                 project,

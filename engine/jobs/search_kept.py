@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from engine.contract.config_io import finite, from_plain, to_plain
 from engine.contract.errors import ConfigError, DamagedFileError, StorageError
 from engine.contract.searching import TriedSettings
-from engine.files import read_json, read_signed_json, signed, write_json
+from engine.files import read_signed_json, signed, write_json
 
 _PLAN_FILE: Final = "plan.json"
 _BEGUN_FILE: Final = "begun.json"
@@ -134,16 +134,19 @@ class SearchFolder:
             stream.write(line)
 
     def _read_plan(self) -> dict[str, Any] | None:
-        path = self._folder / _PLAN_FILE
-        if not path.is_file():
+        path, trials = self._folder / _PLAN_FILE, list(self._folder.glob("trial-*.json"))
+        if not path.is_file() and not trials:  # it was ended before it had one
             return None
         try:
-            return read_signed_json(path)
-        except DamagedFileError:  # trials of another plan can't be compared with those to come
-            self.damage = "What this search had planned is damaged, so it begins anew."
-            for trial in self._folder.glob("trial-*.json"):
-                trial.unlink()
-            return None
+            if path.is_file():
+                return read_signed_json(path)
+            what = "gone"
+        except DamagedFileError:
+            what = "damaged"
+        self.damage = f"What this search had planned is {what}, so it begins anew."
+        for trial in trials:  # those of another plan can't be compared with those to come
+            trial.unlink()
+        return None
 
     def _read(self, path: Path) -> None:
         try:
@@ -164,16 +167,16 @@ class SearchFolder:
 
     def _read_begun(self) -> dict[str, int]:
         try:
-            plain = read_json(self._folder / _BEGUN_FILE)
-        except StorageError:
+            plain = read_signed_json(self._folder / _BEGUN_FILE)
+            return {str(name): int(n) for name, n in plain.items()}
+        except (StorageError, TypeError, ValueError):  # then none counts as begun
             return {}
-        return {str(name): int(n) for name, n in plain.items()} if isinstance(plain, dict) else {}
 
     def _write_begun(self) -> None:
         with contextlib.suppress(
             StorageError
         ):  # on a full disk the search waits where it keeps trials
-            write_json(self._folder / _BEGUN_FILE, self._begun)
+            write_json(self._folder / _BEGUN_FILE, signed(self._begun))
 
 
 def _name(round_: int, number: int) -> str:

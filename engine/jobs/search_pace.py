@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -33,6 +33,21 @@ _SPEED_BATCH: Final = 8
 _LEAST_OF_A_CLASS: Final = 20  # images in a first trial
 _WORTH_MEASURING: Final = 0.5
 Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How fast backbones are here.
+
+    Attributes:
+        pass_s: Seconds of a pass over the training images, by backbone; none of what is too slow.
+        look_s: Seconds of describing one image, likewise.
+        notes: What is too slow, in plain words.
+    """
+
+    pass_s: dict[str, float]
+    look_s: dict[str, float]
+    notes: tuple[str, ...]
 
 
 def part_of(table: TrainingTable, share: float, *, seed: int) -> NDArray[np.int64]:
@@ -78,11 +93,10 @@ def measured_pace(
     *,
     budget_s: float,
     tell: Tell,
-) -> tuple[dict[str, float], list[str]]:
-    """Return the seconds of a pass over the training images by backbone, and what is too slow.
+) -> Pace:
+    """Return how fast the backbones are.
 
-    A backbone of which a single pass takes more than a round is left out, unless all are so; the
-    sentences say which.
+    A backbone of which a single pass takes more than a round is left out, unless all are so.
 
     Args:
         candidates: Those that could be tried.
@@ -96,21 +110,23 @@ def measured_pace(
         TimeIsUp: If the time is up.
     """
     keys = list(dict.fromkeys(c.config.backbone.key for c in candidates))
-    pace = {}
+    look_s = {}
     for key in keys:
         tell(f"Measuring how fast {title(key)} is here")
-        pace[key] = _forward_s(key, bench, bench.runtime) * _looks(bench.table, 1.0)
+        look_s[key] = _forward_s(key, bench, bench.runtime)
+    pace = {key: value * _looks(bench.table, 1.0) for key, value in look_s.items()}
     limit_s = budget_s / N_ROUNDS
     fitting = {key for key in keys if pace[key] <= limit_s} or {min(keys, key=pace.__getitem__)}
-    notes = [
+    notes = tuple(
         f"{title(key)} was left out: one pass over the images takes about "
         f"{pace[key] / 60:.0f} minutes here."
         for key in keys
         if key not in fitting
-    ]
+    )
     kept = [c for c in candidates if c.config.backbone.key in fitting and c.has_epochs]
     slowness = _slowness(kept[0], pace, bench, control, tell) if kept else 1.0
-    return {key: slowness * pace[key] for key in keys if key in fitting}, notes
+    pass_s = {key: slowness * pace[key] for key in keys if key in fitting}
+    return Pace(pass_s=pass_s, look_s=look_s, notes=notes)
 
 
 def _looks(table: TrainingTable, share: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.contract.config import ExperimentConfig
+from engine.contract.config import BackboneConfig, ExperimentConfig
 from engine.contract.config_io import from_plain, to_plain
 from engine.contract.control import Control
 from engine.contract.errors import EngineError, ProjectBusyError, RunError, StorageError
@@ -29,7 +29,7 @@ from engine.jobs.halving import (
 from engine.jobs.one_trial import TrialResult
 from engine.jobs.search_kept import KeptTrial, SearchFolder
 from engine.jobs.search_pace import measured_pace, part_of, shortened, smallest_share
-from engine.jobs.search_words import ranked_rows, sentences, words
+from engine.jobs.search_words import ranked_rows, sentences, title, words
 from engine.jobs.seen_before import backbone_warning
 from engine.jobs.trials import TrialBench
 from engine.models.fallback import timed_warning
@@ -81,10 +81,7 @@ class SearchRounds:
         config = candidates[0].config
         runtime, fallback = place_run(config.runtime, safe_point=control.wait_point)
         apply_runtime(runtime)
-        for backbone in dict.fromkeys(candidate.config.backbone for candidate in candidates):
-            for warned in (weights_warning(backbone), backbone_warning(project, table, backbone)):
-                if warned is not None:
-                    emit(warned)
+        self._cautions = dict(self._warn_of_weights(project))
         if fallback is not None:
             emit(timed_warning(fallback, minutes))
         self.bench = TrialBench(
@@ -96,6 +93,23 @@ class SearchRounds:
             on_event=waiting_as_warning(emit),
         )
         self._pass_s: dict[str, float] = {}
+        self._look_s: dict[str, float] = {}
+
+    def _warn_of_weights(self, project: Project) -> Iterator[tuple[BackboneConfig, str]]:
+        """Warn of weights; yield those that know patients, with what the result says of them."""
+        firsts = {c.config.backbone: c for c in reversed(self._candidates)}
+        for backbone, candidate in firsts.items():
+            if (warned := weights_warning(backbone)) is not None:
+                self._emit(warned)
+            if (warned := backbone_warning(project, self._table, backbone)) is None:
+                continue
+            self._emit(warned)
+            said = f"{warned.message} {warned.remedy}"
+            if len(firsts) > 1:
+                weights = (word for word in candidate.changes if word.startswith("weights "))
+                named = ", ".join([title(backbone.key), *weights])
+                said = f"{named}: {said[:1].lower()}{said[1:]}"
+            yield backbone, said
 
     def run(self) -> SearchResult:
         """Go through the rounds while there is time.
@@ -121,6 +135,7 @@ class SearchRounds:
         if plain is None:
             return None
         self._pass_s = {key: float(value) for key, value in plain["pass_s"].items()}
+        self._look_s = {key: float(value) for key, value in plain.get("look_s", {}).items()}
         self._notes += plain["notes"]
         self._leave_out_slow()
         plan: Plan = from_plain(Plan, plain["plan"])
@@ -128,10 +143,11 @@ class SearchRounds:
 
     def _new_plan(self) -> Plan:
         budget_s = 60 * self._minutes
-        self._pass_s, notes = measured_pace(
+        pace = measured_pace(
             self._candidates, self.bench, self._time, budget_s=budget_s, tell=self._tell
         )
-        self._notes += notes
+        self._pass_s, self._look_s = pace.pass_s, pace.look_s
+        self._notes += pace.notes
         self._leave_out_slow()
         costs = [self._pace(c) for c in self._candidates if c.has_epochs]
         plan = make_plan(
@@ -141,7 +157,12 @@ class SearchRounds:
             max_epochs=self._candidates[0].config.method.max_epochs,
             smallest_share=smallest_share(self._table),
         )
-        facts = {"plan": to_plain(plan), "pass_s": self._pass_s, "notes": self._notes}
+        facts = {
+            "plan": to_plain(plan),
+            "pass_s": self._pass_s,
+            "look_s": self._look_s,
+            "notes": self._notes,
+        }
         self.bench.patiently(lambda: self._kept.keep_plan(facts))
         return plan
 
@@ -184,7 +205,7 @@ class SearchRounds:
     def _try(self, candidate: Candidate, number: int, wanted: Fidelity) -> None:
         earlier = self._kept.trials.get((number - 1, candidate.number))
         if not candidate.has_epochs and earlier is not None and earlier.passes >= wanted.share:
-            again = replace(earlier.row, round=number + 1, seconds=0.0)
+            again = replace(earlier.row, round=number + 1)
             self._keep(candidate, replace(earlier, row=again, round=number))
             return
         if self._kept.is_deadly(number, candidate.number):
@@ -249,10 +270,16 @@ class SearchRounds:
             n_train=len(self._part(fidelity.share)),
             auroc=result.val_auroc,
             loss=result.val_loss,
-            seconds=round(result.seconds, 2),
+            seconds=round(self._whole_s(candidate, fidelity, result), 2),
             is_complete=result.is_complete,
             config=to_plain(candidate.config),
         )
+
+    def _whole_s(self, candidate: Candidate, fidelity: Fidelity, result: TrialResult) -> float:
+        """Return what a trial had taken if no image had been described before it."""
+        n_images = len(self._part(fidelity.share)) + int((self._table.split == 1).sum())
+        look_s = self._look_s.get(candidate.config.backbone.key, 0.0)  # not kept by earlier ones
+        return result.seconds + max(0.0, look_s * n_images - result.described_s)
 
     def _keep(self, candidate: Candidate, trial: KeptTrial) -> None:
         """Keep a trial, and tell of it."""
@@ -311,5 +338,10 @@ class SearchRounds:
             n_trials=len(trials),
             best=best,
             notes=tuple(self._notes),
-            sentences=sentences(rows, len(trials), int((self._table.split == 1).sum())),
+            sentences=sentences(
+                rows,
+                len(trials),
+                int((self._table.split == 1).sum()),
+                cautions=tuple(self._cautions.values()),
+            ),
         )

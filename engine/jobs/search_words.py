@@ -74,13 +74,16 @@ def _compared(trials: Sequence[KeptTrial], table: TrainingTable) -> list[TriedSe
     return rows
 
 
-def sentences(rows: Sequence[TriedSettings], n_trials: int, n_val: int) -> tuple[str, ...]:
+def sentences(
+    rows: Sequence[TriedSettings], n_trials: int, n_val: int, *, cautions: Sequence[str] = ()
+) -> tuple[str, ...]:
     """Return a result in plain words.
 
     Args:
         rows: From :func:`ranked_rows`.
         n_trials: Trainings that were made in all.
         n_val: Validation images.
+        cautions: Of backbones that had learned from their patients before.
     """
     first = rows[0]
     method = method_card(first.method)
@@ -98,8 +101,7 @@ def sentences(rows: Sequence[TriedSettings], n_trials: int, n_val: int) -> tuple
             f"{others[:1].upper()}{others[1:]} as good as far as {n_val} validation images can "
             "tell; of these, take the fastest."
         )
-    found.append(
-        "The best of many looks better on the images it was chosen by than it is. Train it, and "
-        "look at the test images once to know."
-    )
-    return tuple(found)
+    end = "The best of many looks better on the images it was chosen by than it is."
+    if not cautions:
+        end += " Train it, and look at the test images once to know."
+    return (*found, end, *cautions)

@@ -11,10 +11,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.bundle.familiarity import suits, unusual_note, watch_head
-from engine.bundle.format import FACTS_NAME, BundleFacts
+from engine.bundle.familiarity import likeness_unknown, suits, unusual_note, watch_head
+from engine.bundle.format import BundleFacts
 from engine.bundle.mapped import mapped_network, matched_groups
 from engine.bundle.read import Bundle, read_bundle
+from engine.contract.bundle_facts import FACTS_NAME
 from engine.contract.commands import Train
 from engine.contract.config import ExperimentConfig
 from engine.contract.config_io import from_plain, to_plain
@@ -25,10 +26,9 @@ from engine.hardware import Runtime
 from engine.methods.direct_transfer import DirectTransfer
 from engine.methods.method import TrainingData
 from engine.models.network import Network
+from engine.project.folder import KEPT_FOLDER
 from engine.trainer.steps import predict_batch
 
-KEPT_FOLDER: Final = "source"
-"""Of a run's folder: its copy of the classifier that it applies."""
 _MATCHES: Final = "matches.json"
 _MOST_LOOKED_AT: Final = 200
 
@@ -65,9 +65,7 @@ class Source:
             }
         }
 
-    def likeness(
-        self, network: Network, data: TrainingData, runtime: Runtime
-    ) -> tuple[str, bool] | None:
+    def likeness(self, network: Network, data: TrainingData, runtime: Runtime) -> tuple[str, bool]:
         """Say how like the images that the classifier learned from the project's are.
 
         Args:
@@ -76,11 +74,11 @@ class Source:
             runtime: Device and precision.
 
         Returns:
-            A sentence, and whether the images suit the classifier; None if its bundle doesn't know.
+            A sentence, and whether the images suit the classifier as far as is known.
         """
         familiarity = self.bundle.familiarity(network)
         if familiarity is None:
-            return None
+            return likeness_unknown(self.facts), False
         both = np.concatenate([data.train, data.val])
         chosen = both[np.linspace(0, len(both) - 1, min(_MOST_LOOKED_AT, len(both))).astype(int)]
         with watch_head(network) as seen:

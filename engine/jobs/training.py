@@ -46,8 +46,10 @@ from engine.jobs.run_warnings import backbone_warnings, data_warnings, processor
 from engine.jobs.seen_before import seen_sentence
 from engine.jobs.source_bundle import Source, kept_source
 from engine.jobs.trial_times import n_trials
+from engine.methods.direct_transfer import matched_use_sentence
 from engine.methods.method import MethodContext, TrainingData
 from engine.methods.registry import get_method
+from engine.metrics.validation import validation_interval
 from engine.models.features import cached_features
 from engine.models.network import Network
 from engine.project.store import Project
@@ -58,7 +60,7 @@ from engine.trainer.checkpoint import NoSoundStateError, has_state
 from engine.trainer.full_disk import PatientPixels, when_there_is_room
 from engine.trainer.loop import Trainer
 from engine.trainer.memory_advice import explaining_memory
-from engine.trainer.steps import validate
+from engine.trainer.steps import Validation, validate
 
 Emit = Callable[[Event], None]
 Done = TypeVar("Done")
@@ -318,12 +320,24 @@ class TrainingRun:
         if seen := seen_sentence(self._project, source.facts, self._table):
             self._facts["seen"] = seen
             self.emit(Warned(run=self.id, message=seen))
-        found = source.likeness(network, data, runtime)
-        if found is None:
-            return
-        self._facts["likeness"], suits = found
+        self._facts["likeness"], suits = source.likeness(network, data, runtime)
         if not suits:
             self.emit(Warned(run=self.id, message=self._facts["likeness"]))
+
+    def _note_use(self, data: TrainingData, result: Validation) -> None:
+        """Say whether a classifier that is applied as it is tells the project's classes apart."""
+        table, val = data.table, data.val
+        found = validation_interval(
+            result.probabilities,
+            table.labels[val],
+            table.groups[val],
+            table.positive,
+            n_resamples=self._config.evaluation.bootstrap_resamples,
+            seed=self._config.seed,
+        )
+        self._facts["direct_use"], is_useful = matched_use_sentence(found, len(val))
+        if not is_useful:
+            self.emit(Warned(run=self.id, message=self._facts["direct_use"]))
 
     def _training_data(self, network: Network, runtime: Runtime) -> TrainingData:
         pixels = PatientPixels(
@@ -424,6 +438,8 @@ class TrainingRun:
             class_weights=None,
             positive=table.positive,
         )
+        if self._source is not None:
+            self._note_use(data, result)
         facts = {
             "epoch": 0,
             "val_auroc": result.auroc,

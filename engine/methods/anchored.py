@@ -18,7 +18,8 @@ References:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -40,6 +41,21 @@ from engine.models.network import Network
 _TRIAL_EPOCHS: Final = 2
 _STRENGTH: Final = "anchor_strength"
 _PATH: Final = "anchor_path"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AnchoredLayer:
+    """A layer group of the body.
+
+    Attributes:
+        name: Of the group.
+        pairs: Parameters as they are and as they were pre-trained, in pairs of equal shape.
+        is_trained: Whether they could change; else they were frozen.
+    """
+
+    name: str
+    pairs: tuple[tuple[Tensor, Tensor], ...]
+    is_trained: bool
 
 
 class AnchoredMethod(DescentMethod, ABC):
@@ -122,40 +138,35 @@ class AnchoredMethod(DescentMethod, ABC):
         """
 
     def summary(self, network: Network) -> dict[str, Any]:
-        """Return the strength, what was tried for it, and how much of the network stayed.
+        """Return the strength, what was tried for it, and what it did to the weights.
 
         Returns:
             ``strength``; ``tried``, pairs of strength and validation AUROC, empty where it was
-            set; ``untouched``: ``layers``, the name of each layer group of the body with its
-            weights, how many of them are exactly as pre-trained and whether they were ``trained``
-            or frozen; ``share`` of all that are untouched, and ``share_of_trained`` of those that
-            could change, None where none could.
+            set; and what :meth:`effect` gives.
         """
-        names = {id(p): n for n, p in network.body.named_parameters()}
-        layers: list[dict[str, Any]] = []
-        for number, layer in enumerate(layer_groups(network)):
-            at_rest = [
-                (p.numel(), int((p == self._origin[names[id(p)]]).sum()))
-                for p in layer.parameters
-                if id(p) in names
-            ]
-            if at_rest:
-                total, same = (sum(part) for part in zip(*at_rest, strict=True))
-                is_trained = number >= self._frozen_stages
-                facts = {"weights": total, "untouched": same, "trained": is_trained}
-                layers.append({"name": layer.name, **facts})
         path = self._trained.get_buffer(_PATH).cpu().tolist()
         return {
             "strength": float(self._trained.get_buffer(_STRENGTH)),
             "tried": [pair for pair in path if pair[0] > 0],
-            "untouched": {
-                "share": _share_untouched(layers),
-                "share_of_trained": _share_untouched([la for la in layers if la["trained"]]),
-                "layers": layers,
-            },
+            **self.effect(self._anchored_layers(network)),
         }
 
+    @abstractmethod
+    def effect(self, layers: Sequence[AnchoredLayer]) -> dict[str, Any]:
+        """Return plain facts of how near to their origin weights are held.
 
-def _share_untouched(layers: list[dict[str, Any]]) -> float | None:
-    n_weights = sum(layer["weights"] for layer in layers)
-    return sum(layer["untouched"] for layer in layers) / n_weights if n_weights else None
+        Args:
+            layers: The body's, the one next to the image first.
+        """
+
+    def _anchored_layers(self, network: Network) -> list[AnchoredLayer]:
+        names = {id(p): n for n, p in network.body.named_parameters()}
+        found = []
+        for number, layer in enumerate(layer_groups(network)):
+            pairs = tuple(
+                (p.detach(), self._origin[names[id(p)]]) for p in layer.parameters if id(p) in names
+            )
+            if pairs:
+                is_trained = number >= self._frozen_stages
+                found.append(AnchoredLayer(name=layer.name, pairs=pairs, is_trained=is_trained))
+        return found

@@ -16,6 +16,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final
 
@@ -29,11 +30,13 @@ from engine.methods.likeness import likeness
 from engine.methods.linear_head import LinearHead, standardisation, standardised
 from engine.methods.linear_probe import fit_head, install_head
 from engine.methods.method import FineTuneMethod, MethodContext
+from engine.metrics.intervals import Interval
 from engine.metrics.validation import validation_auroc
 from engine.models.merged_head import MergedHead
 from engine.models.network import Network
 
 _TELLS_APART: Final = 0.6
+_GUESSING: Final = 0.5
 _AS_GOOD: Final = 0.01
 
 
@@ -100,6 +103,35 @@ def direct_use_sentence(of_means: float, of_fitted: float) -> str:
     if of_means >= of_fitted - _AS_GOOD:
         return f"{reached}: direct use is reasonable here."
     return f"{reached}: better fit one, with the method Linear probe; it takes seconds."
+
+
+def matched_use_sentence(found: Interval, n_images: int) -> tuple[str, bool]:
+    """Return what validation says of a classifier whose classes are matched, and if that is good.
+
+    Args:
+        found: Its AUROC.
+        n_images: Validation images.
+
+    Returns:
+        A sentence, and whether the classifier is better than guessing beyond chance.
+    """
+    begin = f"On {n_images:,} validation images the classifier reaches an AUROC of "
+    begin += f"{found.estimate:.3f}"
+    if math.isfinite(found.low):
+        begin += f" (95 % interval {found.low:.3f} to {found.high:.3f})"
+    if found.low > _GUESSING:
+        return f"{begin}, better than guessing.", True
+    if found.high < _GUESSING:
+        return (
+            f"{begin}, worse than guessing: it tells the classes apart the wrong way round. Check "
+            "the matches of the classes.",
+            False,
+        )
+    return (
+        f"{begin}, which guessing could reach too (0.5): check the matches of the classes. If they "
+        "are right, it doesn't fit your images, or these are too few to tell.",
+        False,
+    )
 
 
 def _auroc(

@@ -7,11 +7,13 @@ References:
 
 from __future__ import annotations
 
-from typing import ClassVar
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
 
 from torch import Tensor
 
-from engine.methods.anchored import AnchoredMethod
+from engine.methods.anchored import AnchoredLayer, AnchoredMethod
 
 
 class L2SP(AnchoredMethod):
@@ -23,3 +25,36 @@ class L2SP(AnchoredMethod):
     def pulled(self, change: Tensor, step: float) -> Tensor:
         """Return a share of the change; never beyond the pre-trained value."""
         return change * max(0.0, 1.0 - step)
+
+    def effect(self, layers: Sequence[AnchoredLayer]) -> dict[str, Any]:
+        """Return how far weights went from their pre-trained values.
+
+        How many stayed there says nothing here: this pull gets none quite back, and those that stay
+        are the ones without a gradient.
+
+        Returns:
+            ``moved``: ``layers``, the name of each group, whether it was ``trained`` or frozen, and
+            its ``distance``, the norm of its change relative to that of the pre-trained values; and
+            ``distance_of_trained``, that of all groups that could change, None where none could.
+        """
+        trained = [pair for layer in layers if layer.is_trained for pair in layer.pairs]
+        return {
+            "moved": {
+                "distance_of_trained": _distance(trained) if trained else None,
+                "layers": [
+                    {
+                        "name": layer.name,
+                        "distance": _distance(layer.pairs),
+                        "trained": layer.is_trained,
+                    }
+                    for layer in layers
+                ],
+            }
+        }
+
+
+def _distance(pairs: Iterable[tuple[Tensor, Tensor]]) -> float:
+    pairs = list(pairs)
+    change = sum(float((now.double() - start.double()).square().sum()) for now, start in pairs)
+    norm = sum(float(start.double().square().sum()) for _, start in pairs)
+    return math.sqrt(change / norm) if norm > 0 else 0.0

@@ -13,13 +13,14 @@ References:
 from __future__ import annotations
 
 import copy
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.methods.anchored import AnchoredMethod
+from engine.methods.anchored import AnchoredLayer, AnchoredMethod
 from engine.methods.descent import with_refitted_head
 from engine.methods.method import MethodContext
 from engine.models.network import Network
@@ -48,3 +49,36 @@ class SoftThreshold(AnchoredMethod):
             start = self._origin[name]
             parameter.copy_(torch.where(trained[name] == start, start, parameter))
         return with_refitted_head(network, body, context)
+
+    def effect(self, layers: Sequence[AnchoredLayer]) -> dict[str, Any]:
+        """Return how many weights are exactly as pre-trained.
+
+        Some of them would be without any pull, too: those that never got a gradient.
+
+        Returns:
+            ``untouched``: ``layers``, the name of each group with its weights, how many of them are
+            exactly as pre-trained and whether they were ``trained`` or frozen; ``share`` of all
+            that are untouched, and ``share_of_trained`` of those that could change, None where
+            none could.
+        """
+        counted = [
+            {
+                "name": layer.name,
+                "weights": sum(now.numel() for now, _ in layer.pairs),
+                "untouched": sum(int((now == start).sum()) for now, start in layer.pairs),
+                "trained": layer.is_trained,
+            }
+            for layer in layers
+        ]
+        return {
+            "untouched": {
+                "share": _share_untouched(counted),
+                "share_of_trained": _share_untouched([la for la in counted if la["trained"]]),
+                "layers": counted,
+            }
+        }
+
+
+def _share_untouched(layers: Sequence[dict[str, Any]]) -> float | None:
+    n_weights = sum(layer["weights"] for layer in layers)
+    return sum(layer["untouched"] for layer in layers) / n_weights if n_weights else None

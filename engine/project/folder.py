@@ -19,6 +19,8 @@ CACHE_FOLDER: Final = "cache"
 RUNS_FOLDER: Final = "runs"
 BUNDLES_FOLDER: Final = "bundles"
 PRETRAINED_FOLDER: Final = "pretrained"
+KEPT_FOLDER: Final = "source"
+"""Of a run's folder: its copy of the classifier that it applies."""
 PARTS: Final = (CACHE_FOLDER, RUNS_FOLDER, BUNDLES_FOLDER, PRETRAINED_FOLDER)
 _HASH_DIGITS: Final = 32
 

@@ -12,7 +12,7 @@ import contextlib
 import io
 import re
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from engine.files import long_path, make_folder, write_atomic
 from engine.project.folder import PRETRAINED_FOLDER
 from engine.project.store import Project
-from engine.project.table import TrainingTable
 
 _NOTED: Final = "pretrained"
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
@@ -35,14 +34,16 @@ def note_pretraining(project: Project, digest: str, records: NDArray[np.int64]) 
         records: Row ids of the training images, int64 ``(N,)``.
 
     Raises:
-        StorageError: If the disk is full or can't be written.
+        ProjectError: If the project was away, and another session has opened it meanwhile.
+        StorageError: If the project isn't where it was, or the disk is full or can't be written.
     """
+    project.require_there()
     with project.transaction():
         project.db.execute("INSERT OR REPLACE INTO meta VALUES (?, '')", (f"{_NOTED} {digest}",))
     stream = io.BytesIO()
     np.savez_compressed(stream, records=records)
     path = _file(project, digest)
-    make_folder(path.parent)
+    make_folder(path.parent, parents=False)
     write_atomic(path, stream.getvalue())
 
 
@@ -63,20 +64,47 @@ def records_of_pretraining(project: Project, digest: str) -> NDArray[np.int64] |
     return None if is_noted or long_path(_file(project, digest)).exists() else none
 
 
-def is_known(
-    project: Project, table: TrainingTable, records: NDArray[np.int64]
-) -> NDArray[np.bool_]:
+def digests_of_pretrainings(project: Project) -> list[str]:
+    """Return the SHA-256 of the weights that learned from this project, also of lost lists."""
+    noted = project.db.all("SELECT key FROM meta WHERE key LIKE ?", (f"{_NOTED} %",))
+    listed = (project.folder / PRETRAINED_FOLDER).glob("*.npz")
+    found = {key.removeprefix(f"{_NOTED} ") for (key,) in noted} | {path.stem for path in listed}
+    return sorted(digest for digest in found if _DIGEST.fullmatch(digest))
+
+
+class Divided(Protocol):
+    """Images with their patients; a :class:`TrainingTable` is one."""
+
+    @property
+    def patients(self) -> NDArray[np.int64]:
+        """Row ids of patients, int64 ``(N,)``."""
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """What stays on one side of a split, int64 ``(N,)``."""
+
+
+def is_known(project: Project, table: Divided, records: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return which images are of patients that something learned from, shape ``(N,)``.
 
     Args:
         project: Open.
-        table: The usable images now.
+        table: The usable images.
         records: Row ids of what was learned from; they may be out of use by now.
     """
+    return is_of(table, patients_of(project, records))
+
+
+def patients_of(project: Project, records: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the patients of images, those out of use among them, as increasing row ids."""
     patient_of = dict(project.db.all("SELECT id, patient_id FROM records"))
-    learned = {patient_of[record] for record in records.tolist() if record in patient_of}
-    is_theirs = np.isin(table.patients, np.array(sorted(learned), dtype=np.int64))
-    return np.isin(table.groups, table.groups[is_theirs])
+    found = {patient_of[record] for record in records.tolist() if record in patient_of}
+    return np.array(sorted(found), dtype=np.int64)
+
+
+def is_of(table: Divided, patients: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which images are of some patients, or of those linked with them, shape ``(N,)``."""
+    return np.isin(table.groups, table.groups[np.isin(table.patients, patients)])
 
 
 def _file(project: Project, digest: str) -> Path:

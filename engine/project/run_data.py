@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -90,7 +90,7 @@ def run_data(table: TrainingTable, sha256: dict[int, str]) -> RunData:
         patients=table.patients,
         marks=np.array([int(sha256[r][:15], 16) for r in table.record_ids.tolist()], np.int64),
         classes=(*table.class_names, positive),
-        versions=tuple(f"{name}={version}" for name, version in _versions().items()),
+        versions=present_versions(),
     )
 
 
@@ -208,11 +208,27 @@ def _change(n: int, what: str, *, is_fatal: bool) -> Change:
 
 def version_changes(then: RunData) -> tuple[Change, ...]:
     """Return which versions differ from those that the run was last computed with."""
-    before = dict(text.split("=", 1) for text in then.versions)
+    found = changed_versions(then.versions, what="the run")
+    return tuple(Change(sentence=sentence, is_fatal=False) for sentence in found)
+
+
+def present_versions() -> tuple[str, ...]:
+    """Return the versions of all that computes, as :class:`RunData` has them."""
+    return tuple(f"{name}={version}" for name, version in _versions().items())
+
+
+def changed_versions(then: Iterable[str], *, what: str) -> tuple[str, ...]:
+    """Return which versions differ from earlier ones, in sentences.
+
+    Args:
+        then: What :func:`present_versions` gave; what isn't among it isn't compared.
+        what: Began with these, such as ``the run``.
+    """
+    before = dict(text.split("=", 1) for text in then)
     changed = {n: now for n, now in _versions().items() if before.get(n, now) != now}
     is_named = RADTUNE in changed
     return tuple(
-        Change(sentence=_version_change(name, now, before[name]), is_fatal=False)
+        _version_change(name, now, f"{what} began with {before[name]}")
         for name, now in changed.items()
         if name != CODE or not is_named
     )
@@ -221,7 +237,7 @@ def version_changes(then: RunData) -> tuple[Change, ...]:
 def _version_change(name: str, now: str, before: str) -> str:
     if name == CODE:
         return CODE_CHANGED
-    return f"{_NAMES.get(name, name)} is version {now} now; the run began with {before}."
+    return f"{_NAMES.get(name, name)} is version {now} now; {before}."
 
 
 def own_versions() -> dict[str, str]:

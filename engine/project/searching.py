@@ -22,12 +22,14 @@ from engine.contract.errors import ConfigError, DamagedFileError, RunError, Stor
 from engine.contract.searching import CrossvalResult, SearchResult
 from engine.files import long_path, make_folder, read_signed_json, signed, write_json
 from engine.project.folder import RUNS_FOLDER
+from engine.project.run_data import changed_versions, present_versions
 from engine.project.store import Project
 
 CROSSVAL: Final = "crossval"
 SEARCH: Final = "search"
 PRETRAIN: Final = "pretrain"
 _ASKED_FILE: Final = "asked.json"
+_VERSIONS: Final = "versions"
 _ID: Final = re.compile(r"(?P<kind>crossval|search|pretrain)-[0-9]{8}-[0-9]{6}(-[0-9]+)?")
 
 
@@ -82,10 +84,19 @@ def begin(project: Project, kind: str, asked: dict[str, Any], **more: Any) -> st
         n += 1
         new = f"{stem}-{n}"
     make_folder(project.run_folder(new))
-    facts = more | state_of(project, asked)
+    facts = more | state_of(project, asked) | {_VERSIONS: present_versions()}
     write_json(project.run_folder(new) / _ASKED_FILE, signed(facts))
     write_job(project.folder, new, facts)
     return new
+
+
+def changes_since_begun(project: Project, name: str) -> tuple[str, ...]:
+    """Return which versions differ from those that an unfinished job began with, in sentences.
+
+    Jobs of earlier versions kept none, so nothing is said of them.
+    """
+    then = read_job(project.folder, name).get(_VERSIONS, ())
+    return changed_versions(then, what="it")
 
 
 def save_result(

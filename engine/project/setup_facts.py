@@ -15,6 +15,7 @@ from engine.contract.recipe import RECIPE_NAME, recipe_from_json
 from engine.contract.recommendation import HEAD_ONLY, PastTraining, SetupFacts
 from engine.contract.training_time import expected_pace, slowness_of
 from engine.project.run_data import read_run_data
+from engine.project.run_pace import read_run_pace
 from engine.project.store import Project
 from engine.project.table import TrainingTable
 
@@ -102,6 +103,14 @@ def _past_trainings(project: Project) -> Iterator[PastTraining]:
             run.seconds,
             expected_pace(runtime.device, runtime.threads, config.image.size_px),
         )
+        pace = read_run_pace(folder)
         yield PastTraining(
-            backbone=run.backbone, method=run.method, device=runtime.device, slowness=slowness
+            backbone=run.backbone,
+            method=run.method,
+            device=runtime.device,
+            slowness=slowness,
+            machine=recipe.hardware.get("cpu" if runtime.device == "cpu" else "gpu", ""),
+            size_px=config.image.size_px,
+            images_per_s=pace.images_per_s if pace is not None else 0.0,
+            memory_mb=pace.memory_mb if pace is not None else 0.0,
         )

@@ -67,16 +67,13 @@ def load_best(checkpoints: Path) -> Best:
     """Read the network of the best epoch.
 
     Raises:
-        RunError: If there are none, or they are damaged.
+        RunError: If they are missing or damaged: a run that ended in order kept some.
         StorageError: If they can't be read just now.
     """
     folder = checkpoints / "best"
     data = content_of(folder / _NAMES.tensors)
     if data is None:
-        raise RunError(
-            "This run kept no weights; it ended before its first validation.",
-            remedy="Start a new run.",
-        )
+        raise _lost("missing")
     try:
         facts, tensors = _sound_best(data, content_of(folder / _NAMES.facts))
         mean, std = (_three(facts.get(name)) for name in ("mean", "std"))
@@ -88,10 +85,14 @@ def load_best(checkpoints: Path) -> Best:
             activation=str(facts.get("activation", SOFTMAX)),
         )
     except DAMAGE as error:
-        raise RunError(
-            "The weights that this run kept are damaged.",
-            remedy="Restore the project from a backup, or train a new run.",
-        ) from error
+        raise _lost("damaged") from error
+
+
+def _lost(how: str) -> RunError:
+    return RunError(
+        f"The weights that this run kept are {how}.",
+        remedy="Restore the project from a backup, or train a new run.",
+    )
 
 
 def _sound_best(data: bytes, text: bytes | None) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from engine.contract.config import ExperimentConfig
 from engine.hardware import Runtime, autocast
+from engine.hardware.out_of_memory import unless_short
 from engine.methods.method import FineTuneMethod
 from engine.models.network import Network
 
@@ -25,12 +26,27 @@ _FEWEST, _MOST, _ENOUGH_S = 3, 20, 0.5  # passes, and the time for more than the
 
 
 def epoch_costs(
-    network: Network, method: FineTuneMethod, config: ExperimentConfig, runtime: Runtime
+    network: Network,
+    method: FineTuneMethod,
+    config: ExperimentConfig,
+    runtime: Runtime,
+    *,
+    micro_batch: int,
 ) -> tuple[float, ...]:
-    """Return each epoch's cost as a share of the last one's; empty where all are alike.
+    """Return each epoch's cost as a share of the last one's.
 
     To be called before an epoch begins: the network is left as in its last one. Nothing random is
     drawn.
+
+    Args:
+        network: What is trained.
+        method: Opens its layers.
+        config: The settings.
+        runtime: Device, precision and memory layout.
+        micro_batch: Most images that are computed at once.
+
+    Returns:
+        One share an epoch; empty where all are alike, or memory doesn't suffice to measure them.
     """
     if type(method).begin_epoch is FineTuneMethod.begin_epoch:
         return ()
@@ -40,7 +56,9 @@ def epoch_costs(
         is_open.append(_open_stages(network))
     if all(opened == is_open[0] for opened in is_open):
         return ()
-    return costs_of(stage_seconds(network, config.image.size_px, runtime), is_open)
+    n, size_px = min(_N_TIMED, micro_batch), config.image.size_px
+    seconds = unless_short(lambda: stage_seconds(network, n, size_px, runtime))
+    return () if seconds is None else costs_of(seconds, is_open)
 
 
 def costs_of(seconds: Sequence[float], is_open: Sequence[Sequence[bool]]) -> tuple[float, ...]:
@@ -67,16 +85,17 @@ def _open_stages(network: Network) -> tuple[bool, ...]:
     )
 
 
-def stage_seconds(network: Network, size_px: int, runtime: Runtime) -> tuple[float, ...]:
-    """Return what a forward pass of a few images takes in each stage of a network's body.
+def stage_seconds(
+    network: Network, n_images: int, size_px: int, runtime: Runtime
+) -> tuple[float, ...]:
+    """Return what a forward pass of some images takes in each stage of a network's body.
 
     The least of several passes: the first prepares what later ones find, and other programs may
     take the processor in the midst of one.
     """
-    images = torch.zeros(_N_TIMED, 3, size_px, size_px, device=runtime.device)
+    images = torch.zeros(n_images, 3, size_px, size_px, device=runtime.device)
     images = images.contiguous(memory_format=torch.channels_last)
-    was_training = network.training
-    network.eval()
+    network.eval()  # each epoch sets its own mode when it begins
     began = time.perf_counter()
     with torch.inference_mode(), autocast(runtime):
         passes = [_timed_pass(network, images)]
@@ -84,7 +103,6 @@ def stage_seconds(network: Network, size_px: int, runtime: Runtime) -> tuple[flo
             len(passes) < _MOST and time.perf_counter() - began < _ENOUGH_S
         ):
             passes.append(_timed_pass(network, images))
-    network.train(was_training)
     return tuple(min(seconds) for seconds in zip(*passes, strict=True))
 
 

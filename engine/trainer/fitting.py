@@ -108,6 +108,24 @@ class FittingUpdater(Generic[Batch]):
                 raise SingleItemError("not even one image fits") from error
             return None
 
+    def take_smaller_parts(self, state: TrainingState) -> bool:
+        """Compute half as many images at a time: the system ended the training for its memory.
+
+        Returns:
+            Whether that could be done, and the state is to be saved: if the training is ended
+            again, the next try begins with a quarter.
+        """
+        n_images = state.micro_batch or self._updater.n_images
+        if n_images == 1:
+            return False
+        self.halve(state, n_images)
+        self._tell(
+            "The system ended this training when the computer's memory was used up, so images are "
+            f"computed {state.micro_batch} at a time from here on. Each update still learns from a "
+            "whole batch."
+        )
+        return True
+
     def halve(self, state: TrainingState, n_images: int) -> None:
         """Compute half as many images at a time, and remember that for other runs.
 

@@ -66,11 +66,13 @@ def when_there_is_room(
 
 
 def waiting_as_warning(emit: Callable[[Event], None]) -> Callable[[Event], None]:
-    """Return what tells of waiting in a job that is no run: as a warning, with the reason."""
+    """Return what tells of waiting in a job that is no run: as a warning, until it goes on."""
 
     def tell(event: Event) -> None:
         if isinstance(event, RunPaused) and event.reason:
-            emit(Warned(message=event.reason))
+            emit(Warned(message=event.reason, is_waiting=True))
+        elif isinstance(event, RunResumed):
+            emit(RunResumed(run=""))
 
     return tell
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Final
 
 import torch
 from torch import nn
 
 from engine.contract.errors import RunError
+from engine.hardware.out_of_memory import SingleItemError, is_out_of_memory, release_memory
 from engine.trainer.checkpoint import TrainingState
 from engine.trainer.health import MOST_ROLLBACKS, RATE_AFTER_ROLLBACK, Health, must_go_back
 from engine.trainer.saving import Saved, Saver
 from engine.trainer.update import BatchLoss
+
+_MOST_SHORT: Final = 3  # goings back within an epoch because memory ran short between updates
 
 
 class GoBackError(Exception):
@@ -25,6 +29,39 @@ class GoBackError(Exception):
     def __init__(self, *, is_numeric: bool, is_halving: bool = True) -> None:
         super().__init__()
         self.is_numeric, self.is_halving = is_numeric, is_halving and not is_numeric
+
+
+class ShortMemory:
+    """Lets memory that runs short between two updates be a reason to go back, but not for ever."""
+
+    def __init__(self) -> None:
+        self._n = 0
+
+    def epoch_done(self) -> None:
+        """Count from the beginning: there was memory enough for an epoch."""
+        self._n = 0
+
+    def problem_in(self, train: Callable[[], None]) -> GoBackError | None:
+        """Train, and return why training must go on from a saved state if it must.
+
+        Raises:
+            Exception: What ``train`` raises else; short memory, too, if not even one image fits, or
+                if it ran short too often within an epoch.
+        """
+        try:
+            train()
+        except GoBackError as problem:
+            return problem
+        except Exception as error:
+            is_hopeless = isinstance(error, SingleItemError) or self._n >= _MOST_SHORT
+            if is_hopeless or not is_out_of_memory(error):
+                raise
+        else:
+            return None
+        # Out here the error is gone, and what it held.
+        release_memory()
+        self._n += 1
+        return GoBackError(is_numeric=False, is_halving=False)
 
 
 def count_update(health: Health, found: BatchLoss, *, is_scaled: bool) -> None:
@@ -68,6 +105,8 @@ def state_to_go_back_to(
     if found is None:
         raise gave_up if problem.is_numeric else MemoryError("no state to go back to")
     state = found[0]
+    # One that an earlier version saved, or one of other settings, may be among them.
+    state.recipe, state.config_digest = before.recipe, before.config_digest
     state.micro_batch, state.health.told = before.micro_batch, before.health.told
     if problem.is_numeric:
         state.health.went_back(before.health, state.step)
@@ -102,9 +141,13 @@ def is_sound(network: nn.Module) -> bool:
 
 def went_back_sentence(state: TrainingState, problem: GoBackError) -> str:
     """Return what to say when training goes on from a state again."""
-    where = f"the state saved in pass {state.epoch} after {state.batch} batches"
     if state.step == 0:
         where = "the beginning"
+    elif state.batch == 0:
+        where = f"the state saved at the end of pass {state.epoch - 1}"
+    else:
+        batches = "one batch" if state.batch == 1 else f"{state.batch} batches"
+        where = f"the state saved in pass {state.epoch} after {batches}"
     if problem.is_numeric:
         return (
             "The loss or its gradients were no longer finite numbers. Training went back to "

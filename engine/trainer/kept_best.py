@@ -40,6 +40,15 @@ class KeptBest:
     look: Callable[[], tuple[Network, Validation]]
     tell: Callable[[str], None]
 
+    def gives_way(self, best: int, epoch: int) -> bool:
+        """Return whether the best epoch gives way to another, whatever that is like.
+
+        One does in which the method was still warming up, and so does any while it is.
+        """
+        return self.method.is_warming_up(epoch, self.config) or (
+            best > 0 and self.method.is_warming_up(best, self.config)
+        )
+
     def save(self, network: Network, epoch: int, result: Validation) -> None:
         """Keep the weights of an epoch, which is the best now."""
         facts = {

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from engine.hardware import Runtime
+from engine.hardware.out_of_memory import unless_short
 from engine.methods.method import TrainingData
 from engine.models.network import Network
 from engine.trainer.steps import predict_probabilities
@@ -18,11 +19,16 @@ def time_of_looks(
 ) -> tuple[float, int]:
     """Return how long a network took for some validation images, in seconds, and how many.
 
-    Nothing random is drawn, and nothing of the network changes.
+    Nothing random is drawn, and nothing of the network changes. Where memory doesn't suffice, the
+    images are looked at in smaller parts, as in validation; if not even for one, none was.
     """
     rows = data.table.rows[data.val[:_N_LOOKS]]
-    for _ in range(2):  # the first pass prepares what the second finds
+
+    def look() -> float:
         started = clock()
         predict_probabilities(network, data.pixels, rows, runtime)
-        seconds = clock() - started
-    return seconds, len(rows)
+        return clock() - started
+
+    # The first pass prepares what the second finds.
+    seconds = unless_short(lambda: [look(), look()][-1])
+    return (0.0, 0) if seconds is None else (seconds, len(rows))

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,31 +15,23 @@ from torch import Tensor
 from engine.contract.control import JobCanceled
 from engine.contract.errors import RunError
 from engine.contract.events import (
-    BatchFinished,
     Event,
     Recovered,
     RunPaused,
     RunResumed,
     Warned,
 )
-from engine.hardware import memory_mb
-from engine.hardware.out_of_memory import (
-    SingleItemError,
-    again_if_short,
-    is_out_of_memory,
-    release_memory,
-    telling_smaller_parts,
-)
+from engine.hardware.out_of_memory import again_if_short, telling_smaller_parts
 from engine.methods.method import FineTuneMethod, MethodContext
 from engine.models.network import Network
 from engine.seeding import step_seed
 from engine.trainer.checkpoint import TrainingState
-from engine.trainer.epoch_costs import epoch_costs
 from engine.trainer.epoch_event import epoch_event
 from engine.trainer.epoch_order import epoch_order
 from engine.trainer.fitting import FittingUpdater
 from engine.trainer.going_back import (
     GoBackError,
+    ShortMemory,
     gave_up,
     is_sound,
     state_to_go_back_to,
@@ -48,18 +39,14 @@ from engine.trainer.going_back import (
 )
 from engine.trainer.history import EpochRow
 from engine.trainer.kept_best import KeptBest
-from engine.trainer.look_time import time_of_looks
 from engine.trainer.memory_advice import explaining_memory
 from engine.trainer.optimizer import lr_share
-from engine.trainer.pace import Pace
+from engine.trainer.progress import Progress
 from engine.trainer.saving import Saver
 from engine.trainer.steps import Validation, validate
 from engine.trainer.stopping import EarlyStopping
-from engine.trainer.time_left import TimeLeft
 from engine.trainer.update import BatchLoss, Updater
 from engine.trainer.watch import Watcher
-
-_MOST_SHORT: Final = 3  # goings back within an epoch because memory ran short between updates
 
 
 @dataclass(kw_only=True)
@@ -127,21 +114,23 @@ class Trainer:
             updater=self.updater,
             method=self.method,
             config=self.config,
-            look=self._looked_at,
+            look=self._looked_at_others,
             tell=self._tell,
         )
         self._began = self._clock() if self.began is None else self.began
         self._seconds_before = 0.0
-        self._n_short = 0
+        self._short_memory = ShortMemory()
         # A last batch of one image would give batch norm nothing to normalise by.
         n_train, size = len(self.data.train), self.config.optimizer.batch_size
         self._n_batches = max(1, n_train // size + (1 if n_train % size > 1 else 0))
-        fits_anew = type(self.method).finish_epoch is not FineTuneMethod.finish_epoch
-        self._time_left = TimeLeft(
-            n_images=min(n_train, self._n_batches * size),
-            n_looked_at=len(self.data.val) + (n_train if fits_anew else 0),
+        self._n_epochs = min(self.config.method.max_epochs, self.last_epoch or sys.maxsize)
+        self._progress = Progress(
+            self.method,
+            self.context,
+            self._clock,
+            n_batches=self._n_batches,
+            n_epochs=self._n_epochs,
         )
-        self._pace = Pace(self._clock, self._time_left)
 
     @property
     def state(self) -> TrainingState:
@@ -173,17 +162,8 @@ class Trainer:
 
     def take_smaller_parts(self) -> None:
         """Compute half as many images at a time: the system ended the run for its memory."""
-        n = self._state.micro_batch or self.config.optimizer.batch_size
-        if n == 1:
-            return
-        self._fitting.halve(self._state, n)
-        if self._state.step > 0:  # if it is ended again, the next try begins with a quarter
+        if self._fitting.take_smaller_parts(self._state) and self._state.step > 0:
             self._save()
-        self._tell(
-            "The system ended this run when the computer's memory was used up, so images are "
-            f"computed {self._state.micro_batch} at a time from here on. Each update still learns "
-            "from a whole batch."
-        )
 
     def train(self) -> None:
         """Train until the last epoch, until patience runs out, or until asked to stop.
@@ -200,17 +180,18 @@ class Trainer:
             self._fitting.find(self._state, self.network, self.method)
             if is_new:
                 self._save()
-            self._time_left.costs = epoch_costs(
-                self.network, self.method, self.config, self.runtime
-            )
-            while (problem := self._train_epochs()) is not None:
+            self._progress.compare_epochs(self.network, self._state.micro_batch)
+            while (problem := self._short_memory.problem_in(self._train_epochs)) is not None:
                 self._go_back(problem)
 
-    def _train_epochs(self) -> GoBackError | None:
-        """Train to the end; return why it must go on from a saved state if it must."""
+    def _train_epochs(self) -> None:
+        """Train to the end.
+
+        Raises:
+            GoBackError: If it must go on from a saved state.
+        """
         try:
-            last_epoch = min(self.config.method.max_epochs, self.last_epoch or sys.maxsize)
-            while self._state.epoch <= last_epoch and not self._is_over():
+            while self._state.epoch <= self._n_epochs and not self._is_over():
                 self._train_epoch()
                 if self.control.stop_requested and self._state.batch < self._n_batches:
                     break
@@ -218,27 +199,18 @@ class Trainer:
             self._follow_best(self._kept_best.mend(self._state))
             if self._state.best_epoch == 0:  # stopped within the first epoch
                 self._finish_epoch()
-        except GoBackError as problem:
-            return problem
         except JobCanceled:
             if self.control.interrupted:
                 self._save_before_end()
             raise
-        except Exception as error:
-            is_hopeless = isinstance(error, SingleItemError) or self._n_short >= _MOST_SHORT
-            if is_hopeless or not is_out_of_memory(error):
-                raise
-        else:
-            return None
-        # Out here the error is gone, and what it held.
-        release_memory()
-        self._n_short += 1
-        return GoBackError(is_numeric=False, is_halving=False)
 
     def _restore(self, state: TrainingState, tensors: dict[str, Tensor]) -> None:
         made_again = self._saver.patiently(lambda: self._kept_best.load(state, tensors))
         self._state = state
         self._follow_best(made_again)
+        if self._saver.n_in_history() < len(state.history):  # saved, but not told before it ended
+            self.emit(epoch_event(self.run, state, self.data, None))
+            self._saver.save_history(state.history)
 
     def _follow_best(self, made_again: Validation | None) -> None:
         """Stop by the state's best epoch, whatever was made of it."""
@@ -279,8 +251,7 @@ class Trainer:
         self.method.begin_epoch(self.network, state.epoch, self.config)
         self.method.set_train_mode(self.network)
         order = epoch_order(self.config, self.data, state.epoch)
-        self._pace.begin(state.images)
-        self._time_left.begin_epoch(state.epoch)
+        self._progress.begin(state)
         while state.batch < self._n_batches and not self.control.stop_requested:
             before = self._clock()
             found, n_images = self._train_batch(order)
@@ -292,12 +263,14 @@ class Trainer:
             state.epoch_seconds += elapsed
             if found.is_finite:
                 state.loss_sum += found.loss
-                self._emit_batch(found.loss)
+                rate = self.updater.learning_rate
+                self.emit(self._progress.batch_event(self.run, state, found.loss, rate))
             self._watcher.batch(state.health, found)
             if self._saver.is_due() and state.health.n_wrong == 0:
                 self._save()
-            if self._time_left.wants_look and not self.is_trial:
-                self._time_a_look()
+            if self._progress.left.wants_look and not self.is_trial:
+                self._progress.time_a_look(self.updater.averaged, state)
+                self.method.set_train_mode(self.network)
             self.control.safe_point()
 
     def _train_batch(self, order: NDArray[np.int64]) -> tuple[BatchLoss, int]:
@@ -315,7 +288,7 @@ class Trainer:
 
     def _save_before_looking(self) -> None:
         """Save at the end of an epoch's updates, unless what follows is short."""
-        rest_s = self._time_left.end_s
+        rest_s = self._progress.left.end_s
         if rest_s is not None and self._saver.is_due(in_s=rest_s):
             self._save()
 
@@ -323,9 +296,8 @@ class Trainer:
         state, started = self._state, self._clock()
         self._save_before_looking()
         kept, result = self._looked_at()
-        is_best = self._stopping.update(
-            state.epoch, result.auroc, result.loss, is_forced=self._is_forced_best()
-        )
+        is_forced = self._kept_best.gives_way(self._stopping.best_epoch, state.epoch)
+        is_best = self._stopping.update(state.epoch, result.auroc, result.loss, is_forced=is_forced)
         if is_best:  # before any state counts it, which may be saved if this has to wait
             self.best = result
             self._kept_best.save(kept, state.epoch, result)
@@ -346,19 +318,12 @@ class Trainer:
         state.epoch, state.batch, state.loss_sum, state.epoch_seconds = state.epoch + 1, 0, 0.0, 0.0
         self._watcher.epoch(state, result.probabilities)
         # Before it is saved: a saved epoch must be told as well.
-        event = epoch_event(self.run, state, self.data, result, is_best=is_best)
+        event = epoch_event(self.run, state, self.data, result)
         self._save()
-        self._saver.save_history(state.history)
-        self._time_left.epoch_end(self._clock() - started)
-        self._n_short = 0
         self.emit(event)
-
-    def _is_forced_best(self) -> bool:
-        """Return whether the epoch is kept whatever it is like, since the best was warming up."""
-        epoch, best = self._state.epoch, self._stopping.best_epoch
-        return self.method.is_warming_up(epoch, self.config) or (
-            best > 0 and self.method.is_warming_up(best, self.config)
-        )
+        self._saver.save_history(state.history)
+        self._progress.left.epoch_end(self._clock() - started)
+        self._short_memory.epoch_done()
 
     def _looked_at(self) -> tuple[Network, Validation]:
         """Return what is kept of the epoch, and what validation says of it.
@@ -378,6 +343,11 @@ class Trainer:
         if not np.isfinite(result.loss):
             raise GoBackError(is_numeric=True)
         return kept, result
+
+    def _looked_at_others(self) -> tuple[Network, Validation]:
+        """Do so while the weights aren't those of the state: a pause saves nothing then."""
+        with self.control.pausing(lambda: self.emit(RunPaused(run=self.run)), self._on_proceed):
+            return self._looked_at()
 
     def _validate(self, network: Network) -> Validation:
         table, val = self.data.table, self.data.val
@@ -412,40 +382,9 @@ class Trainer:
         self.emit(RunPaused(run=self.run))
 
     def _on_proceed(self) -> None:
-        self._pace.begin(self._state.images)
+        self._progress.begin(self._state)
         self.emit(RunResumed(run=self.run))
-
-    def _emit_batch(self, loss: float) -> None:
-        state = self._state
-        speed = self._pace.batch(state.images)
-        self.emit(
-            BatchFinished(
-                run=self.run,
-                epoch=state.epoch,
-                batch=state.batch,
-                n_batches=self._n_batches,
-                step=state.step,
-                loss=loss,
-                learning_rate=self.updater.learning_rate,
-                images_per_s=speed,
-                memory_mb=memory_mb(self.runtime),
-                seconds_left=self._seconds_left(),
-            )
-        )
 
     def _clock(self) -> float:
         """Return seconds that don't pass while the run is paused or waits for room on the disk."""
         return time.perf_counter() - self.control.waited_s
-
-    def _time_a_look(self) -> None:
-        looks = time_of_looks(self.updater.averaged, self.data, self.runtime, self._clock)
-        self._time_left.looked(*looks)
-        self.method.set_train_mode(self.network)
-        self._pace.skip(self._state.images)
-
-    def _seconds_left(self) -> float | None:
-        """Return the time to the last epoch if patience doesn't end training before."""
-        state, size = self._state, self.config.optimizer.batch_size
-        left = (self._n_batches - state.batch) * size
-        last = min(self.config.method.max_epochs, self.last_epoch or sys.maxsize)
-        return self._time_left.seconds_left(images_left=left, epochs_after=last - state.epoch)

@@ -40,6 +40,7 @@ from engine.trainer.fitting import FittingUpdater
 from engine.trainer.full_disk import waiting_as_warning
 from engine.trainer.going_back import (
     GoBackError,
+    ShortMemory,
     broke_down,
     count_update,
     is_sound,
@@ -96,6 +97,7 @@ class Pretrainer:
         folder: Path | None = None,
         emit: Callable[[Event], None] = lambda event: None,
         require_there: Callable[[], None] = lambda: None,
+        was_killed: bool = False,
     ) -> None:
         """Prepare.
 
@@ -114,6 +116,7 @@ class Pretrainer:
             emit: Called with what went wrong and was mended, and with warnings.
             require_there: Raises a ``StorageError`` while the folder isn't where it was; asked
                 before anything is written.
+            was_killed: Whether the system ended it for its memory, so that smaller parts may fit.
 
         Raises:
             ValueError: If the network's head is of another size.
@@ -123,11 +126,13 @@ class Pretrainer:
         self._network, self._tasks, self._config = network, tuple(tasks), config
         self._runtime, self._control = runtime, control
         self._report, self._on_described, self._emit = report, on_described, emit
+        self._was_killed = was_killed
         self._method, self._blocks = FullFinetune(), blocks_of(tasks)
         self._state = TrainingState()
         self._best: Pretrained | None = None
         self._stopping = EarlyStopping(patience=config.method.patience)
         self._seconds_before = 0.0
+        self._short_memory = ShortMemory()
         self._saver = Saver(
             folder=folder or Path(),
             run="",
@@ -151,24 +156,30 @@ class Pretrainer:
         ):
             saved = saved_state(self._saver, self._emit)
             if saved is None and self._network.is_pretrained:
-                self._fit_heads()
+                told = "Memory ran short while the training was prepared; that was done again."
+                again_if_short(self._fit_heads, lambda: self._tell(told))
             self._set_up_descent()
             self._began = self._clock()
             if saved is not None:
                 self._restore(*saved)
                 self._seconds_before = self._state.seconds
+            is_smaller = self._was_killed and self._fitting.take_smaller_parts(self._state)
             self._fitting.find(self._state, self._network, self._method)
-            if saved is None:
+            if saved is None or is_smaller:
                 self._save()
             with self._control.pausing(self._save, lambda: None):
-                while (problem := self._train_epochs()) is not None:
+                while (problem := self._short_memory.problem_in(self._train_epochs)) is not None:
                     self._go_back(problem)
         assert self._best is not None
         epochs = self._state.epoch - 1
         return replace(self._best, epochs=epochs, seconds_before=self._seconds_before)
 
-    def _train_epochs(self) -> GoBackError | None:
-        """Train to the end; return why it must go on from a saved state if it must."""
+    def _train_epochs(self) -> None:
+        """Train to the end.
+
+        Raises:
+            GoBackError: If it must go on from a saved state.
+        """
         state, last_epoch = self._state, self._config.method.max_epochs
         try:
             while state.epoch <= last_epoch and not self._is_over():
@@ -178,13 +189,10 @@ class Pretrainer:
                 self._finish_epoch()
             if self._best is None:  # stopped within the first epoch, that is what there is
                 self._finish_epoch()
-        except GoBackError as problem:
-            return problem
         except JobCanceled:
             if self._control.interrupted:
                 self._save_before_end()
             raise
-        return None
 
     def _is_over(self) -> bool:
         done = self._state.epoch - 1
@@ -201,13 +209,17 @@ class Pretrainer:
         state.best_auroc, state.best_loss = self._stopping.best_auroc, self._stopping.best_loss
         state.epoch, state.batch, state.health.n_skipped = state.epoch + 1, 0, 0
         self._save()
+        self._short_memory.epoch_done()
 
     def _restore(self, state: TrainingState, tensors: dict[str, Tensor]) -> None:
-        self._updater.load(tensors)
+        def take_up() -> Pretrained | None:
+            self._updater.load(tensors)
+            return unpack_best(tensors, state)
+
+        self._best = self._saver.patiently(take_up)
         self._state = state
         self._stopping.best_epoch = state.best_epoch
         self._stopping.best_auroc, self._stopping.best_loss = state.best_auroc, state.best_loss
-        self._best = unpack_best(tensors, state)
 
     def _go_back(self, problem: GoBackError) -> None:
         """Go on from a saved state: at a lower rate if numbers went wrong, else in smaller parts.
@@ -219,7 +231,7 @@ class Pretrainer:
         error = broke_down(f"Start from another backbone, or leave a project out{safer}.")
         before = self._state
         self._restore(*state_to_go_back_to(self._saver, before, problem, error))
-        if not problem.is_numeric:
+        if problem.is_halving:
             self._fitting.halve(self._state, before.micro_batch)
         self._tell(went_back_sentence(self._state, problem))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from engine.hardware.out_of_memory import SingleItemError, is_out_of_memory, rel
 from engine.models.network import Network
 from engine.trainer.best_weights import best_facts, save_best
 from engine.trainer.checkpoint import TrainingState, load_state, save_state, sound_states
+from engine.trainer.checkpoint_folder import content_of
 from engine.trainer.full_disk import when_there_is_room
 from engine.trainer.history import EpochRow, write_history
 
@@ -121,6 +123,13 @@ class Saver:
         """Write the table of epochs."""
         if not self.is_trial:
             self.patiently(lambda: write_history(self.folder / "history.csv", rows))
+
+    def n_in_history(self) -> int:
+        """Return how many epochs that table has; a trial writes none, so it lacks none."""
+        if self.is_trial:
+            return sys.maxsize
+        table = self.patiently(lambda: content_of(self.folder / "history.csv"))
+        return 0 if table is None else table.count(b"\n") - 1
 
     def load(self) -> tuple[TrainingState, dict[str, Tensor], str | None]:
         """Read the newest sound state from disk, as ``load_state`` does."""

@@ -59,12 +59,13 @@ class TimeLeft:
         self._open_images = 0.0
         self._first: _Piece | None = None
         self._look: float | None = None
+        self._has_looked = False
         self._ends: deque[float] = deque(maxlen=_ENDS_KEPT)
 
     @property
     def wants_look(self) -> bool:
-        """Whether the speed of training is known, and what looking at an image costs is not."""
-        return bool(self._pieces) and self._look is None and not self._ends
+        """Whether the speed of training is known, and looking at images hasn't been tried."""
+        return bool(self._pieces) and not self._has_looked and not self._ends
 
     def begin_epoch(self, epoch: int) -> None:
         """Take what comes as part of an epoch, counted from 1."""
@@ -88,7 +89,8 @@ class TimeLeft:
             self._open_s, self._open_images = 0.0, 0.0
 
     def looked(self, seconds: float, n_images: int) -> None:
-        """Take in what looking at some images took."""
+        """Take in what looking at some images took; of none if that didn't succeed."""
+        self._has_looked = True
         speed = self.per_image_s
         if n_images > 0 and seconds > 0 and speed is not None and speed > 0:
             self._look = seconds / n_images / speed

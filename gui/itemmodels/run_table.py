@@ -16,8 +16,9 @@ from PySide6.QtCore import (
 
 from engine.contract.records import RunSummary
 from engine.contract.searching import ENSEMBLE
+from gui.icons import pixmap
 from gui.itemmodels.run_words import (
-    backbone_name,
+    backbone_text,
     findings_text,
     method_name,
     number_text,
@@ -25,17 +26,24 @@ from gui.itemmodels.run_words import (
     state_name,
     when_text,
 )
+from gui.itemmodels.seen_words import mark_text, run_text
 from gui.messages import goes_on_text, time_text
+from gui.theme import theme
 
 __all__ = ["RunTableModel"]
 
 _Index = QModelIndex | QPersistentModelIndex
 _NO_PARENT: Final = QModelIndex()
 _NUMBERS: Final = ("auroc", "epochs", "time")
+_SIGN_PX: Final = 16
 
 
 class RunTableModel(QAbstractTableModel):
-    """Runs, newest first, one line each; what each learned where images have several findings."""
+    """Runs, newest first, one line each.
+
+    What each learned is shown where images have several findings. A sign marks results that are or
+    may be too good.
+    """
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -111,6 +119,12 @@ class RunTableModel(QAbstractTableModel):
             return self._text(run, column)
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return self._alignment(column)
+        if role == Qt.ItemDataRole.DecorationRole and column == "state" and mark_text(run):
+            return pixmap("warning", size_px=theme().px(_SIGN_PX), color="warning")
+        if role == Qt.ItemDataRole.AccessibleTextRole and column == "state":
+            return ", ".join(filter(None, (self._text(run, column), mark_text(run))))
+        if role == Qt.ItemDataRole.ToolTipRole and column == "backbone":
+            return None  # the table shows it as a whole where it is cut
         if role == Qt.ItemDataRole.ToolTipRole:
             return "\n".join(run.findings) if column == "learned" else self._tool_tip(run)
         return None
@@ -123,7 +137,7 @@ class RunTableModel(QAbstractTableModel):
             "when": when_text(run.created),
             "learned": findings_text(run.findings) or "–",
             "preset": "–" if run.method == ENSEMBLE else preset_name(run.preset),
-            "backbone": "–" if run.method == ENSEMBLE else backbone_name(run.backbone),
+            "backbone": backbone_text(run) or "–",
             "method": method_name(run.method),
             "state": state,
             "auroc": number_text(run.val_auroc),
@@ -133,7 +147,7 @@ class RunTableModel(QAbstractTableModel):
         return texts[column]
 
     def _tool_tip(self, run: RunSummary) -> str:
-        lines = []
+        lines = [run_text(run)] if mark_text(run) else []
         if run.error:
             lines.append(run.error)
         if run.changes:

@@ -13,21 +13,27 @@ from engine.contract.methods import PRESETS, method_card
 from engine.contract.records import RunSummary
 from engine.contract.results import Estimate
 from engine.contract.searching import ENSEMBLE
+from gui.next_run import SCRATCH
 
 __all__ = [
     "backbone_name",
+    "backbone_text",
     "findings_text",
     "interval_text",
     "method_name",
+    "network_text",
     "number_text",
     "percent_text",
     "preset_name",
     "run_title",
     "state_name",
     "when_text",
+    "with_weights",
 ]
 
 _DIGITS: Final = 3
+_MOST_LETTERS: Final = 32
+_FILE: Final = "file:"
 
 
 def preset_name(key: str) -> str:
@@ -70,11 +76,46 @@ def when_text(seconds: float) -> str:
 
 
 def run_title(run: RunSummary) -> str:
-    """Return what tells a run from others: when, preset, backbone, and the finding it learned."""
-    parts = [when_text(run.created), preset_name(run.preset), backbone_name(run.backbone)]
+    """Return what tells a run from others: when, method, backbone and weights, preset, finding."""
+    parts = [when_text(run.created), method_name(run.method), backbone_text(run)]
+    if run.method != ENSEMBLE:
+        parts.append(preset_name(run.preset))
+    return " · ".join(filter(None, [*parts, findings_text(run.findings)]))
+
+
+def _weights_text(run: RunSummary) -> str:
+    """Return what the weights that a run began from are called; empty for built-in ones.
+
+    Of a run that applies another classifier as it is, the classifier's name.
+    """
+    if run.weights_name:
+        return run.weights_name
+    if run.weights.startswith(_FILE):
+        return run.weights.removeprefix(_FILE)  # its recipe, which names them, is lost
+    return _tr("from scratch") if run.weights == SCRATCH and run.method != ENSEMBLE else ""
+
+
+def network_text(run: RunSummary) -> str:
+    """Return backbone and method of a run, with the weights where they aren't the built-in ones."""
+    return f"{backbone_text(run)}, {method_name(run.method)}"
+
+
+def backbone_text(run: RunSummary) -> str:
+    """Return the name of a run's backbone, and of its weights where those aren't built in.
+
+    Of one that combines others, of their weights alone.
+    """
+    weights = _weights_text(run)
     if run.method == ENSEMBLE:
-        parts[1:] = [_tr("combined runs")]
-    return " · ".join([*parts, *filter(None, [findings_text(run.findings)])])
+        return weights
+    return with_weights(run.backbone, weights)
+
+
+def with_weights(key: str, weights: str) -> str:
+    """Return the name of a backbone, and of its weights unless that is empty."""
+    if len(weights) > _MOST_LETTERS:
+        weights = f"{weights[: _MOST_LETTERS - 1].rstrip()}…"
+    return f"{backbone_name(key)} ({weights})" if weights else backbone_name(key)
 
 
 def findings_text(findings: Sequence[str]) -> str:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from engine.contract.bundle_facts import FACTS_NAME
+
 __all__ = ["BundleSummary", "find_bundles", "free_path", "read_summary", "source_of"]
 
-_FACTS_NAME: Final = "bundle.json"
 _MAX_BYTES: Final = 10_000_000
 
 
@@ -52,7 +53,7 @@ def read_summary(folder: Path) -> BundleSummary | None:
 
     The engine checks the bundle in full when it is applied.
     """
-    path = folder / _FACTS_NAME
+    path = folder / FACTS_NAME
     try:
         if path.stat().st_size > _MAX_BYTES:
             return None
@@ -123,6 +124,6 @@ def _part(facts: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _written_at(folder: Path) -> float:
     try:
-        return (folder / _FACTS_NAME).stat().st_mtime
+        return (folder / FACTS_NAME).stat().st_mtime
     except OSError:
         return 0.0

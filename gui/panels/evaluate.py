@@ -26,13 +26,16 @@ from engine.contract.records import RunSummary
 from engine.contract.results import EvaluationResult
 from gui.dialogs.label_fields import Choice
 from gui.itemmodels.run_words import run_title
+from gui.itemmodels.seen_words import test_text
 from gui.messages import left_text
 from gui.panels.evaluate_export import ask_for_place, verified_text
 from gui.panels.evaluate_result import EvaluateResult
 from gui.panels.evaluate_robust import EvaluateRobust
-from gui.panels.evaluate_words import ready_text, tested_text
+from gui.panels.evaluate_words import known_text, ready_text, tested_text
 from gui.panels.panel import Panel
 from gui.panels.scroll_body import scroll_body
+from gui.panels.seen_note import SeenNote
+from gui.seen_before import told_runs
 from gui.session import Session
 from gui.stages import Stage
 from gui.theme import theme
@@ -46,7 +49,7 @@ from gui.worker.engine_thread import EngineThread
 
 __all__ = ["EvaluatePanel"]
 
-_RUNS_PX: Final = 560
+_RUNS_PX: Final = 720
 
 
 class _View(Enum):
@@ -85,6 +88,7 @@ class EvaluatePanel(Panel):
         self._build()
         session.snapshot_changed.connect(self._on_snapshot)
         session.project_changed.connect(self._on_project)
+        session.device_changed.connect(self._refresh)
         session.runs.finished.connect(self._on_run_finished)
         self._on_snapshot()
 
@@ -177,9 +181,12 @@ class EvaluatePanel(Panel):
         self._progress = ProgressRow()
         self._progress_card = Card()
         self._progress_card.body.addWidget(self._progress)
+        self._seen = SeenNote(has_button=True)
+        self._seen.model_requested.connect(partial(self.go_to, Stage.MODEL))
         self._empty = EmptyState("evaluate", "", is_primary=False)
         column = body.column
         column.addWidget(self._bar)
+        column.addWidget(self._seen)
         column.addWidget(self._progress_card)
         self._middle = QWidget()
         middle = QHBoxLayout(self._middle)  # long lines are hard to read
@@ -251,7 +258,7 @@ class EvaluatePanel(Panel):
         self._result = result
 
     def _summary(self) -> RunSummary | None:
-        runs = self.session.snapshot.finished_runs
+        runs = told_runs(self.session, self.session.snapshot.finished_runs)
         return next((run for run in runs if run.id == self._run), None)
 
     def _what(self) -> _View:
@@ -276,6 +283,7 @@ class EvaluatePanel(Panel):
         self._robust.setVisible(what in (_View.READY, _View.RESULT))
         self._show_buttons(what, is_stale=is_stale)
         self._explain(what)
+        self._warn(what, summary)
         self._describe()
 
     def _show_buttons(self, what: _View, *, is_stale: bool) -> None:
@@ -316,8 +324,16 @@ class EvaluatePanel(Panel):
                 "evaluate",
                 self.tr("This looks at the test set; each look is counted."),
                 "",
-                ready_text(self.session.snapshot, self._summary()),
+                ready_text(self.session, self._summary()),
             )
+
+    def _warn(self, what: _View, summary: RunSummary | None) -> None:
+        """Say where the network knows patients that it is measured on."""
+        before = test_text(summary.seen) if summary is not None else ""
+        texts = {_View.READY: before, _View.BUSY: before}
+        if what is _View.RESULT and self._result is not None:
+            texts[what] = known_text(self._result, summary)
+        self._seen.show_text(texts.get(what, ""))
 
     def _describe(self) -> None:
         result = self._result

@@ -7,23 +7,37 @@ from PySide6.QtCore import QCoreApplication, QLocale
 from engine.contract.records import RunSummary
 from engine.contract.results import EvaluationResult
 from gui.itemmodels.run_words import number_text
+from gui.itemmodels.seen_words import measured_text
+from gui.seen_before import is_certain
+from gui.session import Session
 from gui.snapshot import Snapshot
 from gui.widgets.counts import images_text, patients_text
 
-__all__ = ["ready_text", "tested_text"]
+__all__ = ["known_text", "ready_text", "tested_text"]
 
 
-def ready_text(snapshot: Snapshot, run: RunSummary | None) -> str:
+def ready_text(session: Session, run: RunSummary | None) -> str:
     """Return what a look at the test set means, on how many images, and how many there were."""
+    snapshot = session.snapshot
     split = snapshot.split
     patients = split.n_patients.get("test", 0) if split else 0
-    text = _tr(
-        "The run is measured on {0} of {1} that it has never seen. Comparing many runs by "
-        "their test results makes the best one look better than it is, so choose by validation "
-        "and look once. Looks at the test set with this run so far: {2}."
+    text = _tr("The run is measured on {0} of {1}.")
+    if run is not None and run.seen and run.seen.n_known_test == 0 and is_certain(session, run):
+        text = _tr("The run is measured on {0} of {1} that it has never seen.")
+    text += " " + _tr(
+        "Comparing many runs by their test results makes the best one look better than it is, so "
+        "choose by validation and look once. Looks at the test set with this run so far: {2}."
     )
     looks = QLocale().toString(run.looks if run else 0)
     return text.format(images_text(_n_test(snapshot)), patients_text(patients), looks)
+
+
+def known_text(result: EvaluationResult, run: RunSummary | None) -> str:
+    """Return whom of the tested patients the network knew, in a sentence; else nothing."""
+    n_known = result.n_known
+    if n_known == 0 and run is not None and run.seen and not run.is_stale:
+        n_known = run.seen.n_known_test  # results of earlier versions don't say it
+    return measured_text(n_known, result.n_patients)
 
 
 def tested_text(result: EvaluationResult) -> str:

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
 
 from engine.contract.methods import MethodCard
+from gui.panels.shortage_note import ShortageNote
+from gui.session import Session
 from gui.widgets.painting import set_role
 
 __all__ = ["MethodAbout"]
-
-_MARGINS_PX: Final = {"message": (12, 8, 12, 8), "card": (16, 12, 16, 14)}
 
 
 class MethodAbout(QWidget):
     """A card of the chosen method, below a warning where it needs more images than there are."""
 
-    def __init__(self, *, parent: QWidget | None = None) -> None:
+    def __init__(self, session: Session, *, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._shortage = QLabel()
-        self._shortage.setWordWrap(True)
-        self._warning = _framed("message", self._shortage)
-        self._warning.setProperty("kind", "warning")
+        self._shortage = ShortageNote(session)
         self._title, self._how, self._reference = QLabel(), QLabel(), QLabel()
         set_role(self._title, "heading")
         how, reference = QLabel(self.tr("How it works")), QLabel(self.tr("Reference"))
@@ -36,34 +31,27 @@ class MethodAbout(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(12)
-        column.addWidget(self._warning)
-        column.addWidget(_framed("card", self._title, how, self._how, reference, self._reference))
+        column.addWidget(self._shortage)
+        column.addWidget(_framed(self._title, how, self._how, reference, self._reference))
 
     @property
     def shortage(self) -> str:
         """What is said of too few images; empty where there are enough."""
-        return self._shortage.text()
+        return self._shortage.text
 
-    def show_method(self, card: MethodCard, shortage: str | None) -> None:
-        """Show a method.
-
-        Args:
-            card: Its facts.
-            shortage: That it needs more images than there are; None where there are enough.
-        """
+    def show_method(self, card: MethodCard) -> None:
+        """Show the method that is chosen."""
         self._title.setText(self.tr(card.title))
         self._how.setText(self.tr(card.how))
         self._reference.setText(card.reference)
-        self._shortage.setText(self.tr(shortage) if shortage else "")
-        self._warning.setAccessibleName(self._shortage.text())
-        self._warning.setVisible(bool(shortage))
+        self._shortage.refresh()
 
 
-def _framed(role: str, *labels: QLabel) -> QFrame:
+def _framed(*labels: QLabel) -> QFrame:
     frame = QFrame()
-    set_role(frame, role)
+    set_role(frame, "card")
     column = QVBoxLayout(frame)
-    column.setContentsMargins(*_MARGINS_PX[role])
+    column.setContentsMargins(16, 12, 16, 14)
     column.setSpacing(4)
     for label in labels:
         column.addWidget(label)

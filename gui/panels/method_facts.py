@@ -45,10 +45,13 @@ class MethodFactsCard(Card):
 
     def set_facts(self, facts: Mapping[str, Any]) -> bool:
         """Show facts and return whether there were any that people should see."""
-        untouched, added = facts.get("untouched"), facts.get("added")
+        untouched, moved = facts.get("untouched"), facts.get("moved")
+        added = facts.get("added")
         as_it_is = [facts[name] for name in ("direct_use", "likeness", "seen") if name in facts]
         if untouched:
             self._show_untouched(untouched, facts)
+        elif moved:
+            self._show_moved(moved, facts)
         elif added:
             self.set_title(self.tr("Weights that were trained"))
             self._bars.hide()
@@ -62,7 +65,7 @@ class MethodFactsCard(Card):
             self.set_title(self.tr("Whether it can be used as it is"))
             self._bars.hide()
             self._line.setText(" ".join(map(str, as_it_is)))
-        return bool(untouched or added or as_it_is)
+        return bool(untouched or moved or added or as_it_is)
 
     def _show_untouched(self, untouched: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
         self.set_title(self.tr("Weights that stayed exactly as pre-trained"))
@@ -80,6 +83,20 @@ class MethodFactsCard(Card):
         self._bars.show()
         lines = (self._strength(facts), frozen.format(_percent(overall)))
         self._line.setText(" ".join(line for line in lines if line))
+
+    def _show_moved(self, moved: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+        """Show distances in figures alone: of bars as long as the norm one would see nothing."""
+        self.set_title(self.tr("Distance from the pre-trained weights, in percent of their norm"))
+        rows = []
+        for number, layer in enumerate(moved["layers"], start=1):
+            text = _decimal(layer["distance"]) if layer["trained"] else self.tr("not trained")
+            rows.append(Share(self._name(layer["name"], number == 1), None, text))
+        if (of_trained := moved["distance_of_trained"]) is not None:
+            rows.append(Share(self.tr("All that were trained"), None, _decimal(of_trained)))
+        self._bars.set_shares(rows)
+        self._bars.setAccessibleName(self.title)
+        self._bars.show()
+        self._line.setText(self._strength(facts))
 
     def _layer(self, layer: Mapping[str, Any], is_first: bool) -> Share:
         """Return the row of a layer group; what was frozen could not change, so it has no share."""
@@ -130,10 +147,13 @@ class RunFactsCard(MethodFactsCard):
         self.hide()
         if run is not None and wanted:
             self.set_secondary(run_title(run))
-            self._session.background.do(partial(self._read, wanted), self._take)
+            self._session.background.do(partial(self._read, run), self._take)
 
-    def _read(self, run: str) -> tuple[str, dict[str, Any]]:
-        return run, self._session.method_facts(run)
+    def _read(self, run: RunSummary) -> tuple[str, dict[str, Any]]:
+        facts = self._session.method_facts(run.id)
+        if run.method == "l2_sp":  # earlier versions counted here what had got no gradient
+            facts.pop("untouched", None)
+        return run.id, facts
 
     def _take(self, read: tuple[str, dict[str, Any]]) -> None:
         run, facts = read
@@ -145,6 +165,11 @@ def _percent(share: float) -> str:
     """Return a share in percents, with a decimal where whole ones would say none or all."""
     if share in (0.0, 1.0) or 0.01 <= share <= 0.99:
         return percent_text(share)
+    return _decimal(share)
+
+
+def _decimal(share: float) -> str:
+    """Return a share in percents with a decimal."""
     return QCoreApplication.translate("MethodFactsCard", "%s\u00a0%%") % (
         QLocale().toString(100.0 * share, "f", 1)
     )

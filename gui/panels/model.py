@@ -13,7 +13,6 @@ from PySide6.QtWidgets import (
     QAbstractButton,
     QButtonGroup,
     QFileDialog,
-    QFrame,
     QHBoxLayout,
     QLabel,
     QMenu,
@@ -25,15 +24,13 @@ from engine.contract.config import BackboneConfig, ExperimentConfig, preset_conf
 from engine.contract.events import COMPLETED, JobFinished
 from engine.contract.methods import (
     METHODS,
-    NEEDS_WEIGHTS,
-    NEEDS_WEIGHTS_REMEDY,
-    MethodCard,
     method_card,
 )
-from engine.contract.recommendation import shortage
 from engine.project.pretrainings import UnfinishedPretraining, read_unfinished
 from gui.direct_choice import DIRECT
 from gui.itemmodels.run_words import backbone_name
+from gui.itemmodels.seen_words import choice_text
+from gui.measured_here import measured_here, speed_text
 from gui.next_run import (
     WeightsState,
     added_files,
@@ -53,8 +50,11 @@ from gui.panels.panel import Panel
 from gui.panels.pretrain import open_pretraining
 from gui.panels.pretrain_offer import cut_off_sentence
 from gui.panels.recommended_card import RecommendedCard
+from gui.panels.scratch_warning import ScratchWarning
 from gui.panels.scroll_body import scroll_body
+from gui.panels.seen_note import SeenNote
 from gui.panels.setting_fields import choice_name
+from gui.seen_before import seen_by_choice
 from gui.session import Session
 from gui.stages import Stage
 from gui.widgets.adaptive_row import AdaptiveRow
@@ -85,11 +85,12 @@ class ModelPanel(Panel):
         self._recommended = RecommendedCard(session)
         self._size = ImageSizeNote(session)
         self._size.finished.connect(self._on_prepared)
-        self._picker = BackbonePicker(self._state_of, self._licence_of)
+        self._picker = BackbonePicker(self._state_of, self._licence_of, self._speed_of)
         self._picker.chosen.connect(self.choose_backbone)
         self._facts = BackboneFacts()
         self._facts.weights_chosen.connect(self._on_weights_chosen)
-        self._warning = _ScratchWarning()
+        self._seen = SeenNote()
+        self._warning = ScratchWarning()
         self._warning.add_requested.clicked.connect(self.ask_weights)
         self._details: ModelDetails | None = None
         self._fold = Fold(self.tr("Details"))
@@ -225,10 +226,11 @@ class ModelPanel(Panel):
         column.addLayout(heading)
         column.addWidget(self._picker)
         column.addWidget(self._facts)
+        column.addWidget(self._seen)
         column.addWidget(self._warning)
         column.addLayout(_heading(self.tr("Method")))
         column.addWidget(self._method_cards())
-        self._about = MethodAbout()
+        self._about = MethodAbout(self.session)
         column.addWidget(self._about)
         self._direct = DirectSource(self.session)
         column.addWidget(self._direct)
@@ -279,16 +281,23 @@ class ModelPanel(Panel):
 
     def _licence_of(self, key: str) -> str:
         """Return the licence of the weights that a run with a backbone would start from."""
-        card = backbone_card(key)
+        card, chosen = backbone_card(key), self.session.config.backbone
+        for file in added_files(self.session.device, key):
+            if (key, file.choice) == (chosen.key, chosen.weights):
+                return file.licence
         added = [file for file in added_files(self.session.device, key) if not file.is_made]
         if added and self._state_of(key) is WeightsState.ADDED:
             return added[0].licence
         return card.licence if card else UNKNOWN_LICENCE
 
+    def _speed_of(self, key: str) -> str:
+        measured = measured_here(self.session, key)
+        return speed_text(measured.images_per_s) if measured is not None else ""
+
     def _refresh(self) -> None:
         config = self.session.config
         found = self.session.advice.found
-        self._picker.refresh()
+        self._picker.refresh(config.backbone)
         self._picker.set_chosen(config.backbone.key)
         for key, card in self._methods.items():
             card.setChecked(key == config.method.key)
@@ -317,13 +326,14 @@ class ModelPanel(Panel):
         own = self.tr("The classifier that you chose below answers with its own: %s")
         self._answers.setText(own % backbone_name(answering) if is_answered else "")
         if method is not None:
-            facts = self.session.advice.facts
-            self._about.show_method(method, shortage(facts, method.key) if facts else None)
+            self._about.show_method(method)
         self._facts.setVisible(entry is not None)
         if entry is not None:
             files = added_files(self.session.device, entry.key)
             state = self._state_of(entry.key)
-            self._facts.show_backbone(entry, config.backbone, state, files)
+            measured = measured_here(self.session, entry.key)
+            self._facts.show_backbone(entry, config.backbone, state, files, measured)
+        self._seen.show_text(choice_text(seen_by_choice(self.session)))
         is_scratch = config.backbone.weights == "scratch" and not is_answered
         self._warning.setVisible(is_scratch)
         if is_scratch:
@@ -345,37 +355,6 @@ class ModelPanel(Panel):
             self._details.set_grades(has_grades=self.session.snapshot.is_ordinal)
             self._column.insertWidget(self._column.count() - 1, self._details)
         self._details.setVisible(is_open)
-
-
-class _ScratchWarning(QFrame):
-    """Says what it means to start without weights."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        set_role(self, "message")
-        self.setProperty("kind", "warning")
-        self._text = QLabel()
-        self._text.setWordWrap(True)
-        self.add_requested = make_button(self.tr("Add weights…"))
-        row = QHBoxLayout(self)
-        row.setContentsMargins(12, 8, 12, 8)
-        row.setSpacing(12)
-        row.addWidget(self._text, 1)
-        row.addWidget(self.add_requested)
-
-    def set_choice(self, title: str, method: MethodCard | None) -> None:
-        """Name the backbone; or the method, where that will be refused."""
-        if method is not None and method.needs_weights:
-            why = self.tr(NEEDS_WEIGHTS).format(self.tr(method.title))
-            text = f"{why} {self.tr(NEEDS_WEIGHTS_REMEDY)}"
-        else:
-            text = self.tr(
-                "{0} would be trained from scratch: its pre-trained weights are not on this "
-                "computer, so it knows nothing yet and needs thousands of images. Add its weights "
-                "file, or choose a backbone whose weights are here."
-            ).format(title)
-        self._text.setText(text)
-        self.setAccessibleName(text)
 
 
 def _default_of(config: ExperimentConfig) -> ExperimentConfig:

@@ -17,8 +17,9 @@ from PySide6.QtWidgets import (
 )
 
 from engine.contract.backbones import BACKBONES, BackboneCard, is_noncommercial
+from engine.contract.config import BackboneConfig
 from gui.itemmodels.backbone_table import KEY_ROLE, NAME, BackboneFilter, BackboneTable
-from gui.next_run import WeightsState
+from gui.next_run import PRETRAINED, SCRATCH, WeightsState
 from gui.panels.choice_chip import Choice, ChoiceChip
 from gui.panels.low_table import LowTable
 from gui.theme import theme
@@ -44,6 +45,7 @@ class BackbonePicker(QWidget):
     Args:
         state_of: Returns where the weights of a backbone are.
         licence_of: Returns the licence of those that a run would start from.
+        speed_of: Returns how fast a backbone was trained here, in words; empty if unknown.
 
     Signals:
         chosen: Key of the backbone that was pressed.
@@ -52,10 +54,14 @@ class BackbonePicker(QWidget):
     chosen = Signal(str)
 
     def __init__(
-        self, state_of: Callable[[str], WeightsState], licence_of: Callable[[str], str]
+        self,
+        state_of: Callable[[str], WeightsState],
+        licence_of: Callable[[str], str],
+        speed_of: Callable[[str], str],
     ) -> None:
         super().__init__()
-        self._state_of, self._licence_of = state_of, licence_of
+        self._state_of, self._licence_of, self._speed_of = state_of, licence_of, speed_of
+        self._used = BackboneConfig()
         self._shown_facts: dict[str, list[str]] = {}
         self._key = ""
         self._cards: dict[str, ChoiceCard] = {}
@@ -86,8 +92,13 @@ class BackbonePicker(QWidget):
             is_it = card_key == key
             card.set_badge(self.tr("Recommended") if is_it else "", why if is_it else "")
 
-    def refresh(self) -> None:
-        """Show where weights are now."""
+    def refresh(self, used: BackboneConfig) -> None:
+        """Show where weights are now.
+
+        Args:
+            used: What the next run starts from.
+        """
+        self._used = used
         for entry in BACKBONES:
             if (card := self._cards.get(entry.key)) is None:
                 continue
@@ -119,13 +130,23 @@ class BackbonePicker(QWidget):
         locale = QLocale()
         size = locale.toString(entry.n_parameters / _MEGA, "f", 1)
         facts = [
-            self.tr("weights %s") % self._words_of(entry.key).partition(":")[0],
+            self._weights_chip(entry.key),
             self.tr("%s M parameters") % size,
             self.tr("%s px") % locale.toString(entry.input_px),
         ]
         if is_noncommercial(self._licence_of(entry.key)):
             facts.append(self.tr("non-commercial"))
+        if speed := self._speed_of(entry.key):
+            facts.append(self.tr("%s here") % speed)
         return facts
+
+    def _weights_chip(self, key: str) -> str:
+        """Return which weights a run would start from: of the chosen backbone, what was chosen."""
+        if key == self._used.key and self._used.weights == SCRATCH:
+            return self.tr("random weights")
+        if key == self._used.key and self._used.weights != PRETRAINED:
+            return self.tr("your own weights")
+        return self.tr("weights %s") % self._words_of(key).partition(":")[0]
 
     def _words_of(self, key: str) -> str:
         return {

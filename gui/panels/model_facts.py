@@ -9,7 +9,10 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from engine.contract.backbones import UNKNOWN_LICENCE, BackboneCard, is_noncommercial
 from engine.contract.config import BackboneConfig
+from engine.contract.recommendation import PastTraining
 from gui.dialogs.label_fields import Choice
+from gui.itemmodels.run_words import method_name
+from gui.measured_here import memory_text, speed_text
 from gui.next_run import PRETRAINED, SCRATCH, AddedFile, WeightsState
 from gui.theme import theme
 from gui.widgets.adaptive_row import AdaptiveRow
@@ -51,6 +54,7 @@ class BackboneFacts(QFrame):
         chosen: BackboneConfig,
         state: WeightsState,
         files: list[AddedFile],
+        measured: PastTraining | None,
     ) -> None:
         """Show a backbone.
 
@@ -59,6 +63,7 @@ class BackboneFacts(QFrame):
             chosen: The next run's settings.
             state: Where its default weights are.
             files: Its weights that were added, the default one first.
+            measured: A training with it on this computer; None without any.
         """
         used = self._used(chosen, state, files)
         licence = card.licence if used is None else used.licence
@@ -80,6 +85,7 @@ class BackboneFacts(QFrame):
         self._show("licence", licence_name)
         self._show("source", self._source(card, state, used))
         self._show("reference", card.reference)
+        self._show_measured(measured)
         self._warning.setVisible(is_noncommercial(licence))
         self._list_weights(chosen, state, files)
 
@@ -101,6 +107,9 @@ class BackboneFacts(QFrame):
             "trained": self.tr("Pre-trained on"),
             "source": self.tr("Where the weights come from"),
             "reference": self.tr("Reference"),
+            "speed": self.tr("Speed of training here"),
+            "memory": self.tr("Memory of training here"),
+            "measured": self.tr("Measured with"),
         }
         rows = [AdaptiveRow(spacing_px=24) for _ in range(0, len(names), _N_COLUMNS)]
         for place, (key, name) in enumerate(names.items()):
@@ -131,6 +140,17 @@ class BackboneFacts(QFrame):
 
     def _show(self, key: str, text: str) -> None:
         self._labels[key].setText(text)
+
+    def _show_measured(self, measured: PastTraining | None) -> None:
+        if measured is None:
+            self._show("speed", "–")
+            self._show("memory", "–")
+            self._show("measured", self.tr("no training with it on this computer yet"))
+            return
+        size = self.tr("%s px") % QLocale().toString(measured.size_px)
+        self._show("speed", speed_text(measured.images_per_s))
+        self._show("memory", memory_text(measured.memory_mb))
+        self._show("measured", f"{method_name(measured.method)} · {size}")
 
     def _source(self, card: BackboneCard, state: WeightsState, used: AddedFile | None) -> str:
         if used is not None:

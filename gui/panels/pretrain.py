@@ -15,8 +15,8 @@ from PySide6.QtWidgets import (
     QFormLayout,
     QLabel,
     QLineEdit,
-    QListWidget,
     QListWidgetItem,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -29,16 +29,20 @@ from engine.project.pretrainings import UnfinishedPretraining
 from gui.dialogs.label_fields import Choice
 from gui.messages import job_text
 from gui.next_run import WeightsState, weights_state
+from gui.panels.growing_body import GrowingBody
+from gui.panels.pretrain_list import PretrainList
 from gui.panels.pretrain_offer import PretrainOffers
 from gui.panels.pretrain_projects import Candidate, Problem, problem_of_choice
 from gui.panels.pretrain_reader import ProjectReader, unfinished_in
+from gui.panels.pretrain_words import details_text, result_text
+from gui.panels.scroll_body import SCROLL_MARGIN_PX
 from gui.panels.train_estimate import pace_here, rough_text
 from gui.panels.train_notes import TrainNotes
 from gui.preferences import Preferences
 from gui.session import Session
 from gui.theme import theme
 from gui.widgets.buttons import make_button, set_primary
-from gui.widgets.counts import decimal_text, images_text
+from gui.widgets.counts import images_text
 from gui.widgets.number_input import NumberInput
 from gui.widgets.painting import repolish, set_role
 from gui.widgets.progress_row import ThinProgress
@@ -49,6 +53,7 @@ __all__ = ["PretrainDialog", "open_pretraining"]
 _MOST_NAME: Final = 80
 _MOST_PASSES: Final = 50
 _CANDIDATE: Final = Qt.ItemDataRole.UserRole
+_NAME_POLICY: Final = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
 
 def open_pretraining(session: Session, parent: QWidget) -> PretrainDialog:
@@ -90,10 +95,7 @@ class PretrainDialog(QDialog):
         self._readers: list[ProjectReader] = []
         self._offers = PretrainOffers()
         self._offers.chosen.connect(self.go_on)
-        self._list = QListWidget()
-        self._list.setAccessibleName(self.tr("Projects to learn from"))
-        self._list.setWordWrap(True)
-        self._list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._list = PretrainList()
         self._list.itemChanged.connect(self._refresh)
         self._add = make_button(self.tr("Add a project…"), icon="add")
         self._add.clicked.connect(self._ask_project)
@@ -228,6 +230,9 @@ class PretrainDialog(QDialog):
         form.addRow(self.tr("Name of the new backbone"), self._name)
         form.addRow(self.tr("Starts from"), self._backbone)
         form.addRow(self.tr("Passes over the images"), self._passes)
+        for field in (self._name, self._backbone, self._passes):
+            # As high as its field, or its text stands above that of the field.
+            form.labelForField(field).setSizePolicy(_NAME_POLICY)
         self._start = self._buttons.addButton(
             self.tr("Start"), QDialogButtonBox.ButtonRole.ActionRole
         )
@@ -245,9 +250,8 @@ class PretrainDialog(QDialog):
         self._cancel.clicked.connect(self.cancel)
         self._buttons.addButton(QDialogButtonBox.StandardButton.Close)
         self._buttons.rejected.connect(self.reject)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(20, 16, 20, 16)
-        column.setSpacing(12)
+        body = GrowingBody()
+        column = body.column
         column.addWidget(intro)
         column.addWidget(self._offers)
         column.addWidget(self._list, 1)
@@ -255,7 +259,12 @@ class PretrainDialog(QDialog):
         column.addLayout(form)
         for widget in (self._estimate, self._stage, self._bar, self._notes, self._result):
             column.addWidget(widget)
-        column.addWidget(self._buttons)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(20, 16, 20 - SCROLL_MARGIN_PX, 16)
+        outer.setSpacing(12)
+        outer.addWidget(body, 1)
+        self._buttons.setContentsMargins(0, 0, SCROLL_MARGIN_PX, 0)
+        outer.addWidget(self._buttons)
 
     def _list_backbones(self) -> None:
         """Offer the backbones whose weights are here, the one chosen for the next run first."""
@@ -283,7 +292,7 @@ class PretrainDialog(QDialog):
         dialog.open()
 
     def _take(self, candidate: Candidate) -> None:
-        item = QListWidgetItem(f"{candidate.name}\n{self._details(candidate)}")
+        item = QListWidgetItem(f"{candidate.name}\n{details_text(candidate)}")
         item.setData(_CANDIDATE, candidate)
         item.setToolTip(str(candidate.folder))
         if candidate.problem is Problem.NONE:
@@ -334,23 +343,6 @@ class PretrainDialog(QDialog):
             images_text(n_train), QLocale().toString(passes), rough_text(seconds)
         )
 
-    def _details(self, candidate: Candidate) -> str:
-        match candidate.problem:
-            case Problem.UNREADABLE:
-                return candidate.detail
-            case Problem.ONE_CLASS:
-                return self.tr("Holds no two labelled classes to tell apart.")
-            case Problem.NOT_DIVIDED:
-                return self.tr(
-                    "Not divided into training, validation and test: open it and make a split."
-                )
-            case _:
-                return self.tr("{0} to learn from, {1} classes: {2}").format(
-                    images_text(candidate.n_train),
-                    QLocale().toString(len(candidate.classes)),
-                    ", ".join(candidate.classes),
-                )
-
     def _on_event(self, event: Event) -> None:
         if isinstance(event, JobProgressed) and self._cancel.isEnabled():
             self._stage.setText(job_text(event))
@@ -360,6 +352,7 @@ class PretrainDialog(QDialog):
     def _on_finished(self, finished: JobFinished) -> None:
         is_canceled = self._job is not None and self._job.is_canceled
         self._job = None
+        self._notes.set_pause("")  # it waits for nothing any more
         self._offers.clear()
         self._refresh()
         folders = [candidate.folder for candidate in self.candidates]
@@ -371,7 +364,7 @@ class PretrainDialog(QDialog):
         if finished.outcome == FAILED:
             text = f"{finished.error or self.tr('That failed.')} {finished.remedy or ''}".strip()
         elif finished.outcome == COMPLETED:
-            text = self._result_text(finished.result)
+            text = result_text(finished.result)
         self._result.setText(text)
         self._result.setProperty("tone", "bad" if finished.outcome == FAILED else "")
         repolish(self._result)
@@ -382,18 +375,3 @@ class PretrainDialog(QDialog):
             self.trained.emit(str(result.get("backbone", "")), str(result.get("weights", "")))
         if self.isHidden():
             self.show()
-
-    def _result_text(self, result: dict[str, Any]) -> str:
-        parts = [
-            self.tr("{0}: {1}").format(share["name"], decimal_text(share["val_auroc"], 3))
-            for share in result.get("projects", ())
-        ]
-        n_left_out = sum(int(share["n_left_out"]) for share in result.get("projects", ()))
-        text = self.tr(
-            "“{0}” is ready and can be chosen on the Model page. AUROC on the validation images "
-            "of what it learned from: {1}."
-        ).format(result.get("name", ""), ", ".join(parts))
-        if n_left_out:
-            equal = self.tr("%s equal to a test image of one of the projects were left out.")
-            text += " " + equal % images_text(n_left_out)
-        return text

@@ -13,7 +13,14 @@ from engine.contract.commands import Combine
 from engine.contract.config import ExperimentConfig
 from engine.contract.config_io import from_plain
 from engine.contract.errors import ConfigError
-from engine.contract.events import COMPLETED, Event, JobFinished, JobProgressed, Warned
+from engine.contract.events import (
+    COMPLETED,
+    Event,
+    JobFinished,
+    JobProgressed,
+    RunResumed,
+    Warned,
+)
 from engine.contract.searching import (
     CrossvalResult,
     EnsembleResult,
@@ -36,6 +43,8 @@ from gui.panels.search_results import (
 )
 from gui.panels.search_setup import Command, SearchSetup, Work
 from gui.panels.search_words import explanation, kinds
+from gui.panels.seen_note import SeenNote
+from gui.seen_before import told_runs
 from gui.session import Session
 from gui.stages import Stage
 from gui.widgets.adaptive_row import AdaptiveRow
@@ -60,7 +69,7 @@ class SearchPanel(Panel):
         self.header.set_title(self.tr("Find better settings"))
         self._job: EngineThread | None = None
         self._working: Work | None = None
-        self._pending = ""
+        self._pending = self._waits_for = ""
         self._last_rate: LrRangeResult | None = None
         self._last_fold: CrossvalResult | None = None
         self._last_combined = ""
@@ -72,6 +81,7 @@ class SearchPanel(Panel):
         self._cost = QLabel()
         self._problem, self._older = QLabel(), QLabel()
         self._what = QLabel()
+        self._seen = SeenNote()
         self.trials, self.folds = TrialsView(), FoldsView()
         self.rate, self.combined = RateView(), CombinedView()
         self._empty = EmptyState(
@@ -147,7 +157,7 @@ class SearchPanel(Panel):
         set_role(self._cost, "secondary")
         set_role(self._older, "secondary")
         for part in (
-            *(self._what, self.setup, self._cost),
+            *(self._what, self.setup, self._seen, self._cost),
             *(self._older, self._problem, self._progress),
         ):
             self._form.body.addWidget(part)
@@ -170,7 +180,7 @@ class SearchPanel(Panel):
         session.snapshot_changed.connect(self._on_snapshot)
         session.project_changed.connect(self._on_project)
         session.advice.changed.connect(self._refresh)
-        session.device_changed.connect(self._refresh)
+        session.device_changed.connect(self._on_device)
         session.runs.state_changed.connect(self._refresh)
         self.trials.use_requested.connect(self._use_settings)
         self.folds.use_requested.connect(self._combine_folds)
@@ -199,6 +209,7 @@ class SearchPanel(Panel):
         for part in (self._row, self._form):
             part.setVisible(has_split)
         self._what.setText(explanation(work))
+        self._seen.show_text("" if is_busy else self.setup.caution())
         self._cost.setText(self.setup.cost())
         self._cost.setVisible(not is_busy and not problem)
         older = "" if is_busy else self._older_text()
@@ -258,6 +269,9 @@ class SearchPanel(Panel):
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Warned) and not event.cause:  # FallbackNotice tells the others
             self.show_message(MessageKind.WARNING, event.message, event.remedy)
+            self._waits_for = event.message if event.is_waiting else self._waits_for
+        if isinstance(event, RunResumed):
+            self.message_withdrawn.emit(self._waits_for)
         if not isinstance(event, JobProgressed):
             return
         fraction = event.done / event.total if event.total else None
@@ -272,6 +286,7 @@ class SearchPanel(Panel):
 
     def _on_finished(self, work: Work, finished: JobFinished) -> None:
         self._job, self._working, self._pending = None, None, ""
+        self.message_withdrawn.emit(self._waits_for)
         if finished.outcome == COMPLETED:
             self._take(work, finished)
         else:
@@ -357,8 +372,14 @@ class SearchPanel(Panel):
         self.trials.clear()
         self._on_snapshot()
 
+    def _on_device(self) -> None:
+        self.setup.refresh()
+        self._offer_members()  # of which weights an earlier version made is known now
+        self._refresh()
+
     def _offer_members(self) -> None:
-        self.setup.set_members(self.session.snapshot.finished_runs, self._kept.crossvals)
+        runs = told_runs(self.session, self.session.snapshot.finished_runs)
+        self.setup.set_members(runs, self._kept.crossvals)
 
     def _read_kept(self) -> None:
         """Read what the project keeps of its present images, labels and split."""

@@ -23,9 +23,19 @@ from engine.contract.config import ExperimentConfig, preset_config
 from engine.contract.records import RunSummary
 from engine.contract.searching import ENSEMBLE, CrossvalResult
 from engine.contract.training_time import training_seconds
-from gui.itemmodels.run_words import backbone_name, method_name, number_text, when_text
+from gui.itemmodels.run_words import (
+    backbone_name,
+    method_name,
+    network_text,
+    number_text,
+    when_text,
+    with_weights,
+)
+from gui.itemmodels.seen_words import choice_text, crossval_text, mark_text, member_text
 from gui.messages import time_text
+from gui.next_run import chosen_name
 from gui.panels.train_estimate import pace_here, rough_text
+from gui.seen_before import seen_by_choice
 from gui.session import Session
 from gui.widgets.adaptive_row import AdaptiveRow
 from gui.widgets.number_input import NumberInput
@@ -69,6 +79,7 @@ class SearchSetup(QStackedWidget):
         self.folds = NumberInput(2, 20, 5)
         self.views = NumberInput(1, 16, 1)
         self.members = QListWidget()
+        self._runs: dict[str, RunSummary] = {}
         self._settings = {work: QLabel() for work in (Work.CROSSVAL, Work.RATE)}
         self._pages = {
             Work.SEARCH: self._search_page(),
@@ -98,7 +109,10 @@ class SearchSetup(QStackedWidget):
     def refresh(self) -> None:
         """Show the present choices and finished runs."""
         config = self._session.config
-        text = f"{backbone_name(config.backbone.key)}, {method_name(config.method.key)}"
+        backbone = with_weights(
+            config.backbone.key, chosen_name(self._session.device, config.backbone)
+        )
+        text = f"{backbone}, {method_name(config.method.key)}"
         for label in self._settings.values():
             label.setText(text)
         self._fill(
@@ -115,16 +129,16 @@ class SearchSetup(QStackedWidget):
     def set_members(self, runs: Sequence[RunSummary], crossvals: Sequence[CrossvalResult]) -> None:
         """Offer these finished runs and cross-validations, keeping what was marked."""
         marked = set(self.marked())
+        self._runs = {run.id: run for run in runs}
         self.members.blockSignals(True)
         self.members.clear()
         for run in runs:
             if not run.is_stale and run.method != ENSEMBLE:
-                text = self.tr("{0} · {1}, {2} · AUROC {3}").format(
-                    when_text(run.created),
-                    backbone_name(run.backbone),
-                    method_name(run.method),
-                    number_text(run.val_auroc),
+                text = self.tr("{0} · {1} · AUROC {2}").format(
+                    when_text(run.created), network_text(run), number_text(run.val_auroc)
                 )
+                if mark := mark_text(run):
+                    text = f"{text} · {mark}"
                 self._offer(run.id, text, is_marked=run.id in marked)
         for found in crossvals:
             text = self.tr("The {0} networks of a cross-validation · {1}, {2} · AUROC {3}").format(
@@ -145,6 +159,18 @@ class SearchSetup(QStackedWidget):
         return [
             str(item.data(_NAME)) for item in items if item.checkState() == Qt.CheckState.Checked
         ]
+
+    def caution(self) -> str:
+        """Return why the result will be or may be too good, or nothing."""
+        match self._work:
+            case Work.CROSSVAL:
+                return crossval_text(seen_by_choice(self._session))
+            case Work.RATE:
+                return choice_text(seen_by_choice(self._session))
+            case Work.COMBINE:
+                marked = (self._runs[name] for name in self.marked() if name in self._runs)
+                return next(filter(None, map(member_text, marked)), "")
+        return ""
 
     def problem(self) -> str:
         """Return why the work can't be started as it is, or nothing."""

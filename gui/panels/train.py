@@ -14,19 +14,23 @@ from engine.contract.run_states import RESUMABLE, UNDER_WAY
 from engine.project.folder import RUNS_FOLDER
 from engine.project.store import Project
 from gui.icons import bind_icon
-from gui.itemmodels.run_words import backbone_name, findings_text, method_name, preset_name
+from gui.itemmodels.run_words import findings_text, method_name, preset_name, with_weights
+from gui.itemmodels.seen_words import choice_text
 from gui.messages import cut_off_text
-from gui.next_run import with_preset
+from gui.next_run import chosen_name, with_preset
 from gui.panels.device_note import DeviceNote
 from gui.panels.learn_choice import LearnChoice
 from gui.panels.method_facts import RunFactsCard
 from gui.panels.panel import Panel
 from gui.panels.preset_cards import PresetCards
 from gui.panels.scroll_body import scroll_body
+from gui.panels.seen_note import SeenNote
+from gui.panels.shortage_note import ShortageNote
 from gui.panels.train_history import TrainHistory
 from gui.panels.train_live import TrainLive
 from gui.panels.train_missing import Missing, missing_for_training
 from gui.run_state import RunState
+from gui.seen_before import seen_by_choice, told_runs
 from gui.session import Session
 from gui.stages import Stage
 from gui.widgets.empty_state import EmptyState
@@ -51,6 +55,10 @@ class TrainPanel(Panel):
         self._live = TrainLive(session)
         self._learn = LearnChoice(is_wide=True)
         self._device_note = DeviceNote(session)
+        self._seen = SeenNote(has_button=True)
+        self._seen.model_requested.connect(partial(self.go_to, Stage.MODEL))
+        self._shortage = ShortageNote(session, has_button=True)
+        self._shortage.model_requested.connect(partial(self.go_to, Stage.MODEL))
         self._presets = PresetCards(session)
         self._history = TrainHistory()
         self._kept_facts = RunFactsCard(session)
@@ -86,7 +94,8 @@ class TrainPanel(Panel):
         set_role(self._advice, "secondary")
         self._advice.setWordWrap(True)
         column = body.column
-        choices = (self._device_note, self._learn, self._advice, self._presets)
+        notes = (self._device_note, self._seen, self._shortage)
+        choices = (*notes, self._learn, self._advice, self._presets)
         parts = (self._empty, *choices, self._live, self._history, self._kept_facts)
         for part in parts:
             column.addWidget(part)
@@ -102,7 +111,7 @@ class TrainPanel(Panel):
         session.project_changed.connect(self._on_project)
         session.choices_changed.connect(self._on_choices)
         session.failed.connect(self._tell_failure)  # then no history will come to wait for
-        session.device_changed.connect(self._refresh)
+        session.device_changed.connect(self._on_device)
         session.advice.changed.connect(self._refresh)
         session.jobs.started.connect(self._on_job)
         session.jobs.ended.connect(self._on_job)
@@ -209,6 +218,10 @@ class TrainPanel(Panel):
         learned = snapshot.learned
         return snapshot.trained_names if learned is None else (learned.name,)
 
+    def _weights_of(self, run: str) -> str:
+        runs = self.session.snapshot.runs
+        return next((each.weights_name for each in runs if each.id == run), "")
+
     def _withdraw(self) -> None:
         """Take back what was said of a run that has ended or goes on now."""
         while self._said:
@@ -248,11 +261,20 @@ class TrainPanel(Panel):
 
     def _on_snapshot(self) -> None:
         snapshot = self.session.snapshot
-        self._history.set_runs(snapshot.runs, has_findings=snapshot.is_multi)
-        self._learn.set_snapshot(self.session.snapshot)
+        self._show_runs()
+        self._learn.set_snapshot(snapshot)
         if self._failed is not None and not self._is_marked_running(self._failed.run):
             self._tell_failure()
         self._refresh()
+
+    def _on_device(self) -> None:
+        self._show_runs()  # of which weights an earlier version made is known now
+        self._refresh()
+
+    def _show_runs(self) -> None:
+        snapshot = self.session.snapshot
+        runs = told_runs(self.session, snapshot.runs)
+        self._history.set_runs(runs, has_findings=snapshot.is_multi)
 
     def _is_marked_running(self, run: str) -> bool:
         """Return whether the history was read before the run had ended."""
@@ -297,11 +319,13 @@ class TrainPanel(Panel):
         self._live.setVisible(is_busy or has_end)
         is_choosing = can_train and not is_busy and not is_kept
         self._learn.setVisible(is_choosing and self.session.snapshot.is_multi)
-        self._presets.setVisible(is_choosing)
+        self._presets.setVisible(is_choosing and self._presets.has_choice)
         self._device_note.refresh(is_wanted=is_choosing)
+        self._seen.show_text(choice_text(seen_by_choice(self.session)) if is_choosing else "")
         self._advice.setVisible(is_choosing)
         if is_choosing and self.isVisible():
             self._presets.refresh()
+        self._shortage.refresh(is_wanted=is_choosing)
         self._history.setVisible(can_train or bool(self.session.snapshot.runs))
         is_preparing = self.session.jobs.is_busy_with("prepare_images")
         self._history.set_can_start(not is_busy and not is_preparing)
@@ -314,7 +338,7 @@ class TrainPanel(Panel):
         self._start.setToolTip(wait if is_preparing else "")
         self._show_requests(state)
         self._describe()
-        self._advice.setText(wait if is_preparing else self._advice_text())
+        self._advice.setText(wait if is_preparing else self._presets.advice_text())
 
     def _show_kept_facts(self) -> None:
         """Show what the method of the chosen run says, unless that stands above already."""
@@ -365,17 +389,13 @@ class TrainPanel(Panel):
     def _describe(self) -> None:
         config, run = self.session.config, self._live.started
         names, findings = (self.session.next_backbone, config.method.key, config.preset), ""
+        device, backbone = self.session.device, config.backbone
+        weights = "" if self.session.answering else chosen_name(device, backbone)
         if run is not None and (self.session.runs.state.is_busy or self._last is not None):
             names = (run.backbone, run.method, run.preset)  # a continued run has its own
+            weights = self._weights_of(run.run)
             findings = findings_text(self._begun_findings)
         elif self.session.snapshot.is_multi:
             findings = findings_text(self._findings_of(""))
-        parts = (backbone_name(names[0]), method_name(names[1]), preset_name(names[2]), findings)
-        self.header.set_subtitle(" · ".join(filter(None, parts)))
-
-    def _advice_text(self) -> str:
-        found = self.session.advice.found
-        if found is None:
-            return self.tr("How long to train?")
-        text = self.tr("How long to train? Recommended: {0}. {1}")
-        return text.format(preset_name(str(found.preset.value)), self.tr(found.preset.why))
+        parts = (with_weights(names[0], weights), method_name(names[1]), preset_name(names[2]))
+        self.header.set_subtitle(" · ".join(filter(None, (*parts, findings))))

@@ -7,7 +7,8 @@ from dataclasses import replace
 from PySide6.QtCore import QCoreApplication
 
 from engine.contract.config import ExperimentConfig
-from engine.contract.recommendation import HEAD_ONLY, estimated_seconds, training_pace
+from engine.contract.methods import method_card
+from engine.contract.recommendation import estimated_seconds, training_pace
 from engine.contract.training_time import Pace, rough_seconds
 from gui.messages import time_text
 from gui.session import Session
@@ -37,7 +38,8 @@ def pace_here(session: Session, config: ExperimentConfig, size_px: int | None = 
 
 def estimate_text(config: ExperimentConfig, seconds: float) -> str:
     """Return "about 12 min at most", or "about 10 s" of a run that can't stop early."""
-    is_fixed = config.method.key == HEAD_ONLY
+    card = method_card(config.method.key)
+    is_fixed = card is not None and not card.has_passes
     text = _tr("about %s") if is_fixed else _tr("about %s at most")
     return text % rough_text(seconds)
 

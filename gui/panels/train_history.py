@@ -10,8 +10,10 @@ from engine.contract.records import RunSummary
 from engine.contract.run_states import RUNNING
 from engine.contract.searching import ENSEMBLE
 from gui.itemmodels.run_table import RunTableModel
+from gui.itemmodels.seen_words import run_text
 from gui.messages import goes_on_text
 from gui.panels.low_table import LowTable
+from gui.panels.seen_note import SeenNote
 from gui.widgets.buttons import make_button
 from gui.widgets.card import Card
 from gui.widgets.painting import set_role
@@ -44,7 +46,7 @@ class TrainHistory(Card):
         self._table.setAccessibleName(self.tr("Runs"))
         self._table.selectionModel().currentRowChanged.connect(self._update_buttons)
         self._table.activated.connect(self._open)
-        self._empty = QLabel(self.tr("No run yet. Choose how long to train and press Start."))
+        self._empty = QLabel(self.tr("No run yet. Press Start to train one."))
         set_role(self._empty, "secondary")
         self._empty.setWordWrap(True)
         self._resume = make_button(self.tr("Continue"), icon="play")
@@ -65,6 +67,8 @@ class TrainHistory(Card):
         self.add_action(self._evaluate)
         self.body.addWidget(self._empty)
         self.body.addWidget(self._table)
+        self._seen = SeenNote()
+        self.body.addWidget(self._seen)
         self.set_runs(())
 
     @property
@@ -89,6 +93,11 @@ class TrainHistory(Card):
             self._table.selectRow(place)
         self._table.fit_height()
         self._update_buttons()
+
+    @property
+    def seen_text(self) -> str:
+        """What is said of patients that the networks of the chosen run knew before."""
+        return self._seen.text
 
     def set_can_start(self, can_start: bool) -> None:
         """Say whether a run may be continued now; only one runs at a time."""
@@ -115,6 +124,7 @@ class TrainHistory(Card):
         self._evaluate.setEnabled(is_finished)
         can_repeat = run is not None and run.state != RUNNING and run.method != ENSEMBLE
         self._repeat.setEnabled(can_repeat and self._can_start)
+        self._seen.show_text(run_text(run) if run is not None else "")
         self.chosen_changed.emit()
         for button in (self._resume, self._repeat, self._evaluate):
             button.setVisible(self._runs.rowCount() > 0)

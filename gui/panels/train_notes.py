@@ -6,7 +6,7 @@ from typing import Final
 
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from engine.contract.events import Event, Recovered, Warned
+from engine.contract.events import Event, Recovered, RunResumed, Warned
 from gui.icons import pixmap
 from gui.theme import theme
 from gui.tokens import ColorToken
@@ -52,9 +52,16 @@ class TrainNotes(QWidget):
         self._show_if_needed()
 
     def take(self, event: Event) -> None:
-        """Add what an event of a job has to say; why no card is used is told for the window."""
+        """Add what an event of a job has to say; why no card is used is told for the window.
+
+        What a job waits for stays until it goes on.
+        """
         if isinstance(event, Recovered):
             self.add(event.message, is_warning=False)
+        elif isinstance(event, RunResumed):
+            self.set_pause("")
+        elif isinstance(event, Warned) and event.is_waiting:
+            self.set_pause(f"{event.message} {event.remedy}".strip())
         elif isinstance(event, Warned) and not event.cause:
             self.add(f"{event.message} {event.remedy}".strip(), is_warning=True)
 

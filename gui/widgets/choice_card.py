@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt
-from PySide6.QtGui import QHelpEvent, QKeyEvent, QPainter, QPaintEvent, QPen, QPolygonF
+from PySide6.QtGui import (
+    QHelpEvent,
+    QKeyEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QPolygonF,
+    QResizeEvent,
+)
 from PySide6.QtWidgets import (
     QAbstractButton,
     QHBoxLayout,
@@ -23,6 +32,8 @@ from gui.widgets.flow_layout import FlowLayout
 from gui.widgets.painting import set_role, smooth_painter
 
 __all__ = ["ChoiceCard"]
+
+_SIDE_PX: Final = 16
 
 
 class ChoiceCard(QAbstractButton):
@@ -49,6 +60,7 @@ class ChoiceCard(QAbstractButton):
         self._icon = QLabel()
         self._title = QLabel(title)
         self._badge = Chip(badge, is_strong=True)
+        self._low_badge = Chip(badge, is_strong=True)
         self._badge_why = ""
         self._description = QLabel(description)
         self._chips = QWidget()
@@ -74,10 +86,27 @@ class ChoiceCard(QAbstractButton):
 
     def set_badge(self, badge: str, why: str = "") -> None:
         """Show a word beside the title, such as "Recommended", with its reason; empty hides it."""
-        self._badge.setText(badge)
-        self._badge.setVisible(bool(badge))
+        for chip in (self._badge, self._low_badge):
+            chip.setText(badge)
         self._badge_why = why
+        self._place_badge()
         self._describe()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Move the badge to where there is room for it."""
+        super().resizeEvent(event)
+        self._place_badge()
+
+    def _place_badge(self) -> None:
+        """Show the badge beside the title, or below one that would have to break for it."""
+        title = self._title.fontMetrics().horizontalAdvance(self._title.text())
+        gap, margins = self._head.spacing(), self._head.contentsMargins()
+        taken = title + gap + self._badge.sizeHint().width() + margins.right()
+        if not self._icon.isHidden():
+            taken += gap + self._icon.sizeHint().width()
+        has_badge, is_beside = bool(self._badge.text()), taken <= self.width() - 2 * _SIDE_PX
+        self._badge.setVisible(has_badge and is_beside)
+        self._low_badge.setVisible(has_badge and not is_beside)
 
     def event(self, event: QEvent) -> bool:
         """Say the reason of the badge before what the tool tip says."""
@@ -158,7 +187,8 @@ class ChoiceCard(QAbstractButton):
         set_role(self._description, "secondary")
         self._description.setWordWrap(True)
         self._title.setWordWrap(True)
-        for part in (self._icon, self._title, self._badge, self._description, self._chips):
+        badges = (self._badge, self._low_badge)
+        for part in (self._icon, self._title, *badges, self._description, self._chips):
             part.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         head = QHBoxLayout()
         head.setSpacing(12)
@@ -167,9 +197,10 @@ class ChoiceCard(QAbstractButton):
         head.addWidget(self._badge)
         self._head = head
         column = QVBoxLayout(self)
-        column.setContentsMargins(16, 14, 16, 16)
+        column.setContentsMargins(_SIDE_PX, 14, _SIDE_PX, 16)
         column.setSpacing(8)
         column.addLayout(head)
+        column.addWidget(self._low_badge, 0, Qt.AlignmentFlag.AlignLeft)
         column.addWidget(self._description)
         column.addStretch(1)
         column.addWidget(self._chips)

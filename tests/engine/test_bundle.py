@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
-from engine.bundle.format import facts_digest
 from engine.bundle.read import read_bundle
+from engine.contract.bundle_facts import facts_digest
 from engine.contract.commands import Evaluate, Export, Predict
 from engine.contract.control import Control
 from engine.contract.errors import BundleError

@@ -18,6 +18,7 @@ from engine.run import execute
 from tests.helpers.failing_disk import BrokenFolder
 from tests.helpers.tiny_study import run_job, small_config
 
+BEST = "checkpoints/best"
 pytestmark = pytest.mark.usefixtures("tries_again_soon")
 
 
@@ -54,7 +55,9 @@ def _finish(command: Crossval) -> tuple[dict[str, Any], list[str]]:
 
 def _damage(path: Path, how: str) -> None:
     sound = path.read_bytes()
-    if how == "other digit":  # still valid JSON
+    if how == "gone":
+        path.unlink()
+    elif how == "other digit":  # still valid JSON
         place = next(i for i, byte in enumerate(sound) if chr(byte) in "345678")
         path.write_bytes(sound[:place] + bytes([sound[place] ^ 1]) + sound[place + 1 :])
         json.loads(path.read_bytes())
@@ -71,6 +74,9 @@ def _damage(path: Path, how: str) -> None:
         ("fold-1/fold.json", "other digit"),
         ("fold-1/fold.json", "torn"),
         ("fold-1/fold.json", "empty"),
+        (f"fold-1/{BEST}/weights.safetensors", "torn"),
+        (f"fold-1/{BEST}/weights.safetensors", "gone"),
+        (f"fold-1/{BEST}/facts.json", "gone"),
     ],
 )
 def test_a_damaged_file_costs_at_most_its_own_fold_and_that_is_told(
@@ -86,6 +92,7 @@ def test_a_damaged_file_costs_at_most_its_own_fold_and_that_is_told(
     assert len(read_kept(study).crossvals) == 1
     is_told = "What was kept of part 1 is damaged, so it is made again." in told
     assert is_told == file.startswith("fold-1")
+    run_job(Combine(project=str(study), crossval=folder.name))
 
 
 def test_a_damaged_result_is_not_shown_and_the_same_command_mends_it(study: Path) -> None:
@@ -146,12 +153,21 @@ def test_a_fold_whose_saved_states_are_damaged_says_so_and_is_made(
     assert [fold["auroc"] for fold in result["folds"]] == [f["auroc"] for f in whole["folds"]]
 
 
-def test_folds_are_not_combined_from_damaged_files(study: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "how"),
+    [
+        ("fold.json", "other digit"),
+        (f"{BEST}/weights.safetensors", "torn"),
+        (f"{BEST}/weights.safetensors", "gone"),
+    ],
+)
+def test_folds_are_not_combined_from_damaged_files(study: Path, file: str, how: str) -> None:
     crossval = run_job(_command(study))["id"]
-    _damage(study / "runs" / crossval / "fold-2" / "fold.json", "other digit")
+    _damage(study / "runs" / crossval / "fold-2" / file, how)
     command = Combine(project=str(study), crossval=crossval)
     finished = execute(command, lambda event: None, Control())
     assert "part 2 of this cross-validation is damaged" in (finished.error or "")
+    assert (finished.remedy or "").startswith("Make the cross-validation again")
 
 
 @pytest.mark.parametrize("refused", ["features", "fold.json", "crossval.json"])

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from engine.contract.commands import Combine, Evaluate, Export, Resume, Train
-from engine.contract.control import Control
+from engine.contract.control import Control, JobCanceled
 from engine.contract.events import (
     CANCELED,
     COMPLETED,
@@ -31,6 +31,7 @@ from engine.contract.events import (
 )
 from engine.contract.recipe import RECIPE_NAME
 from engine.contract.records import RunSummary
+from engine.evaluate.score import load_run
 from engine.files import checked, sha256_file, signed, write_json
 from engine.project.run_data import RunData, kept_run_data, read_run_data, write_run_data
 from engine.project.store import Project
@@ -430,3 +431,23 @@ def test_a_combined_run_without_its_recipe_says_what_to_do(
     assert refused.outcome == FAILED
     assert "nothing else tells which networks it combined" in (refused.error or "")
     assert "Combine the same runs again" in (refused.remedy or "")
+
+
+def test_a_recipe_that_is_written_anew_can_be_ended_while_a_driver_is_waited_for(
+    trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, run = trained
+    facts = folder / "runs" / run / "checkpoints" / "best" / "facts.json"
+    plain = checked(json.loads(facts.read_text(encoding="utf-8")))
+    del plain["recipe"]
+    write_json(facts, signed(plain))
+    empty(folder / "runs" / run / RECIPE_NAME)
+
+    def placed(*_: Any, safe_point: Callable[[], None], **__: Any) -> Any:
+        safe_point()  # as while a driver hangs
+
+    control = Control()
+    control.cancel()
+    monkeypatch.setattr("engine.evaluate.kept_recipe.place_run", placed)
+    with Project.open(folder) as project, pytest.raises(JobCanceled):
+        load_run(project, run, safe_point=control.wait_point)

@@ -195,9 +195,10 @@ def test_best_weights_that_can_not_be_read_just_now_are_not_called_damaged(
         load_best(best)
 
 
-def test_a_run_that_kept_no_weights_says_so(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="kept no weights"):
+def test_weights_that_are_gone_are_not_taken_for_none(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="kept are missing") as caught:
         load_best(tmp_path)
+    assert "backup" in caught.value.remedy
 
 
 def test_nothing_is_written_for_a_run_whose_folder_is_gone(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_the_card_lists_findings_thresholds_and_results(_measured):
 
 
 def test_a_bundle_whose_thresholds_are_gone_is_refused(_measured, tmp_path):
-    from engine.bundle.format import facts_digest
+    from engine.contract.bundle_facts import facts_digest
     from engine.contract.errors import BundleError
 
     bundle = Path(shutil.copytree(_measured[2], tmp_path / "bundle"))

@@ -95,6 +95,29 @@ def test_a_best_from_after_the_state_that_training_goes_back_to_stays_the_best(
     assert (trainer.state.best_epoch, trainer.state.best_auroc) == (3, 0.8)
 
 
+def test_going_back_to_a_state_of_an_earlier_version_keeps_what_was_learned_of_the_run_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = TinyTraining(tmp_path)
+    interrupted_after(training, 1)
+    trainer = training.begin()
+    trainer.config_digest = "of a changed program"
+    trainer.resume(anyway=True)
+    assert trainer.state.recipe == {}
+    trainer.state.recipe = {"run": "run"}
+    tell, wrong = trainer._watcher.batch, iter([True] + [False] * 99)
+
+    def watch(*arguments: Any) -> None:
+        if next(wrong):
+            raise GoBackError(is_numeric=True)
+        tell(*arguments)
+
+    monkeypatch.setattr(trainer._watcher, "batch", watch)
+    trainer.train()
+    state = load_state(tmp_path / "checkpoints")[0]
+    assert (state.recipe, state.config_digest) == ({"run": "run"}, "of a changed program")
+
+
 def test_memory_that_runs_short_while_saving_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +175,59 @@ def test_the_time_of_all_parts_is_added_up(tmp_path: Path, monkeypatch: pytest.M
     again.train()
     n_events = 3 + 2  # three updates, two passes; the last pass is told after the last saving
     assert again.state.seconds == 10.0 + n_events - 1
+
+
+class KilledError(BaseException):
+    """Nothing of the program gets to do anything after it."""
+
+
+def rows_of(folder: Path) -> list[str]:
+    text = (folder / "history.csv").read_text(encoding="utf-8")
+    return [line.split(",")[0] for line in text.splitlines()[1:]]
+
+
+@pytest.mark.parametrize("n_saved", [1, 2, 3], ids=["beginning", "first pass", "last pass"])
+@pytest.mark.parametrize("is_before", [True, False], ids=["before", "after"])
+def test_a_kill_around_a_saving_loses_no_pass_from_the_history_and_from_what_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_saved: int, is_before: bool
+) -> None:
+    training = TinyTraining(tmp_path)
+    trainer = training.begin()
+    save, left = trainer._saver.save, iter(range(1, 9))
+
+    def save_and_die(*arguments: Any) -> None:
+        is_last = next(left) == n_saved
+        if not (is_last and is_before):
+            save(*arguments)
+        if is_last:
+            raise KilledError
+
+    monkeypatch.setattr(trainer._saver, "save", save_and_die)
+    with pytest.raises(KilledError):
+        trainer.train()
+    again = training.begin()
+    if n_saved > 1 or not is_before:  # else there is nothing to go on from
+        again.resume()
+    again.train()
+    assert rows_of(tmp_path) == ["1", "2"]
+    told = [event for event in training.events if isinstance(event, EpochFinished)]
+    assert sorted({event.epoch for event in told}) == [1, 2]
+    assert len(told) == 2
+    assert [event.is_best for event in told] == [e.epoch == e.best_epoch for e in told]
+
+
+def test_a_history_that_lacks_the_last_row_gets_it_when_the_run_is_taken_up(
+    tmp_path: Path,
+) -> None:
+    training = TinyTraining(tmp_path)
+    run_through(training)
+    whole = (tmp_path / "history.csv").read_text(encoding="utf-8")
+    shorter = "".join(whole.splitlines(keepends=True)[:-1])
+    (tmp_path / "history.csv").write_text(shorter, encoding="utf-8")
+    training.begin().resume()
+    assert (tmp_path / "history.csv").read_text(encoding="utf-8") == whole
+    first, last, again = (event for event in training.events if isinstance(event, EpochFinished))
+    assert replace(again, samples=last.samples, comment=last.comment) == last != first
 
 
 def test_a_run_that_goes_on_where_less_fits_computes_smaller_parts(

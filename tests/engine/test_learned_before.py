@@ -197,7 +197,7 @@ def test_a_bundle_with_such_a_backbone_is_known_in_every_project_of_the_pretrain
     applied = execute(command, events.append, Control())
     assert isinstance(applied, RunFinished)
     assert not applied.error, applied.error
-    [told] = [e.message for e in events if isinstance(e, Warned) and "learned from" in e.message]
+    [told] = [e.message for e in events if isinstance(e, Warned) and "divided anew" in e.message]
     assert f"{n_test} of the {len(tested)} test images" in told
     result = run_job(Evaluate(project=str(project), run=applied.run))
     n_known = len(set(tested.tolist()) & set(learned.tolist()))

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 import torch
 
+import engine.trainer.loop
 from engine.contract.control import Control, JobCanceled
-from engine.contract.events import EpochFinished, Event, Recovered
+from engine.contract.events import EpochFinished, Event, Recovered, RunPaused, RunResumed
 from engine.trainer.best_weights import Best, best_facts, load_best
+from engine.trainer.checkpoint import load_state
 from engine.trainer.going_back import GoBackError
 from engine.trainer.loop import Trainer
 from tests.engine.test_kept_best import scripted
@@ -174,6 +176,94 @@ def test_going_back_makes_lost_weights_again_too(
     monkeypatch.setattr(trainer._watcher, "batch", watch)
     trainer.train()
     assert_kept(trainer, tmp_path, epoch=1)
+
+
+def losing_and_pausing(
+    trainer: Trainer, training: TinyTraining, monkeypatch: pytest.MonkeyPatch, copy: Path
+) -> Callable[[], None]:
+    """Return what loses the best weights, and pauses the validation of those made again.
+
+    In the pause, the run's folder is copied.
+    """
+    control, best = trainer.control, training.folder / "checkpoints" / "best"
+
+    def listen(event: Event) -> None:
+        training.events.append(event)
+        if isinstance(event, RunPaused):
+            shutil.copytree(training.folder, copy)
+            control.proceed()
+
+    real = vars(engine.trainer.loop)["validate"]
+
+    def look(*arguments: Any, **named: Any) -> Any:
+        control.pause()
+        monkeypatch.setattr(engine.trainer.loop, "validate", real)
+        return real(*arguments, **named)
+
+    def lose() -> None:
+        shutil.rmtree(best)
+        monkeypatch.setattr(engine.trainer.loop, "validate", look)
+
+    trainer.emit = listen
+    return lose
+
+
+def assert_facts_and_weights_belong_together(folder: Path, truth: Path) -> None:
+    """Check that a saved state has the weights of a training that ended with it undisturbed."""
+    state, tensors, _ = load_state(folder / "checkpoints")
+    expected, sound, _ = load_state(truth / "checkpoints")
+    assert [row.epoch for row in state.history] == [row.epoch for row in expected.history]
+    assert (state.epoch, state.batch) == (expected.epoch, expected.batch)
+    assert all(torch.equal(tensor, tensors[name]) for name, tensor in sound.items())
+
+
+def test_a_pause_while_weights_are_made_again_at_the_end_saves_no_mixture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = replace(FOUR, method=replace(FOUR.method, max_epochs=2))
+    scripted(monkeypatch, 0.9, 0.6)
+    TinyTraining(tmp_path / "truth", two).begin().train()
+    scripted(monkeypatch, 0.9, 0.6, 0.9)
+    training = TinyTraining(tmp_path / "run", two)
+    trainer = training.begin()
+    once = [losing_and_pausing(trainer, training, monkeypatch, tmp_path / "killed")]
+    save = trainer._saver.save
+
+    def save_and_lose(state: Any, tensors: Any) -> None:
+        save(state, tensors)
+        if state.epoch == 3 and once:
+            once.pop()()
+
+    monkeypatch.setattr(trainer._saver, "save", save_and_lose)
+    trainer.train()
+    told = [type(event) for event in training.events if isinstance(event, RunPaused | RunResumed)]
+    assert told == [RunPaused, RunResumed]
+    facts = best_facts(training.folder / "checkpoints")
+    assert (facts["epoch"], trainer.state.best_epoch) == (1, 1)
+    assert_facts_and_weights_belong_together(tmp_path / "killed", tmp_path / "truth")
+
+
+def test_a_pause_while_weights_are_made_again_in_going_back_saves_no_mixture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted(monkeypatch, 0.9, 0.6, 0.9, *[0.5] * 9)
+    training = TinyTraining(tmp_path / "run", FOUR)
+    trainer = training.begin()
+    lose = losing_and_pausing(trainer, training, monkeypatch, tmp_path / "killed")
+    tell, wrong = trainer._watcher.batch, iter([False] * 5 + [True] + [False] * 99)
+
+    def watch(*arguments: Any) -> None:
+        if next(wrong):
+            shutil.copytree(training.folder, tmp_path / "truth")
+            lose()
+            raise GoBackError(is_numeric=True)
+        tell(*arguments)
+
+    monkeypatch.setattr(trainer._watcher, "batch", watch)
+    trainer.train()
+    assert sum(isinstance(event, RunPaused) for event in training.events) == 1
+    assert_kept(trainer, training.folder, epoch=1)
+    assert_facts_and_weights_belong_together(tmp_path / "killed", tmp_path / "truth")
 
 
 def test_facts_of_a_version_that_signed_nothing_are_still_read(

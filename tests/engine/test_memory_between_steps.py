@@ -26,6 +26,7 @@ from engine.jobs import run_network
 from engine.methods.full_finetune import FullFinetune
 from engine.trainer import epoch_event, loop, saving, update, watch
 from engine.trainer.loop import Trainer
+from engine.trainer.time_left import TimeLeft
 from tests.engine.test_out_of_memory import CUDA, Once, as_method
 from tests.engine.test_resume_anywhere import assert_same, run_through
 from tests.helpers.killable import kept_bytes
@@ -136,6 +137,18 @@ def test_going_back_waits_for_memory_too(
     let_fail(monkeypatch, PLACES["a comment"], nth=2)
     let_fail(monkeypatch, place, times=2)
     assert_same(whole, run_through(training))
+
+
+def test_memory_that_runs_short_after_a_pass_was_saved_tells_it_once_and_by_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Trainer
+) -> None:
+    training = TinyTraining(tmp_path)
+    let_fail(monkeypatch, (TimeLeft, "epoch_end"), nth=2)
+    assert_same(whole, run_through(training))
+    epochs = [event.epoch for event in training.events if isinstance(event, EpochFinished)]
+    assert epochs == [1, 2]
+    [told] = [event.message for event in training.events if isinstance(event, Recovered)]
+    assert told.endswith("Training goes on from the state saved at the end of pass 2.")
 
 
 def test_memory_that_stays_short_ends_the_run_without_blaming_the_image(

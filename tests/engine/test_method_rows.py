@@ -76,7 +76,7 @@ def entry(method: str, vals: tuple[float, ...], cpu_s: float) -> Entry:
 
 def test_recommended_must_be_as_good_as_the_best_and_not_slow():
     best = entry("full_finetune", (0.90, 0.92, 0.94), 100)  # mean 0.92, deviation 0.02
-    near, far = entry("linear_probe", (0.905,), 10), entry("linear_probe", (0.895,), 10)
+    near, far = entry("linear_probe", (0.905,) * 3, 10), entry("linear_probe", (0.895,) * 3, 10)
     for entries, method, holds in (
         ([best, near], "linear_probe", True),
         ([best, far], "linear_probe", False),
@@ -88,17 +88,30 @@ def test_recommended_must_be_as_good_as_the_best_and_not_slow():
     slow = judge([best, near], "full_finetune", 224)
     assert slow is not None
     assert slow.is_in_band
-    assert slow.slowness == pytest.approx(10)
+    assert slow.slowness == pytest.approx(11)  # it is recommended after the probe was tried
     assert not slow.holds
 
 
 def test_what_is_not_measured_has_no_verdict():
-    entries = [entry("linear_probe", (0.9,), 10)]
+    entries = [entry("linear_probe", (0.9,) * 3, 10)]
     assert judge(entries, "linear_probe", 112) is None
     verdict = judge(entries, "full_finetune", 224)
     assert verdict is not None
     assert verdict.is_in_band is None
     assert not verdict.holds
+
+
+def test_a_method_counts_once_all_its_seeds_are_measured():
+    lucky = entry("lora", (0.99, 0.99), 1)
+    probe = entry("linear_probe", (0.90, 0.91, 0.92), 10)
+    assert judge([lucky], "lora", 224) is None
+    verdict = judge([lucky, probe], "linear_probe", 224)
+    assert verdict is not None
+    assert verdict.holds
+    assert verdict.best == probe
+    unfinished = judge([lucky, probe], "lora", 224)
+    assert unfinished is not None
+    assert unfinished.is_in_band is None
 
 
 def test_few_images_are_drawn_by_whole_patients():

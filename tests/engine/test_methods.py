@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,14 @@ from sklearn.metrics import roc_auc_score
 
 from engine.contract.config import ExperimentConfig, preset_config
 from engine.contract.errors import ConfigError
-from engine.contract.methods import METHODS, PRESETS, method_card
+from engine.contract.methods import (
+    METHODS,
+    PRESETS,
+    MethodCard,
+    PresetCard,
+    advice_of,
+    method_card,
+)
 from engine.methods.full_finetune import FullFinetune
 from engine.methods.linear_head import STRENGTHS, fit_linear_head, standardisation
 from engine.methods.registry import get_method
@@ -179,3 +187,22 @@ def test_pre_trained_batch_norm_statistics_are_kept(network: Network) -> None:
     assert norms
     assert not any(norm.training for norm in norms)
     network.eval()
+
+
+@pytest.mark.parametrize("card", METHODS, ids=lambda card: card.key)
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda card: card.key)
+def test_presets_promise_passes_only_of_methods_that_make_them(
+    card: MethodCard, preset: PresetCard
+) -> None:
+    said = advice_of(preset, card.key)
+    assert card.has_passes == get_method(card.key).trains_epochs
+    assert ("passes" in said) == get_method(card.key).trains_epochs
+    assert get_method(card.key).trains_epochs or "one way" in said
+
+
+def test_a_method_that_says_it_needs_hundreds_of_images_asks_for_as_many() -> None:
+    for card in METHODS:
+        if re.search(r"needs\s+hundreds", card.advice, re.IGNORECASE):
+            assert card.least_of_a_class >= 100, card.key
+    adversarial = method_card("adversarial")
+    assert adversarial is not None and "Needs hundreds" in adversarial.advice

@@ -159,6 +159,31 @@ def test_soft_threshold_counts_what_is_exactly_as_it_was_pre_trained(study: Path
     assert not torch.equal(kept["head.weight"], start["head.weight"])
 
 
+def test_l2_sp_tells_how_far_weights_went_and_not_how_many_got_no_gradient(study: Path) -> None:
+    finished, _ = train(study, with_strength("l2_sp", 10.0))
+    facts = finished.result["method_facts"]
+    assert "untouched" not in facts
+    kept = best_weights(study, finished.run)
+    network = build_network("efficientnet_lite0", 2)
+    start = network.state_dict()
+    frozen = network.stages[: with_strength("l2_sp", 10.0).method.frozen_stages]
+    still = {id(p) for stage in frozen for module in stage for p in module.parameters()}
+    moving = [
+        n for n, p in network.named_parameters() if n.startswith("body.") and id(p) not in still
+    ]
+    change, norm = (
+        float(torch.cat([part.flatten() for part in parts]).double().norm())
+        for parts in ([kept[n] - start[n] for n in moving], [start[n] for n in moving])
+    )
+    moved = facts["moved"]
+    assert moved["distance_of_trained"] == pytest.approx(change / norm, rel=1e-4)
+    assert 0 < moved["distance_of_trained"] < 1
+    assert [layer["trained"] for layer in moved["layers"]] == [n >= len(frozen) for n in range(5)]
+    assert [layer["distance"] == 0 for layer in moved["layers"]] == [
+        n < len(frozen) for n in range(5)
+    ]
+
+
 def test_a_method_that_holds_on_to_pre_training_needs_some(study: Path) -> None:
     config = with_strength("l2_sp", 1.0)
     config = replace(config, backbone=replace(config.backbone, weights="scratch"))

@@ -131,3 +131,26 @@ def test_memory_that_ran_short_is_told_and_ends_nothing(
     assert finished.outcome == COMPLETED, finished.error
     (recovered,) = (event for event in events if isinstance(event, Recovered))
     assert "Memory ran short, so 8 images are computed at a time" in recovered.message
+
+
+@renames_open_projects
+def test_the_note_of_what_was_learned_from_waits_for_its_project(
+    two: list[Path], whole: str
+) -> None:
+    elsewhere, told, seen = two[1].with_name("renamed.radtune"), [], []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, JobProgressed) and event.stage.startswith("Training"):
+            if event.done == event.total:
+                two[1].rename(elsewhere)
+        elif isinstance(event, Warned):
+            told.append(event.message)
+            seen.append(two[1].exists())
+            elsewhere.rename(two[1])
+
+    finished = perform(asked(two), on_event=listen)
+    assert finished.outcome == COMPLETED, finished.error
+    (reason,) = told
+    assert "isn't there any more" in reason
+    assert seen == [False]
+    assert [path.stem for path in (two[1] / "pretrained").iterdir()] == [digest()]

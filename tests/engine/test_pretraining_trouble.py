@@ -315,7 +315,7 @@ def test_three_wrong_updates_send_it_back_with_a_lower_rate(
     Poison(monkeypatch, {4, 5, 6})
     kept = small.trainer.train()
     [message] = small.recovered
-    assert "saved in pass 2 after 0 batches" in message
+    assert "saved at the end of pass 1" in message
     assert "30%" in message
     assert kept.epochs == 2
     # The second pass was made again, at three tenths of the rates.
@@ -379,7 +379,7 @@ def test_what_is_no_number_never_becomes_the_best(
         monkeypatch.setattr(Pretrainer, "_logits", spoil_logits)
     kept = small.trainer.train()
     [message] = small.recovered
-    assert "saved in pass 2" in message
+    assert "saved at the end of pass 1" in message
     assert kept.epochs == 2
     assert np.isfinite(kept.val_aurocs).all()
     assert all(bool(torch.isfinite(tensor).all()) for tensor in kept.body.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from engine.contract.recommendation import (
     SetupFacts,
     estimated_minutes,
     estimated_seconds,
+    preset_advice,
     recommend_setup,
     shortage,
 )
@@ -156,6 +158,25 @@ def test_an_image_size_uses_what_the_originals_have_up_to_that_of_the_backbone(
     assert says in found.why
 
 
+@pytest.mark.parametrize(("image_px", "size_px"), [(28, 32), (28, 64), (64, 64)])
+def test_a_small_size_that_stays_has_a_reason_that_is_about_it(image_px, size_px):
+    found = recommend_setup(facts(image_px=image_px, size_px=size_px)).size_px
+    assert found.value == size_px
+    # Nothing below 112 px was measured; that nothing is cut off is plain arithmetic.
+    assert f"{size_px} px show all of it" in found.why
+    assert "wasn't measured" in found.why
+    assert "measured no better" not in found.why
+
+
+def test_how_long_to_train_is_advised_for_the_chosen_method_without_changing_it():
+    few = facts(n_train=(34, 34))
+    assert recommend_setup(few).method.value == "linear_probe"
+    assert preset_advice(few, "linear_probe").value == "quick"
+    assert preset_advice(few, "adversarial").value == "standard"
+    assert "stops by itself" in preset_advice(few, "adversarial").why
+    assert "one way" in preset_advice(few, "direct_transfer").why
+
+
 def test_another_backbone_wants_its_own_size():
     weights = {"efficientnet_lite0": "missing", "efficientnet_v2_s": "added"}
     known = facts(weights=weights, image_px=1024, size_px=224)
@@ -268,9 +289,15 @@ def test_a_training_that_was_done_corrects_the_estimates(study: Path):
     run = finished.run
     with Project.open(study) as project:
         (past,) = data_facts(project).past
+        said = (project.run_folder(run) / "events.jsonl").read_text(encoding="utf-8").splitlines()
+        recipe = json.loads((project.run_folder(run) / "recipe.json").read_text(encoding="utf-8"))
         summary = project.run_summary(run)
         assert (past.backbone, past.method) == (summary.backbone, summary.method)
         assert past.device == "cpu"
+        last = [e for e in map(json.loads, said) if e["type"] == "BatchFinished"][-1]
+        assert (past.images_per_s, past.memory_mb) == (last["images_per_s"], last["memory_mb"])
+        assert past.machine == recipe["hardware"]["cpu"] != ""
+        assert past.size_px == recipe["config"]["image"]["size_px"]
         project.db.execute("UPDATE runs SET seconds = 3 * seconds")
         (slower,) = data_facts(project).past
         assert slower.slowness == pytest.approx(3 * past.slowness)

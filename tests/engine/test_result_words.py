@@ -80,6 +80,21 @@ def test_untouched_weights_are_a_table_by_layer_group() -> None:
     )
 
 
+def test_distances_from_the_pre_trained_weights_are_a_table_by_layer_group() -> None:
+    layers = [
+        {"name": "stage 1", "distance": 0.0, "trained": False},
+        {"name": "stage 2", "distance": 0.0123, "trained": True},
+    ]
+    moved = {"layers": layers, "distance_of_trained": 0.0123}
+    assert _lines({"method_facts": {"strength": 30.0, "tried": [], "moved": moved}}) == [
+        "Distance from the pre-trained weights, in percent of their norm:",
+        "Stage 1 not trained",
+        "Stage 2 1.2 %",
+        "All that were trained 1.2 %",
+        "The pull towards the pre-trained weights was set to 30.",
+    ]
+
+
 def test_added_weights_are_counted() -> None:
     assert _lines({"method_facts": {"added": {"weights": 12345, "share": 0.0042}}}) == [
         "12,345 weights were learned beside the pre-trained ones, 0.4 % as many as there are; they "

@@ -20,6 +20,7 @@ from engine.evaluate import masking, robustness
 from engine.evaluate.robust_sample import choose_images
 from engine.evaluate.robustness import STRENGTHS_255, skill_kept
 from engine.evaluate.robustness_words import describe
+from engine.metrics.paired import loss_p
 from engine.project.robustness import read_robustness
 from engine.project.store import Project
 from engine.run import execute
@@ -203,11 +204,36 @@ FINE = (MaskingCheck(key="gradient", is_passed=True, sentence="Fine."),)
 
 def test_words_name_the_shares_at_two_grey_steps_and_what_noise_does():
     attacks = (_attack(0, 0.9, 0.9), _attack(1, 0.3, 0.9), _attack(2, 0.0, 0.88))
-    first, second = describe(attacks, (), FINE, n_images=50)
+    first, second = describe(attacks, (), FINE, n_images=50, noise_p=(1.0, 1.0))
     assert "Of 50 unchanged images 90 %" in first and "none would be" in first
     assert "doesn't come by accident" in second
-    second = describe((*attacks[:2], _attack(2, 0.0, 0.6)), (), FINE, n_images=50)[1]
-    assert "Even random changes" in second and "60 %" in second
+    noisy = (*attacks[:2], _attack(2, 0.0, 0.6))
+    second = describe(noisy, (), FINE, n_images=50, noise_p=(1.0, 0.001))[1]
+    assert "Even random changes" in second and "60 % of these 50 images" in second
+    assert "noise alone is a problem" in second
+
+
+def test_what_noise_costs_by_chance_is_no_problem_of_the_classifier():
+    """Two wrong of sixteen, and none at greater strengths."""
+    patients = np.arange(16)
+    right = np.ones(16, dtype=np.int64)
+    noisy = np.where(patients < 2, 0, 1)
+    assert loss_p(right, noisy, patients) == pytest.approx(0.5)  # 2 of 2 the same way
+    attacks = (_attack(0, 1.0, 1.0), _attack(2, 0.0, 0.875))
+    second = describe(attacks, (), FINE, n_images=16, noise_p=(0.5,))[1]
+    assert "88 % of these 16 images" in second
+    assert "can be chance" in second
+    assert "noise alone is a problem for" not in second
+
+
+def test_a_loss_is_paired_and_counted_by_patients():
+    right = np.array([1, 1, 1, 1, 0, 1, 1, 1, 1, 1])
+    worse = 1 - right
+    assert loss_p(right, right, np.arange(10)) == 1.0
+    # Nine lose and one gains: 2 * (1 + 10) / 2 ** 10.
+    assert loss_p(right, worse, np.arange(10)) == pytest.approx(22 / 1024)
+    # Of five patients all lose but one, who loses as much as it gains: 2 / 2 ** 4.
+    assert loss_p(right, worse, np.arange(10) // 2) == pytest.approx(1 / 8)
 
 
 def test_words_put_suspected_masking_first():
@@ -215,7 +241,8 @@ def test_words_put_suspected_masking_first():
         *FINE,
         MaskingCheck(key="noise", is_passed=False, sentence="Noise does more harm."),
     )
-    first = describe((_attack(0, 0.9, 0.9), _attack(2, 0.8, 0.9)), (), checks, n_images=50)[0]
+    attacks = (_attack(0, 0.9, 0.9), _attack(2, 0.8, 0.9))
+    first = describe(attacks, (), checks, n_images=50, noise_p=(1.0,))[0]
     assert "may have failed" in first and "Noise does more harm." in first
 
 
@@ -233,7 +260,7 @@ def test_words_tell_a_lost_ranking_from_a_threshold_that_no_longer_fits():
             )
             for severity in range(1, 6)
         )
-        return describe(attacks, points, FINE, n_images=50)[-1]
+        return describe(attacks, points, FINE, n_images=50, noise_p=(1.0,))[-1]
 
     assert "threshold no longer fits" in degraded(0.88, 0.5)
     assert "threshold no longer fits" not in degraded(0.6, 0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -436,3 +437,53 @@ def test_a_killed_trial_stays_begun_and_one_that_ends_does_not(tmp_path: Path) -
         _ = 1 / 0
     log = (tmp_path / "search.log").read_text(encoding="utf-8")
     assert "trial 1-5 ended by ZeroDivisionError" in log
+
+
+def test_no_flipped_bit_makes_a_trial_one_that_ended_the_process_twice(tmp_path: Path) -> None:
+    path = tmp_path / "begun.json"
+    with SearchFolder(tmp_path).trying(0, 4, "words"):
+        sound = path.read_bytes()
+        assert SearchFolder(tmp_path)._begun == {"trial 1-4": 1}
+    for place, bit in itertools.product(range(len(sound)), range(8)):
+        path.write_bytes(sound[:place] + bytes([sound[place] ^ (1 << bit)]) + sound[place + 1 :])
+        assert not SearchFolder(tmp_path).is_deadly(0, 4)
+    for harmed in (b"", b"[1]", b'{"trial 1-4": null}', b'{"trial 1-4": "x"}', b"\xff"):
+        path.write_bytes(harmed)
+        assert not SearchFolder(tmp_path).is_deadly(0, 4)
+    path.write_text('{"trial 1-4": 2}', encoding="utf-8")  # earlier versions signed nothing
+    assert SearchFolder(tmp_path).is_deadly(0, 4)
+
+
+def test_a_search_whose_plan_is_gone_begins_anew_and_says_so(tmp_path: Path) -> None:
+    assert SearchFolder(tmp_path).damage == ""  # a new one
+    SearchFolder(tmp_path).keep_plan({"plan": 1})
+    (tmp_path / "trial-1-0.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "plan.json").unlink()
+    kept = SearchFolder(tmp_path)
+    assert kept.damage == "What this search had planned is gone, so it begins anew."
+    assert (kept.plan, kept.trials, list(tmp_path.glob("trial-*"))) == (None, {}, [])
+    assert SearchFolder(tmp_path).damage == ""
+
+
+def test_the_time_of_a_trial_counts_descriptions_that_were_at_hand(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are compared by time, so none may be fast because another described its images."""
+    look_s = 0.5
+    monkeypatch.setattr("engine.jobs.search_pace._forward_s", lambda *_: look_s)
+    command = _search(study, methods=("linear_probe",))
+    for _ in range(2):  # the second search finds every description in the project
+        told: list[dict[str, Any]] = []
+
+        def note(event: Event, told: list[dict[str, Any]] = told) -> None:
+            if isinstance(event, JobProgressed) and event.facts:
+                told.append(event.facts["row"])
+
+        finished = execute(command, note, Control())
+        assert isinstance(finished, JobFinished)
+        assert finished.outcome == "completed", finished.error
+        with Project.open(study, read_only=True) as project:
+            n_val = int((project.training_table().split == 1).sum())
+        assert told
+        for row in [*told, *finished.result["rows"]]:
+            assert row["seconds"] >= look_s * (row["n_train"] + n_val)

@@ -120,7 +120,7 @@ def test_only_a_method_that_opens_layers_later_has_passes_of_several_costs(tmp_p
         config = tiny_config(method, is_pretrained=method == "gradual_unfreezing", max_epochs=3)
         config = replace(config, gradual=replace(config.gradual, epochs_per_stage=1))
         trainer = TinyTraining(tmp_path, config).begin()
-        costs = epoch_costs(trainer.network, trainer.method, config, runtime)
+        costs = epoch_costs(trainer.network, trainer.method, config, runtime, micro_batch=8)
         assert len(set(costs)) in (0, n_costs) and (n_costs == 1) == (costs == ())
         assert list(costs) == sorted(costs)
 

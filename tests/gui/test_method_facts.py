@@ -87,6 +87,23 @@ def test_the_chosen_strength_is_named_with_what_was_tried(card):
     assert "was set to 0.1" in card.text
 
 
+def test_distances_are_figures_without_bars(card):
+    layers = [
+        {"name": "stage 1", "distance": 0.0, "trained": False},
+        {"name": "stage 2", "distance": 0.004, "trained": True},
+    ]
+    moved = {"layers": layers, "distance_of_trained": 0.004}
+    assert card.set_facts({"strength": 30.0, "tried": [], "moved": moved})
+    shown = [(row.name, row.share, row.text.replace("\u00a0", " ")) for row in card.bars.shares]
+    assert shown == [
+        ("Stage 1, next to the image", None, "not trained"),
+        ("Stage 2", None, "0.4 %"),
+        ("All that were trained", None, "0.4 %"),
+    ]
+    assert "was set to 30" in card.text
+    assert "exactly" not in card.title
+
+
 def test_added_weights_are_told_in_a_line(card):
     assert card.set_facts({"added": {"weights": 177_344, "share": 0.0526}})
     assert f"{QLocale().toString(177_344)} weights" in card.text

@@ -16,12 +16,14 @@ from engine.contract.events import (
     JobFinished,
     JobProgressed,
     Recovered,
+    RunResumed,
     Warned,
 )
 from engine.project.store import Project
 from gui.panels.model import ModelPanel
 from gui.panels.pretrain import PretrainDialog
 from gui.panels.pretrain_projects import Problem, problem_of_choice, read_candidate
+from gui.theme import theme
 from tests.helpers.findings_project import make_findings_project
 from tests.helpers.made_project import make_project
 
@@ -160,6 +162,68 @@ def test_tells_what_was_mended_and_what_it_waits_for(qtbot, dialog, engine, fold
     assert "Memory ran short" not in words(dialog)
     dialog.cancel()
     qtbot.waitUntil(lambda: "Nothing was kept" in words(dialog))
+
+
+def test_what_it_waits_for_is_said_until_it_goes_on_and_no_longer_than_it_runs(
+    qtbot, dialog, engine, folders
+):
+    moves = {"back": False, "end": False}
+
+    def script(command, control):
+        for then in list(moves):
+            yield JobProgressed(kind="pretrain", stage=f"Training, until {then}", done=3, total=10)
+            yield Warned(message="The folder of “two” is away. Training waits.", is_waiting=True)
+            while not moves[then] and not control.cancel_requested:
+                control.wait_for_request(0.05)
+            if then == "back":
+                yield RunResumed(run="")
+        yield JobFinished(kind="pretrain", outcome=COMPLETED, result=RESULT)
+
+    engine.runs("pretrain", script)
+    dialog.choose(folders[:2])
+    dialog.start()
+    qtbot.waitUntil(lambda: "Training waits" in words(dialog))
+    moves["back"] = True
+    qtbot.waitUntil(lambda: "until end" in words(dialog))
+    qtbot.waitUntil(lambda: words(dialog).count("Training waits") == 1)  # and not twice
+    moves["end"] = True
+    qtbot.waitUntil(lambda: "is ready" in words(dialog))
+    assert "Training waits" not in words(dialog)
+
+
+@pytest.mark.parametrize("text_scale", [1.0, 1.5])
+def test_several_notes_clip_nothing_and_leave_three_projects_in_sight(
+    qtbot, dialog, engine, folders, text_scale
+):
+    theme().set_text_scale(text_scale)
+    texts = [
+        f"{which} went wrong three times in a row, so training went back to pass 1 with 30 %"
+        " of the learning rate."
+        for which in ("This", "That", "Another")
+    ]
+    engine.plays(
+        "pretrain",
+        *(Recovered(run="", message=text) for text in texts),
+        JobFinished(kind="pretrain", outcome=COMPLETED, result=RESULT),
+    )
+    dialog.choose(folders[:2])
+    before = dialog.height()
+    dialog.start()
+    qtbot.waitUntil(lambda: all(text in words(dialog) for text in (*texts, "is ready")))
+    qtbot.waitUntil(lambda: dialog.height() > before or text_scale > 1)  # no room on the screen
+
+    def clipped() -> list[str]:
+        labels = [each for each in dialog.findChildren(QLabel) if each.isVisible() and each.text()]
+        return [each.text() for each in labels if each.height() < each.heightForWidth(each.width())]
+
+    qtbot.waitUntil(lambda: clipped() == [])
+    listed = dialog._list
+
+    def has_third_in_sight() -> bool:
+        bottom = listed.visualItemRect(listed.item(2)).bottom()
+        return bool(0 < bottom < listed.viewport().height())
+
+    qtbot.waitUntil(has_third_in_sight)
 
 
 def test_a_failure_says_what_to_do(qtbot, dialog, engine, folders):

@@ -13,7 +13,15 @@ from PySide6.QtWidgets import QLabel
 
 from engine.contract.config import ImageContract, preset_config
 from engine.contract.config_io import to_plain
-from engine.contract.events import CANCELED, COMPLETED, JobFinished, JobProgressed, JobStarted
+from engine.contract.events import (
+    CANCELED,
+    COMPLETED,
+    JobFinished,
+    JobProgressed,
+    JobStarted,
+    RunResumed,
+    Warned,
+)
 from engine.contract.results import Estimate
 from engine.contract.searching import (
     CrossvalResult,
@@ -316,6 +324,20 @@ def test_a_request_shows_as_pending_until_the_engine_has_ended(
     assert not getattr(panel, button).isEnabled()
     qtbot.waitUntil(panel._start.isVisible)
     assert engine.requests == [request_name]
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_what_a_job_waits_for_is_withdrawn_when_it_goes_on_or_ends(
+    qtbot, engine: ScriptedEngine, panel: SearchPanel, goes_on: bool
+) -> None:
+    ended = JobFinished(kind="search", outcome=CANCELED)
+    waiting = Warned(message="The disk is full.", is_waiting=True)
+    engine.plays("search", waiting, *([RunResumed(run="")] if goes_on else []), ended)
+    told: list[str] = []
+    panel.message_requested.connect(lambda *parts: told.append(parts[1]))
+    with qtbot.waitSignal(panel.message_withdrawn, check_params_cb=lambda t: t == waiting.message):
+        panel.start()
+    assert told[0] == "The disk is full."
 
 
 def test_a_failure_is_told_with_what_to_do(

@@ -55,7 +55,8 @@ class Verdict:
         best: The method of the highest mean.
         in_band: Those within one standard deviation of ``best``.
         is_in_band: Whether Recommended is among them; None while it is not measured.
-        slowness: Its time as a multiple of the fastest in the band.
+        slowness: Its time as a multiple of the fastest in the band; with that of the linear probe,
+            which has to be tried before anything else is recommended.
     """
 
     best: Entry
@@ -99,33 +100,41 @@ def recommended_for(data: str, amount: str, entries: list[Entry]) -> tuple[str, 
     if amount != AMOUNTS[1]:
         n_train = (FEW,) * len(n_train)
     facts = SetupFacts(n_train=n_train, image_px=image_px)
-    size_px = recommend_setup(facts).size_px.value
-    tried = (e.mean for e in entries if (e.method, e.size_px) == (HEAD_ONLY, size_px))
+    size_px = int(recommend_setup(facts).size_px.value)
+    tried = (e.mean for e in _done(entries, size_px) if e.method == HEAD_ONLY)
     found = recommend_setup(replace(facts, probe_auroc=next(tried, None)))
     return str(found.method.value), int(found.size_px.value)
 
 
+def _done(entries: Iterable[Entry], size_px: int) -> list[Entry]:
+    return [e for e in entries if e.size_px == size_px and len(e.val) >= N_SEEDS]
+
+
 def judge(entries: list[Entry], recommended: str, size_px: int) -> Verdict | None:
     """Return how Recommended compares with the best at its image size; None without any there.
+
+    A method counts once all its seeds are measured.
 
     Args:
         entries: What was measured.
         recommended: Key of a method.
         size_px: The recommended image size.
     """
-    alike = [entry for entry in entries if entry.size_px == size_px]
+    alike = _done(entries, size_px)
     if not alike:
         return None
     best = max(alike, key=lambda entry: entry.mean)
     band = tuple(entry for entry in alike if entry.mean >= best.mean - best.deviation)
     own = next((entry for entry in alike if entry.method == recommended), None)
+    probe = next((entry for entry in alike if entry.method == HEAD_ONLY), None)
+    tried_s = probe.cpu_s if probe is not None and recommended != HEAD_ONLY else 0.0
     fastest = min(entry.cpu_s for entry in band)
     return Verdict(
         best=best,
         in_band=band,
         recommended=recommended,
         is_in_band=None if own is None else own in band,
-        slowness=None if own is None else own.cpu_s / fastest,
+        slowness=None if own is None else (own.cpu_s + tried_s) / fastest,
     )
 
 
@@ -149,7 +158,7 @@ def _print_cell(title: str, entries: list[Entry], recommended: str, size_px: int
     verdict = judge(entries, recommended, size_px)
     for entry in entries:
         print(_line(entry, verdict))
-    print(f"\n{_sentence(verdict) if verdict else f'Nothing is measured at {size_px} px yet.'}\n")
+    print(f"\n{_sentence(verdict) if verdict else f'Nothing is done at {size_px} px yet.'}\n")
 
 
 def _line(entry: Entry, verdict: Verdict | None) -> str:
@@ -227,7 +236,7 @@ def _help_table(rows: list[Row], amount: str) -> list[str]:
 def _at_recommended_size(rows: list[Row], data: str, amount: str) -> list[Entry]:
     entries = entries_of(rows, data, amount)
     _, size_px = recommended_for(data, amount, entries)
-    return [entry for entry in entries if entry.size_px == size_px]
+    return _done(entries, size_px)
 
 
 def _entry(entries: list[Entry], method: str) -> Entry | None:
@@ -235,7 +244,7 @@ def _entry(entries: list[Entry], method: str) -> Entry | None:
 
 
 def _help_cell(entry: Entry | None, all_of_cell: list[Entry]) -> str:
-    if entry is None or len(entry.val) < N_SEEDS:
+    if entry is None:
         return "–"
     best = max(all_of_cell, key=lambda other: other.mean)
     mark = " •" if entry.mean >= best.mean - best.deviation else ""
