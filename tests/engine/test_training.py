@@ -226,7 +226,9 @@ def test_a_full_disk_pauses_the_run_until_there_is_room(
     monkeypatch.setattr("engine.trainer.full_disk._TRY_AGAIN_S", 0.01)
     finished, events = train(study)
     paused = [event for event in events if isinstance(event, RunPaused)]
-    assert [event.reason for event in paused] == ["The disk is full. Free some space."]
+    assert [event.reason for event in paused] == [
+        "The disk is full. Free some space. Stop ends it with what was saved last."
+    ]
     assert any(isinstance(event, RunResumed) for event in events)
     assert finished.outcome == COMPLETED
 
