@@ -1,12 +1,13 @@
 """Every method on four real sets, with few and with all labelled images, for three seeds.
 
-``python -m tests.speed.methods --out FILE.csv [--only WORDS] [--minutes M]`` fills a table row by
-row, the cheapest first. It takes days: stop it at any time, start it again and it goes on. A row is
-one training and its test, in a process of its own; one that fails is kept with its reason. It may
-run beside other work: compare the processor seconds then, of one thread, not the wall seconds.
+``python -m tests.speed.methods [--only WORDS] [--minutes M]`` fills the table ``methods.csv``
+beside this file row by row, the cheapest first. It takes days: stop it at any time, start it again
+and it goes on. A row is one training and its test, in a process of its own; one that fails is kept
+with its reason. It may run beside other work: compare the processor seconds then, of one thread,
+not the wall seconds. ``--out FILE.csv`` fills another table.
 
-``python -m tests.speed.methods --out FILE.csv --table`` prints what there is as Markdown;
-``--into HELP.md`` writes it into the tables of the help.
+``python -m tests.speed.methods --table`` prints what there is as Markdown; ``--into HELP.md``
+writes it into the tables of the help.
 
 ``--only`` takes words of which every one must occur in a row's set, amount, method or seed, such as
 ``--only nih_cxr linear_probe``.
@@ -43,6 +44,8 @@ from tests.speed.method_table import N_SEEDS, print_table, update_help
 from tests.speed.study_sets import AMOUNTS, FEW, SETS, Study, make_project, perform
 
 SEEDS: Final = tuple(range(N_SEEDS))
+TABLE: Final = Path(__file__).with_name("methods.csv")
+"""The table that the help shows and that the rules of Recommended rest on."""
 _MOST_SECONDS: Final = 4 * 3600  # a row that takes longer hangs, even on a busy machine
 _SMALL_PX: Final = 112
 _SMALL_SETS: Final = ("pneumoniamnist", "mednist_subset")  # 28 and 64 px
@@ -56,7 +59,7 @@ _NICEST: Final = 19
 def main() -> None:
     """Fill the table, or print it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, metavar="CSV")
+    parser.add_argument("--out", type=Path, default=TABLE, metavar="CSV")
     parser.add_argument("--only", nargs="+", default=[], metavar="WORD")
     parser.add_argument("--minutes", type=float, help="start no further row after these")
     parser.add_argument("--retry", action="store_true", help="rows that failed, too")

@@ -1,11 +1,12 @@
 """Does a backbone pre-trained on the other real sets help where labelled images are few?
 
-``python -m tests.speed.pretraining --out FILE.csv [--only WORDS] [--minutes M]`` leaves each set
-out in turn, pre-trains on the others, and trains on 20 labelled images a class of that set, for
-three seeds. It goes on where it stopped, as ``tests.speed.methods`` does.
+``python -m tests.speed.pretraining [--only WORDS] [--minutes M]`` leaves each set out in turn,
+pre-trains on the others, and trains on 20 labelled images a class of that set, for three seeds. It
+fills ``pretraining.csv`` beside this file and goes on where it stopped, as ``tests.speed.methods``
+does.
 
-``python -m tests.speed.pretraining --out FILE.csv --table --against METHODS.csv`` prints what there
-is beside the same rows of the table of methods, which start from ImageNet.
+``python -m tests.speed.pretraining --table`` prints what there is beside the same rows of the table
+of methods, which start from ImageNet.
 
 PneumoniaMNIST and cxr_pneumonia are made of the same images, so neither is pre-trained on for the
 other. The chest X-rays of mednist_subset come from the collection of nih_cxr.
@@ -24,21 +25,24 @@ from typing import Final
 from engine.contract.commands import Pretrain
 from engine.contract.config import BackboneConfig, RuntimeConfig
 from tests.speed.method_rows import Key, Row, append_row, read_rows
-from tests.speed.methods import SEEDS, be_modest, in_own_process, measure, workspace_of
+from tests.speed.methods import SEEDS, TABLE, be_modest, in_own_process, measure, workspace_of
 from tests.speed.study_sets import AMOUNTS, SETS, Study, make_project, perform
 
 _SAME_SOURCE: Final = frozenset({"pneumoniamnist", "cxr_pneumonia"})
 _METHODS: Final = ("linear_probe", "full_finetune")
+_TABLE: Final = Path(__file__).with_name("pretraining.csv")
 
 
 def main() -> None:
     """Fill the table, or print it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, metavar="CSV")
+    parser.add_argument("--out", type=Path, default=_TABLE, metavar="CSV")
     parser.add_argument("--only", nargs="+", default=[], metavar="WORD")
     parser.add_argument("--minutes", type=float, help="start no further row after these")
     parser.add_argument("--table", action="store_true", help="print what there is")
-    parser.add_argument("--against", type=Path, metavar="CSV", help="the table of methods")
+    parser.add_argument(
+        "--against", type=Path, default=TABLE, metavar="CSV", help="the table of methods"
+    )
     parser.add_argument("--row", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.table:
