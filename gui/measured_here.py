@@ -17,6 +17,7 @@ _MIB_PER_GB: Final = 1e9 / 2**20
 def measured_here(session: Session, backbone: str) -> PastTraining | None:
     """Return the newest training with a backbone on what trains now; None without any.
 
+    One with the chosen method goes before others, which may take several times as long an image.
     A project may have come from another computer: what that measured says nothing here.
     """
     facts, device = session.advice.facts, session.device
@@ -27,10 +28,13 @@ def measured_here(session: Session, backbone: str) -> PastTraining | None:
         for each in device.get("devices") or ()
         if each.get("key") == device.get("device")
     }
-    for past in facts.past:
-        if past.backbone == backbone and past.images_per_s > 0 and past.machine in here:
-            return past
-    return None
+    found = [
+        past
+        for past in facts.past
+        if past.backbone == backbone and past.images_per_s > 0 and past.machine in here
+    ]
+    method = session.config.method.key
+    return next((past for past in found if past.method == method), found[0] if found else None)
 
 
 def speed_text(images_per_s: float) -> str:

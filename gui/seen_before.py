@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from engine.contract.config import BackboneConfig
 from engine.contract.records import RunSummary
 from engine.contract.seen_before import SeenBefore
 from gui.next_run import chosen_file, every_added
 from gui.session import Session
 
-__all__ = ["is_certain", "seen_by_choice", "told_runs"]
+__all__ = ["is_certain", "seen_by_backbone", "seen_by_choice", "told_runs"]
 
 
 def told_runs(session: Session, runs: Sequence[RunSummary]) -> tuple[RunSummary, ...]:
@@ -34,9 +35,13 @@ def seen_by_choice(session: Session) -> SeenBefore | None:
 
     Of a classifier that is applied as it is, the run itself says it.
     """
-    backbone = session.config.backbone
     if session.answering is not None:
         return None
+    return seen_by_backbone(session, session.config.backbone)
+
+
+def seen_by_backbone(session: Session, backbone: BackboneConfig) -> SeenBefore | None:
+    """Return whom certain weights know of the project; None if they know nobody of it."""
     if (file := chosen_file(session.device, backbone)) is None:
         return None
     none = SeenBefore(unlisted=(file.digest,))

@@ -33,7 +33,7 @@ class MethodCard:
         settings: Stages of ``ExperimentConfig`` that it looks at; "" are those of the run.
         least_of_a_class: Training images that the smallest class should have at least.
         needs_weights: Whether it is refused on a backbone that starts from random weights.
-        one_way: Of a method without passes over the images, with which all presets come to the
+        one_way: Of a method without passes over the images, with which all presets learn the
             same: what that is. Empty of others.
     """
 
@@ -79,7 +79,7 @@ METHODS: Final[tuple[MethodCard, ...]] = (
         "Prototypical Networks, NeurIPS 2017",
         settings=_ALWAYS,
         least_of_a_class=1,
-        one_way="No training: it answers as it is, in one way only.",
+        one_way="No training: it answers as it is.",
     ),
     MethodCard(
         key="linear_probe",
@@ -91,7 +91,7 @@ METHODS: Final[tuple[MethodCard, ...]] = (
         settings=("loss", *_ALWAYS),
         least_of_a_class=1,
         one_way="A first answer in under a minute: a simple decision layer on pre-trained "
-        "features, fitted in one way only.",
+        "features.",
     ),
     MethodCard(
         key="full_finetune",

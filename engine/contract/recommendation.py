@@ -190,8 +190,11 @@ def training_pace(facts: SetupFacts, config: ExperimentConfig) -> Pace:
         for past in facts.past
         if (past.backbone, past.device) == (config.backbone.key, facts.device)
     ]
-    same = [past for past in alike if past.method == config.method.key] or alike
-    return pace.times(same[0].slowness) if same else pace
+    same = next((past for past in alike if past.method == config.method.key), None)
+    if same is not None:
+        return pace.times(same.slowness)
+    # Some methods take several times as long an image, which isn't expected of them.
+    return pace.times(min(past.slowness for past in alike)) if alike else pace
 
 
 def _backbone(facts: SetupFacts) -> Choice:
@@ -234,11 +237,10 @@ def _method(facts: SetupFacts, backbone: str) -> Choice:
 
 def _why_head_only(facts: SetupFacts) -> str | None:
     """Return why a decision layer is to be tried before full fine-tuning, or None."""
-    if facts.total >= ENOUGH_IMAGES and facts.smallest < FEW_OF_A_CLASS:
-        return (
-            f"The smallest class has {facts.smallest} training images, too few to adapt a network "
-            "to."
-        )
+    is_candidate = facts.is_small or facts.total >= ENOUGH_IMAGES
+    if is_candidate and facts.n_train and facts.smallest < FEW_OF_A_CLASS:
+        images = "training image" if facts.smallest == 1 else "training images"
+        return f"The smallest class has {facts.smallest} {images}, too few to adapt a network to."
     if facts.total >= MANY_IMAGES:
         return None
     if not facts.is_small and facts.total < ENOUGH_IMAGES:
@@ -265,7 +267,7 @@ def preset_advice(facts: SetupFacts, method: str, backbone: str = DEFAULT_BACKBO
         return Choice(value="quick", why="A decision layer alone is fitted in seconds.")
     card = method_card(method)
     if card is not None and not card.has_passes:
-        why = f"{card.title} makes no passes over the images, so there is one way only."
+        why = f"{card.title} makes no passes over the images, so every preset learns the same."
         return Choice(value="quick", why=why)
     if facts.minutes is not None:
         needed = estimated_minutes(facts, method, "thorough", backbone)

@@ -57,8 +57,8 @@ class SeenBefore:
     @property
     def n_known_test(self) -> int | None:
         """Test patients that it learned from; None if nobody knows."""
-        n_known = self.train.n_known + self.val.n_known + self.test.n_known
-        return None if self.unknown and not n_known else self.test.n_known_patients
+        is_unknown = bool(self.unknown) and not self.test.n_known
+        return None if is_unknown else self.test.n_known_patients
 
     def with_untold(self, untold: Collection[str]) -> SeenBefore:
         """Return the same, given the SHA-256 of weights of which no version kept anything."""

@@ -71,7 +71,9 @@ def _combine_runs(
     project: Project, command: Combine, emit: Emit, control: Control
 ) -> EnsembleResult:
     table = project.training_table()
-    scored, members, loaded, is_told = [], [], None, False
+    scored: list[NDArray[np.float64]] = []
+    members: list[tuple[FinishedRun, float]] = []
+    loaded, is_told = None, False
     for number, run in enumerate(command.runs):
         emit(
             JobProgressed(
@@ -83,6 +85,8 @@ def _combine_runs(
             raise RunError(
                 f"Run {run} combines others already.", remedy="Choose the runs it was made of."
             )
+        if members:
+            _require_same_images(members[0][0], loaded)
         n_looks = len(command.runs) * int((table.split == 1).sum())
         looking = replace(loaded, config=_looking(loaded.config, command.test_time_views))
         warned = looking.fallback_warning(n_looks, deed="predicts")
@@ -104,6 +108,19 @@ def _combine_runs(
     shown = tuple(_shown(m, found) for m, found in members)
     sentence = f"{_sentence(auroc, shown)} {caution}".rstrip()
     return EnsembleResult(run=run, members=shown, val_auroc=auroc, sentence=sentence)
+
+
+def _require_same_images(first: FinishedRun, other: FinishedRun) -> None:
+    """Refuse runs that see images in different ways: a combined run makes them once for all.
+
+    A classifier that is applied as it is brings its own way.
+    """
+    if other.config.image != first.config.image:
+        raise RunError(
+            f"Runs {first.id} and {other.id} prepare their images in different ways, so their "
+            "networks can't look at the same ones.",
+            remedy="Choose runs that were trained in this project, without classifiers of others.",
+        )
 
 
 def _caution(

@@ -35,7 +35,7 @@ def evaluate(
     test = _score_test(loaded, table, _reporter("Test images", emit, control))
     emit(JobProgressed(kind="evaluate", stage="Resampling patients", done=0, total=1))
     control.safe_point()
-    known = known_groups(project, table, loaded)
+    known = known_groups(project, table, loaded, np.flatnonzero(table.split == 2))
     looks = project.count_look(run)
     result = _measured(loaded, table, test=test, val=val, looks=looks, known=known)
     project.save_evaluation(run, result)

@@ -54,7 +54,8 @@ def _sentences(found: Recommendation, facts: SetupFacts, command: RecommendSetup
     yield f"Image size: {found.size_px.value} px. {found.size_px.why}"
     yield f"Preset: {str(found.preset.value).capitalize()}. {found.preset.why}"
     yield f"Time: about {rough_time(60 * found.minutes)} at most."
-    yield f"Imbalance: {str(found.imbalance.value).capitalize()}. {found.imbalance.why}"
+    imbalance = str(found.imbalance.value).replace("_", " ").capitalize()
+    yield f"Imbalance: {imbalance}. {found.imbalance.why}"
     if found.size_px.value != facts.size_px and not command.apply:
         yield "Repeat this with --apply to prepare the images at that size."
     yield f"To follow it: {train_line(command.project, found.config())}"

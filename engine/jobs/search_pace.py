@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from engine.contract.config import ExperimentConfig
 from engine.contract.errors import DatasetError
+from engine.contract.training_time import rough_time
 from engine.data.transforms import pixels_to_batch
 from engine.hardware import Runtime, autocast
 from engine.jobs.candidates import Candidate
@@ -119,7 +120,7 @@ def measured_pace(
     fitting = {key for key in keys if pace[key] <= limit_s} or {min(keys, key=pace.__getitem__)}
     notes = tuple(
         f"{title(key)} was left out: one pass over the images takes about "
-        f"{pace[key] / 60:.0f} minutes here."
+        f"{rough_time(pace[key])} here."
         for key in keys
         if key not in fitting
     )

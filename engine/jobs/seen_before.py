@@ -114,13 +114,18 @@ def crossval_caution(
     return ""
 
 
-def known_groups(project: Project, table: TrainingTable, loaded: FinishedRun) -> set[int] | None:
-    """Return the patients that a run's networks learned from before the run; None if nobody knows.
+def known_groups(
+    project: Project, table: TrainingTable, loaded: FinishedRun, images: NDArray[np.int64]
+) -> set[int] | None:
+    """Return measured patients that a run's networks learned from before it; None if nobody knows.
+
+    Of a combined run, one network may tell whom it knows and another not.
 
     Args:
         project: Open.
         table: The usable images.
         loaded: The run. What it was trained on itself is not among them.
+        images: Indices into the table of those that it is measured on.
 
     Returns:
         Numbers as in ``TrainingTable.groups``.
@@ -131,10 +136,10 @@ def known_groups(project: Project, table: TrainingTable, loaded: FinishedRun) ->
         runs=(loaded.id, *(member.name for member in loaded.members)),
     )
     found = of_origin(project, origin, _untold())
-    known = is_known(project, table, put_together(found))
+    known = is_known(project, table, put_together(found))[images]
     if not known.any() and any(part.unknown for part in found):
         return None
-    return set(table.groups[known].tolist())
+    return set(table.groups[images][known].tolist())
 
 
 def measuring_caution(
@@ -153,7 +158,7 @@ def measuring_caution(
         images: Indices into the table of those that they are measured on.
         what: Those in words, as "validation images".
     """
-    each = [known_groups(project, table, run) for run in runs]
+    each = [known_groups(project, table, run, images) for run in runs]
     known = sorted({group for groups in each for group in groups or ()})
     if n_known := int(np.isin(table.groups[images], known).sum()):
         return (

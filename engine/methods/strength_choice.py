@@ -61,8 +61,10 @@ def strongest_as_good(
         return 0, found.tolist()
     indexes = own * len(probabilities)
     drawn = resampled_aurocs(comparisons, indexes, n_groups, _N_RESAMPLES, seed)
-    resampled = drawn.reshape(shape).mean(axis=2)
+    # With a patient or two of each class hardly any resample has all of them, but all candidates
+    # lack the same ones. Where no resample tells anything, only equals are as good.
+    resampled = np.ma.masked_invalid(drawn.reshape(shape)).mean(axis=2)
     best = int(found.argmax())
     behind = resampled[:, [best]] - resampled
-    errors = np.nanstd(behind, axis=0, ddof=1)
+    errors = np.ma.filled(behind.std(axis=0, ddof=1), 0.0)
     return int(np.flatnonzero(found[best] - found <= errors)[-1]), found.tolist()

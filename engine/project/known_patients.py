@@ -109,7 +109,9 @@ def of_classifier(
         yield of_weights(project, digest, untold)
     if (run := project.run_of_mark(origin.mark)) is not None:
         yield _of_run(project, run)
-        yield from of_applied(project, run, untold)
+        own = _kept_origin(project, run)
+        for each in (run,) if own is None else own.runs:  # also those that it combines
+            yield from of_applied(project, each, untold)
 
 
 def of_applied(project: Project, run: str, untold: Collection[str] = ()) -> Iterator[Learned]:

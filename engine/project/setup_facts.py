@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.contract.config import BackboneConfig
 from engine.contract.errors import ConfigError, DatasetError
 from engine.contract.events import COMPLETED
 from engine.contract.recipe import RECIPE_NAME, recipe_from_json
@@ -71,9 +72,13 @@ def _median_side(project: Project, table: TrainingTable) -> int:
 
 
 def _probe_auroc(project: Project) -> float | None:
-    """Return what the newest linear probe on the present data reached on validation images."""
+    """Return what the newest linear probe on the present data reached on validation images.
+
+    One on weights of a file doesn't count: they may know the patients, or be of something else.
+    """
     for run in project.runs():
-        if run.method == HEAD_ONLY and run.state == COMPLETED and not run.is_stale:
+        is_probe = (run.method, run.weights) == (HEAD_ONLY, BackboneConfig().weights)
+        if is_probe and run.state == COMPLETED and not run.is_stale:
             return run.val_auroc
     return None
 

@@ -40,7 +40,8 @@ def comment_on(rows: Sequence[EpochRow], best_epoch: int) -> str:
     if last.epoch == best_epoch:
         return f"Still improving. Epoch {best_epoch} is the best so far and is kept."
     best, since = rows[best_epoch - 1], rows[best_epoch:]
-    overfits = last.train_loss < best.train_loss and all(
+    # A loss that comes down from where it had jumped to is no learning by heart.
+    overfits = last.train_loss < min(best.train_loss, last.val_loss) and all(
         row.val_loss > best.val_loss * 1.05 for row in since
     )
     if overfits and len(since) > 1:  # once alone may be chance

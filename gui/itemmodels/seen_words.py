@@ -10,6 +10,8 @@ from engine.contract.seen_before import SeenBefore, SeenPart
 __all__ = [
     "choice_text",
     "crossval_text",
+    "folds_mark_text",
+    "folds_text",
     "mark_text",
     "measured_text",
     "member_text",
@@ -23,7 +25,14 @@ def mark_text(run: RunSummary) -> str:
     """Return a few words that mark a run whose results are or may be too good; else nothing."""
     if run.seen is None or not run.seen.is_doubtful:
         return ""
-    return _tr("knows patients") if run.seen.is_measured else _tr("may know patients")
+    return _mark(is_sure=run.seen.is_measured)
+
+
+def folds_mark_text(seen: SeenBefore | None) -> str:
+    """Return the same of a cross-validation by what its weights know."""
+    if seen is None or (not (n_held_out := _n_held_out(seen)) and not seen.unknown):
+        return ""
+    return _mark(is_sure=n_held_out > 0)
 
 
 def run_text(run: RunSummary) -> str:
@@ -63,14 +72,22 @@ def crossval_text(seen: SeenBefore | None) -> str:
     """Return the same of a cross-validation, which predicts training patients, too."""
     if seen is None:
         return ""
-    n_known = seen.train.n_known_patients + seen.val.n_known_patients
-    if not n_known:
-        return _tr(seen.unknown) if seen.unknown else ""
     text = _tr(
         "The chosen weights were pre-trained on {0} of the {1} patients who are held out in turn: "
         "the result of a cross-validation with them will be too good."
     )
-    return text.format(_number(n_known), _number(seen.train.n_patients + seen.val.n_patients))
+    return _told_of_held_out(seen, text)
+
+
+def folds_text(seen: SeenBefore | None) -> str:
+    """Return the same of a cross-validation whose networks are to be combined."""
+    if seen is None:
+        return ""
+    text = _tr(
+        "The marked cross-validation began from a network that had been pre-trained on {0} of the "
+        "{1} patients who were held out in turn: the combined result will be too good."
+    )
+    return _told_of_held_out(seen, text)
 
 
 def test_text(seen: SeenBefore | None) -> str:
@@ -122,6 +139,21 @@ def _told(seen: SeenBefore, text: str) -> str:
     )
     counts = [_count(part, name) for part, name in parts if part.n_known]
     return text.format(_tr(" and of ").join(counts))
+
+
+def _told_of_held_out(seen: SeenBefore, text: str) -> str:
+    """Put the patients of a cross-validation into a sentence; or say why nobody knows."""
+    if not (n_known := _n_held_out(seen)):
+        return _tr(seen.unknown) if seen.unknown else ""
+    return text.format(_number(n_known), _number(seen.train.n_patients + seen.val.n_patients))
+
+
+def _n_held_out(seen: SeenBefore) -> int:
+    return seen.train.n_known_patients + seen.val.n_known_patients
+
+
+def _mark(*, is_sure: bool) -> str:
+    return _tr("knows patients") if is_sure else _tr("may know patients")
 
 
 def _count(part: SeenPart, text: str) -> str:

@@ -75,7 +75,7 @@ class PresetCards(QWidget):
         """Return how long to train with the chosen method, and why."""
         config, advised = self._session.config, self._advised()
         if _is_one_way(config.method.key):
-            text = self.tr("%s makes no passes over the images, so there is one way only")
+            text = self.tr("%s makes no passes over the images, so every preset learns the same")
             text %= method_name(config.method.key)
             seconds = run_seconds(self._session, config)
             return f"{text}." if seconds is None else f"{text}: {estimate_text(config, seconds)}."

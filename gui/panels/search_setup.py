@@ -19,9 +19,12 @@ from PySide6.QtWidgets import (
 )
 
 from engine.contract.commands import Combine, Crossval, LrRange, Search
-from engine.contract.config import ExperimentConfig, preset_config
+from engine.contract.config import BackboneConfig, ExperimentConfig, preset_config
+from engine.contract.config_io import from_plain
+from engine.contract.errors import ConfigError
 from engine.contract.records import RunSummary
 from engine.contract.searching import ENSEMBLE, CrossvalResult
+from engine.contract.seen_before import SeenBefore
 from engine.contract.training_time import training_seconds
 from gui.itemmodels.run_words import (
     backbone_name,
@@ -31,11 +34,18 @@ from gui.itemmodels.run_words import (
     when_text,
     with_weights,
 )
-from gui.itemmodels.seen_words import choice_text, crossval_text, mark_text, member_text
+from gui.itemmodels.seen_words import (
+    choice_text,
+    crossval_text,
+    folds_mark_text,
+    folds_text,
+    mark_text,
+    member_text,
+)
 from gui.messages import time_text
 from gui.next_run import chosen_name
 from gui.panels.train_estimate import pace_here, rough_text
-from gui.seen_before import seen_by_choice
+from gui.seen_before import seen_by_backbone, seen_by_choice
 from gui.session import Session
 from gui.widgets.adaptive_row import AdaptiveRow
 from gui.widgets.number_input import NumberInput
@@ -80,6 +90,7 @@ class SearchSetup(QStackedWidget):
         self.views = NumberInput(1, 16, 1)
         self.members = QListWidget()
         self._runs: dict[str, RunSummary] = {}
+        self._folds: dict[str, SeenBefore | None] = {}
         self._settings = {work: QLabel() for work in (Work.CROSSVAL, Work.RATE)}
         self._pages = {
             Work.SEARCH: self._search_page(),
@@ -140,13 +151,18 @@ class SearchSetup(QStackedWidget):
                 if mark := mark_text(run):
                     text = f"{text} · {mark}"
                 self._offer(run.id, text, is_marked=run.id in marked)
+        self._folds = {}
         for found in crossvals:
+            backbone = _backbone_of(found)
+            seen = self._folds[found.id] = seen_by_backbone(self._session, backbone)
             text = self.tr("The {0} networks of a cross-validation · {1}, {2} · AUROC {3}").format(
                 found.n_folds,
-                backbone_name(found.backbone),
+                with_weights(found.backbone, chosen_name(self._session.device, backbone)),
                 method_name(found.method),
                 number_text(found.auroc.value),
             )
+            if mark := folds_mark_text(seen):
+                text = f"{text} · {mark}"
             self._offer(found.id, text, is_marked=found.id in marked)
         lines = min(max(2, self.members.count()), _MAX_LINES)
         self.members.setFixedHeight(lines * (self.fontMetrics().height() + 12) + 8)
@@ -168,8 +184,10 @@ class SearchSetup(QStackedWidget):
             case Work.RATE:
                 return choice_text(seen_by_choice(self._session))
             case Work.COMBINE:
-                marked = (self._runs[name] for name in self.marked() if name in self._runs)
-                return next(filter(None, map(member_text, marked)), "")
+                marked = self.marked()
+                runs = (member_text(self._runs[name]) for name in marked if name in self._runs)
+                folds = (folds_text(self._folds.get(name)) for name in marked)
+                return next(filter(None, (*runs, *folds)), "")
         return ""
 
     def problem(self) -> str:
@@ -334,6 +352,15 @@ class SearchSetup(QStackedWidget):
         box.addItems(texts)
         box.setCurrentIndex(chosen)
         box.blockSignals(False)
+
+
+def _backbone_of(found: CrossvalResult) -> BackboneConfig:
+    """Return which weights the networks of a cross-validation began from."""
+    try:
+        config: ExperimentConfig = from_plain(ExperimentConfig, found.config)
+    except ConfigError:  # of another version
+        return BackboneConfig(key=found.backbone)
+    return config.backbone
 
 
 def _form(*rows: tuple[str, QWidget]) -> QWidget:

@@ -64,6 +64,10 @@ def test_an_earlier_training_corrects_the_estimate() -> None:
     assert estimated_seconds(facts(took(3.0)), config) - 5 == pytest.approx(3 * usual)
     newest_of_the_method = facts(took(9.0, method="adversarial"), took(2.0), took(7.0))
     assert estimated_seconds(newest_of_the_method, config) - 5 == pytest.approx(2 * usual)
+    probe = preset_config("quick", method="linear_probe")
+    usual_probe = estimated_seconds(facts(), probe) - 5
+    of_others = facts(took(9.0, method="adversarial"), took(2.0), took(7.0, method="l2_sp"))
+    assert estimated_seconds(of_others, probe) - 5 == pytest.approx(2 * usual_probe)
     of_another_method = facts(took(9.0, method="lora"))
     assert estimated_seconds(of_another_method, config) - 5 == pytest.approx(9 * usual)
 

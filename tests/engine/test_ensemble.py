@@ -11,8 +11,17 @@ import pytest
 import torch
 
 from engine.bundle.read import read_bundle
-from engine.contract.commands import Combine, Crossval, Evaluate, Export, Robustness
+from engine.contract.commands import (
+    Combine,
+    Crossval,
+    Evaluate,
+    Export,
+    PrepareImages,
+    Robustness,
+    Train,
+)
 from engine.contract.control import Control
+from engine.contract.events import RunFinished
 from engine.evaluate.score import load_run, score_validation
 from engine.jobs.seen_before import seen_sentence
 from engine.metrics.validation import validation_auroc
@@ -77,6 +86,22 @@ def test_a_combined_run_is_evaluated_and_exported_like_any_other(
     assert isinstance(bundle.network(), EnsembleNetwork)
     card = (tmp_path / "bundle" / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "training 2 networks apart" in card
+
+
+def test_a_classifier_that_sees_images_at_another_size_is_not_combined_with_other_runs(
+    trained: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, run = trained
+    run_job(Export(project=str(folder), run=run, out=str(tmp_path / "bundle")))
+    run_job(PrepareImages(project=str(folder), size_px=96))
+    probe, _ = train(folder, small_config("linear_probe"))
+    direct = small_config("direct_transfer")
+    command = Train(project=str(folder), config=direct, bundle=str(tmp_path / "bundle"))
+    applied = execute(command, lambda event: None, Control())
+    assert isinstance(applied, RunFinished)
+    both = Combine(project=str(folder), runs=(probe.run, applied.run))
+    finished = execute(both, lambda event: None, Control())
+    assert "prepare their images in different ways" in (finished.error or "")
 
 
 def test_the_folds_of_a_cross_validation_answer_together(study: Path, tmp_path: Path) -> None:

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
+import numpy as np
 import pytest
 
 from engine.contract.bundle_facts import facts_digest
 from engine.contract.seen_before import UNTOLD, SeenBefore, SeenPart
+from engine.evaluate.score import FinishedRun
 from engine.files import write_json
-from engine.project.known_patients import seen_by_weights, with_origins
+from engine.jobs.seen_before import known_groups, measuring_caution
+from engine.project.known_patients import (
+    Origin,
+    of_classifier,
+    put_together,
+    seen_by_weights,
+    with_origins,
+)
 from engine.project.labels import exclude
+from engine.project.learned_before import is_known, note_pretraining
 from engine.project.store import Project
 from tests.helpers.known_patients import (
     BUILT_IN,
@@ -63,6 +75,26 @@ def test_a_combined_run_knows_whom_each_of_its_networks_knows(folder):
     assert seen.test == HALF
 
 
+def test_a_network_that_nobody_can_tell_of_counts_beside_one_that_knows_training_patients(folder):
+    lost = "d" * 64
+    with Project.open(folder) as project:
+        train = [record.id for record in project.records() if record.split == "train"]
+        for digest in (DIGEST, lost):
+            note_pretraining(project, digest, np.array(train, dtype=np.int64))
+        (folder / "pretrained" / f"{lost}.npz").unlink()
+    members = (("made", FROM_MADE), ("older", {**FROM_MADE, "digest": lost}))
+    add_run(folder, "both", FROM_MADE, members=members)
+    assert runs_of(folder)["both"][1].n_known_test is None
+    networks = [SimpleNamespace(name=name, weights=weights) for name, weights in members]
+    both = SimpleNamespace(id="both", recipe={"weights": FROM_MADE}, members=networks)
+    with Project.open(folder, read_only=True) as project:
+        table = project.training_table()
+        tested = np.flatnonzero(table.split == 2)
+        assert known_groups(project, table, cast(FinishedRun, both), tested) is None
+        said = measuring_caution(project, table, [cast(FinishedRun, both)], tested, "test images")
+    assert "is not known" in said
+
+
 def test_a_lost_list_is_not_taken_for_none(folder):
     add_run(folder, "made", FROM_MADE)
     (folder / "pretrained" / f"{DIGEST}.npz").unlink()
@@ -97,6 +129,24 @@ def test_a_run_that_applies_a_classifier_knows_whom_that_learned_from(folder):
     assert runs_of(folder)["applied"][1].test == HALF
     write_json(source / "bundle.json", facts | {"facts_digest": "another"})
     assert runs_of(folder)["applied"][1].n_known_test is None
+
+
+def test_a_bundle_of_combined_runs_knows_whom_a_classifier_among_them_learned_from(folder):
+    facts = {"backbone": {"weights_digest": DIGEST}, "members": [], "data": {}}
+    none = {"state": "missing", "digest": ""}
+    add_run(folder, "applied", none, method="direct_transfer")
+    source = folder / "runs" / "applied" / "source"
+    source.mkdir()
+    write_json(source / "bundle.json", facts | {"facts_digest": facts_digest(facts)})
+    add_run(folder, "both", none, members=(("applied", none), ("plain", BUILT_IN)))
+    with Project.open(folder) as project:
+        with project.transaction():
+            project.db.execute("UPDATE records SET sha256 = printf('%064x', id)")
+        table = project.training_table()
+        project.keep_run_data("both", table)
+        origin = Origin(mark=project.run_mark("both"))
+        known = is_known(project, table, put_together(of_classifier(project, origin)))
+    assert (known & (table.split == 2)).sum() == HALF.n_known
 
 
 def test_of_a_run_that_has_gone_stale_the_images_of_then_are_counted(folder):

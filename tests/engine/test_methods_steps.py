@@ -138,6 +138,21 @@ def test_without_both_classes_the_weakest_pull_is_chosen() -> None:
     assert strongest_as_good(found, np.zeros_like(labels), groups, positive=1, seed=0)[0] == 0
 
 
+@pytest.mark.parametrize("n_classes", [2, 8, 40])
+def test_with_a_single_patient_of_each_class_one_is_still_chosen(n_classes: int) -> None:
+    random = np.random.default_rng(3)
+    best = np.eye(n_classes)
+    worse = [random.dirichlet(np.ones(n_classes), n_classes) for _ in range(2)]
+    labels = groups = np.arange(n_classes)
+    positive = 1 if n_classes == 2 else None
+    found = [worse[0], best, worse[1]]
+    chosen, aurocs = strongest_as_good(found, labels, groups, positive=positive, seed=0)
+    assert aurocs[1] == 1.0
+    assert chosen >= 1  # never weaker than the best
+    equal, _ = strongest_as_good([best, best], labels, groups, positive=positive, seed=0)
+    assert equal == 1
+
+
 def open_stages(network: Network) -> list[bool]:
     return [any(p.requires_grad for m in stage for p in m.parameters()) for stage in network.stages]
 

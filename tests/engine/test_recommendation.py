@@ -79,6 +79,12 @@ CASES = {
         "quick",
         "none",
     ),
+    "tiny pictures, hardly any of one class": (
+        facts(n_train=(60, FEW_OF_A_CLASS - 1), image_px=28, probe_auroc=0.9),
+        "linear_probe",
+        "quick",
+        "weights",
+    ),
     "no images at all": (facts(n_train=()), "linear_probe", "quick", "none"),
 }
 
@@ -92,6 +98,12 @@ def test_rules(case):
         preset,
         imbalance,
     )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_recommended_is_never_called_too_much_for_the_images(case):
+    known = CASES[case][0]
+    assert shortage(known, str(recommend_setup(known).method.value)) is None
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -174,7 +186,7 @@ def test_how_long_to_train_is_advised_for_the_chosen_method_without_changing_it(
     assert preset_advice(few, "linear_probe").value == "quick"
     assert preset_advice(few, "adversarial").value == "standard"
     assert "stops by itself" in preset_advice(few, "adversarial").why
-    assert "one way" in preset_advice(few, "direct_transfer").why
+    assert "every preset learns the same" in preset_advice(few, "direct_transfer").why
 
 
 def test_another_backbone_wants_its_own_size():
@@ -281,6 +293,16 @@ def test_a_probe_that_was_tried_counts_until_the_data_change(trained: tuple[Path
     assert facts["probe_auroc"] == reached
     run_job(MakeSplit(project=str(project), seed=9))
     assert run_job(RecommendSetup(project=str(project)))["facts"]["probe_auroc"] is None
+
+
+def test_a_probe_on_weights_of_a_file_does_not_count(trained: tuple[Path, str], monkeypatch):
+    with Project.open(trained[0], read_only=True) as project:
+        [own] = project.runs()
+        others = replace(own, weights="file:0123", val_auroc=1.0)
+        monkeypatch.setattr(Project, "runs", lambda _: (others, own))
+        assert data_facts(project).probe_auroc == own.val_auroc
+        monkeypatch.setattr(Project, "runs", lambda _: (others,))
+        assert data_facts(project).probe_auroc is None
 
 
 def test_a_training_that_was_done_corrects_the_estimates(study: Path):

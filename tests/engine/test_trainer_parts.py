@@ -81,6 +81,8 @@ def test_the_comment_says_what_the_curves_show() -> None:
     assert "No better for 1 pass." in comment_on(once, 2)  # may be chance
     overfitting = [*once, _row(4, 0.2, 0.9, 0.84)]
     assert "by heart since epoch 2" in comment_on(overfitting, 2)
+    jumped = [_row(1, 9.0, 0.5, 0.8), _row(2, 12.0, 0.9, 0.7), _row(3, 1.4, 0.8, 0.7)]
+    assert "No better for 2 passes." in comment_on(jumped, 1)  # the loss had jumped, no more
     flat = [*improving, _row(3, 0.6, 0.5, 0.89)]
     assert "No better for 1 pass." in comment_on(flat, 2)
 

@@ -233,7 +233,7 @@ def test_three_wrong_updates_send_training_back_with_a_lower_rate(
     trainer.train()
     [recovered] = [event for event in training.events if isinstance(event, Recovered)]
     # The state saved after the second pass already has a wrong update behind it.
-    assert ("pass 3" if is_trial else "pass 2") in recovered.message
+    assert ("end of pass 2" if is_trial else "end of pass 1") in recovered.message
     assert "30%" in recovered.message
     assert trainer.state.health.rate == pytest.approx(0.3)
     assert [row.epoch for row in trainer.state.history] == [1, 2, 3]
@@ -283,7 +283,7 @@ def test_weights_that_are_no_numbers_never_become_the_best(tmp_path: Path) -> No
     trainer.updater.apply = spoil  # type: ignore[method-assign]
     trainer.train()
     [recovered] = [event for event in training.events if isinstance(event, Recovered)]
-    assert "pass 2" in recovered.message
+    assert "end of pass 1" in recovered.message
     assert [row.epoch for row in trainer.state.history] == [1, 2]
     assert all(math.isfinite(row.val_loss) for row in trainer.state.history)
 

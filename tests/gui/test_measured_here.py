@@ -88,6 +88,15 @@ def test_speed_and_memory_are_those_that_a_training_here_had(page: ModelPanel) -
     assert "21 images/s here" in chips(page)
 
 
+def test_a_training_with_the_chosen_method_goes_before_newer_ones(page: ModelPanel) -> None:
+    page.choose_method("full_finetune")
+    know(page, replace(TRAINED, method="adversarial", images_per_s=3.9), TRAINED)
+    assert "21 images/s here" in chips(page)
+    assert fact(page, "Measured with") == "Full fine-tuning · 128 px"
+    page.choose_method("lora")
+    assert fact(page, "Measured with") == "Adversarial training · 128 px"
+
+
 @pytest.mark.parametrize(
     "elsewhere",
     [

@@ -10,6 +10,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel
 
 from engine.contract.config import BackboneConfig
+from engine.contract.config_io import to_plain
 from engine.contract.events import COMPLETED, JobFinished
 from engine.project.store import Project
 from gui.panels.evaluate import EvaluatePanel
@@ -20,6 +21,7 @@ from gui.panels.seen_note import SeenNote
 from gui.panels.train import TrainPanel
 from gui.stages import Stage
 from tests.gui.test_evaluate_page import of_test, two_classes
+from tests.gui.test_search_page import found_crossval
 from tests.helpers.known_patients import (
     BUILT_IN,
     DEVICE,
@@ -208,6 +210,23 @@ def test_a_cross_validation_counts_the_training_patients_too(qtbot, opened):
     assert told(page) == ""
     opened.choose(replace(opened.config, backbone=CHOSEN))
     assert "4 of the 10 patients who are held out in turn" in told(page)
+
+
+def test_a_cross_validation_to_combine_says_whom_its_networks_know(qtbot, opened):
+    page = shown(qtbot, SearchPanel(opened))
+    page.choose(Work.COMBINE)
+    plain = found_crossval()
+    config = replace(opened.config, backbone=CHOSEN)
+    made = replace(plain, id="crossval-2", config=to_plain(config))
+    page.setup.set_members((), (made, plain))
+    of_made, of_plain = (page.setup.members.item(row) for row in range(2))
+    assert f"({NAME})" in of_made.text() and of_made.text().endswith(" · knows patients")
+    assert "knows" not in of_plain.text()
+    of_plain.setCheckState(Qt.CheckState.Checked)
+    assert page.setup.caution() == ""
+    of_plain.setCheckState(Qt.CheckState.Unchecked)
+    of_made.setCheckState(Qt.CheckState.Checked)
+    assert "4 of the 10 patients who were held out in turn" in told(page)
 
 
 def test_runs_to_combine_name_their_weights_and_say_whom_they_know(qtbot, opened):

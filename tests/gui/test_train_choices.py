@@ -42,7 +42,9 @@ def test_a_method_without_passes_or_adapting_is_offered_in_one_way(page: TrainPa
     choose(page, "direct_transfer")
     assert not cards(page)
     said = words(page)
-    assert "Direct transfer makes no passes over the images, so there is one way only" in said
+    assert (
+        "Direct transfer makes no passes over the images, so every preset learns the same" in said
+    )
     assert "up to" not in said and "Adapts" not in said
     choose(page, "full_finetune")
     assert set(cards(page)) == {"Quick", "Standard", "Thorough"}
@@ -58,7 +60,7 @@ def test_presets_that_would_change_the_method_say_so(page: TrainPanel) -> None:
         assert "Changes the method to Full fine-tuning" in said
     quick = cards(page)["Quick"].accessibleDescription()
     assert "Changes the method" not in quick
-    assert "one way only" in quick and "passes" not in quick
+    assert "decision layer" in quick and "passes" not in quick
 
     choose(page, "adversarial")
     assert "Changes the method to Linear probe" in cards(page)["Quick"].accessibleDescription()
