@@ -206,7 +206,10 @@ class RunController(QObject):
     def _next_command(self, thread: EngineThread) -> Train | Resume:
         command = thread.command
         assert isinstance(command, Train | Resume)
-        return Resume(project=command.project, run=self._run) if self._run else command
+        if not self._run:
+            return command
+        is_anyway = isinstance(command, Resume) and command.anyway  # was asked, and still holds
+        return Resume(project=command.project, run=self._run, anyway=is_anyway)
 
 
 class _Job(QObject):

@@ -59,7 +59,7 @@ class Bench:
 
     @cached_property
     def _stored(self) -> SegmentReader:
-        return open_pixels(self.project, self.image)
+        return self.patiently(lambda: open_pixels(self.project, self.image))
 
     def features(
         self,

@@ -155,7 +155,7 @@ class _Crossval:
     def _kept_fold(self, fold: int) -> KeptFold | None:
         """Return a fold that was made before an interruption; None if it is yet to be made."""
         folder = fold_folder(self._project.run_folder(self._name), fold)
-        if not is_kept(folder):
+        if not self.bench.patiently(lambda: is_kept(folder)):
             return None
         try:
             return self.bench.patiently(lambda: read_fold(folder, len(self._folds.held_out(fold))))

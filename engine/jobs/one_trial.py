@@ -156,8 +156,11 @@ class OneTrial:
         )
         best = trainer.best
         if best is None or best.auroc != trainer.state.best_auroc:  # found before the interruption
-            assert self._folder is not None
-            kept = kept_network(self._config, context.data.n_classes, self._folder)
+            folder = self._folder
+            assert folder is not None
+            kept = self._bench.patiently(
+                lambda: kept_network(self._config, context.data.n_classes, folder), self._control
+            )
             best = self._validated(kept.to(self._bench.runtime.device), context.data)
         return self._result(context.data, best, epochs=epochs, is_complete=is_complete)
 
@@ -174,12 +177,12 @@ class OneTrial:
 
     def _goes_on(self) -> bool:
         """Return whether there is a sound state to go on from; tell if there are damaged ones."""
-        if self._folder is None or not has_state(self._folder / "checkpoints"):
+        if self._folder is None:
             return False
-        states = self._folder / "checkpoints"
-        is_sound = self._bench.patiently(
-            lambda: next(sound_states(states), None) is not None, self._control
-        )
+        states, patiently = self._folder / "checkpoints", self._bench.patiently
+        if not patiently(lambda: has_state(states), self._control):
+            return False
+        is_sound = patiently(lambda: next(sound_states(states), None) is not None, self._control)
         if not is_sound:
             told = "What was saved of this training is damaged, so it begins anew."
             self._bench.on_event(Recovered(run=TRIAL, message=told))
@@ -200,7 +203,8 @@ class OneTrial:
                 "val_auroc": result.auroc,
                 "method_facts": self._method.summary(network),
             }
-            save_best(self._folder / "checkpoints", network, facts)
+            checkpoints = self._folder / "checkpoints"
+            self._bench.patiently(lambda: save_best(checkpoints, network, facts), self._control)
         return result
 
     def _validated(self, network: Network, data: TrainingData) -> Validation:

@@ -39,7 +39,7 @@ class RunLog:
             emit: Receives the events.
             require_there: Raises an ``EngineError`` while nothing may be written there.
         """
-        self._path = folder / RUN_LOG_NAME
+        self._path = long_path(folder / RUN_LOG_NAME)
         self._emit, self._require_there = emit, require_there
         self._waiting: list[str] = []
         self._flushed = 0.0

@@ -52,6 +52,7 @@ from engine.methods.registry import get_method
 from engine.metrics.validation import validation_interval
 from engine.models.features import cached_features
 from engine.models.network import Network
+from engine.project.segments import SegmentReader
 from engine.project.store import Project
 from engine.project.table import TrainingTable
 from engine.seeding import remembered_generators, seed_everything
@@ -219,6 +220,7 @@ class TrainingRun:
         data = self._training_data(network, runtime)
         if self._method.trains_epochs:
             return self._train_epochs(network, data, runtime)
+        self._keep_versions()
         self._prepare(network, self._context(data, runtime))
         if self._source is not None:
             self._note_likeness(self._source, network, data, runtime)
@@ -288,9 +290,10 @@ class TrainingRun:
     def _write_recipe(self, runtime: Runtime) -> Recipe:
         """Write everything that is needed to repeat the run, and say how a repeat differs."""
         if self._begun is not None and self._begun.recipe is not None:
+            recipe = self._begun.recipe
             if self._begun.is_recipe_lost:
-                keep_recipe(self._folder, self._begun.recipe)
-            return self._begun.recipe
+                self._with_room(lambda: keep_recipe(self._folder, recipe))
+            return recipe
         origin = None
         if self._repeat is not None:
             found = differences(
@@ -340,8 +343,11 @@ class TrainingRun:
             self.emit(Warned(run=self.id, message=self._facts["direct_use"]))
 
     def _training_data(self, network: Network, runtime: Runtime) -> TrainingData:
+        def opened() -> SegmentReader:
+            return open_pixels(self._project, self._config.image)
+
         pixels = PatientPixels(
-            open_pixels(self._project, self._config.image),
+            opened() if self._begun is None else self._with_room(opened),  # a new one is refused
             run=self.id,
             emit=self.emit,
             control=self._control,
@@ -377,7 +383,9 @@ class TrainingRun:
     def _train_epochs(self, network: Network, data: TrainingData, runtime: Runtime) -> RunFinished:
         context = self._context(data, runtime)
         # A run that was cut off before it saved anything begins anew.
-        goes_on = self._begun is not None and has_state(self._folder / "checkpoints")
+        goes_on = self._begun is not None and self._with_room(
+            lambda: has_state(self._folder / "checkpoints")
+        )
         if not goes_on:
             self._prepare(network, context)
         trainer = Trainer(
@@ -398,6 +406,7 @@ class TrainingRun:
             except NoSoundStateError as problem:
                 return self._ended_with_best(problem)
             self._seconds_before = trainer.state.seconds
+        self._keep_versions()
         trainer.state.recipe = self._recipe
         memory_kills = MemoryKills(self._folder, self._project.require_there)
         if memory_kills.have_ended_it():
@@ -408,6 +417,11 @@ class TrainingRun:
         outcome = STOPPED if self._control.stop_requested else COMPLETED
         speed = state.images / state.train_seconds if state.train_seconds > 0 else None
         return self._finished(outcome, state.best_auroc, state.epoch - 1, speed)
+
+    def _keep_versions(self) -> None:
+        """Note with which program a run goes on, once its state is one of that program."""
+        if self._begun is not None:
+            self._with_room(lambda: self._project.keep_versions(self.id))
 
     def _ended_with_best(self, problem: NoSoundStateError) -> RunFinished:
         """End a run that can't be gone on with by the best pass that it kept.

@@ -60,7 +60,8 @@ class TrialBench(Bench):
             RunError: If the trial kept no network.
         """
         config = replace(config, image=self.image)
-        network = kept_network(config, len(self.table.class_names), folder)
+        n_classes = len(self.table.class_names)
+        network = self.patiently(lambda: kept_network(config, n_classes, folder))
         network = network.to(self.runtime.device).eval()
         rows, n_views = self.table.rows[chosen], config.evaluation.test_time_views
         if n_views == 1 and not get_method(config.method.key).trains_epochs:
@@ -117,7 +118,7 @@ class TrialBench(Bench):
         """
         config = replace(config, image=self.image)
         if folder is not None:
-            make_folder(folder, parents=False)
+            self.patiently(lambda: make_folder(folder, parents=False))
         trial = OneTrial(
             self,
             config,

@@ -41,7 +41,7 @@ _LIBRARIES: Final = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-l
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RunData:
-    """The images of a run as they were when it began or was gone on with.
+    """The images of a run as they were when it began.
 
     Attributes:
         records: Row ids in the project, int64 ``(N,)``, increasing.
@@ -50,7 +50,8 @@ class RunData:
         patients: As in ``TrainingTable``.
         marks: Tell the contents of the images' files apart, int64 ``(N,)``.
         classes: Names of the classes in their order, then that of the positive one or nothing.
-        versions: Of RadTune, its code and the libraries that compute, as ``name=version``.
+        versions: Of RadTune, its code and the libraries that compute, as ``name=version``; those
+            with which it was last gone on.
     """
 
     records: NDArray[np.int64]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,12 +15,14 @@ from engine.contract.errors import ConfigError, DatasetError, RunError
 from engine.contract.records import RunSummary
 from engine.contract.results import EvaluationResult
 from engine.contract.run_states import INTERRUPTED, RESUMABLE, RUNNING, UNDER_WAY, may_follow
+from engine.files import long_path
 from engine.project.classes import MULTI
 from engine.project.folder import RUNS_FOLDER
 from engine.project.run_data import (
     Change,
     data_changes,
     kept_run_data,
+    present_versions,
     read_run_data,
     run_data,
     version_changes,
@@ -196,10 +199,25 @@ class RunStore(SplitStore):
     def keep_run_data(self, run: str, table: TrainingTable) -> None:
         """Keep what a run learns from, to tell later what has changed.
 
+        Of one that goes on, what it began with stays: what has changed since is still to be told
+        when it goes on once more.
+
         Raises:
             StorageError: If the disk is full or can't be written.
         """
-        write_run_data(self.run_folder(run), run_data(table, self._file_digests()))
+        folder = self.run_folder(run)
+        then = read_run_data(folder)
+        write_run_data(folder, then or run_data(table, self._file_digests()))
+
+    def keep_versions(self, run: str) -> None:
+        """Keep with which versions a run goes on, so that these aren't asked about again.
+
+        Raises:
+            StorageError: If the disk is full or can't be written.
+        """
+        folder = self.run_folder(run)
+        if (then := read_run_data(folder)) is not None:
+            write_run_data(folder, replace(then, versions=present_versions()))
 
     def _file_digests(self) -> dict[int, str]:
         return dict(self.db.all("SELECT id, sha256 FROM records"))
@@ -225,12 +243,16 @@ class RunStore(SplitStore):
                 found = data_changes(then, run_data(self.training_table(), self._file_digests()))
         except (ConfigError, DatasetError) as error:
             found = (Change(sentence=error.message, is_fatal=True),)
-        unknown = Change(sentence="The images, labels or split have changed.", is_fatal=True)
-        return versions + (found or (unknown,))
+        if not found:
+            found = (Change(sentence="The images, labels or split have changed.", is_fatal=True),)
+        elif not any(change.is_fatal for change in found):
+            told = "To measure the run on its test images afterwards, undo that first."
+            found += (Change(sentence=told, is_fatal=False),)
+        return versions + found
 
     def has_saved_state(self, run: str) -> bool:
         """Return whether a run has left something to go on from."""
-        folder = self.run_folder(run) / "checkpoints"
+        folder = long_path(self.run_folder(run) / "checkpoints")
         return any((folder / name).exists() for name in _CHECKPOINTS)
 
     def run_mark(self, run: str) -> str:

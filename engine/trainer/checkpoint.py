@@ -84,7 +84,7 @@ def save_state(checkpoints: Path, state: TrainingState, tensors: dict[str, Tenso
     writing = checkpoints / "writing"
     write_folder(writing, _NAMES, tensors, _json_ready(asdict(state)))
     last, previous = checkpoints / "last", checkpoints / "previous"
-    if last.exists():
+    if long_path(last).exists():
         replace_folder(last, previous)
     replace_folder(writing, last)
 

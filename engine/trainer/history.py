@@ -39,6 +39,8 @@ def comment_on(rows: Sequence[EpochRow], best_epoch: int) -> str:
         return "First pass done. The curves mean more after a few passes."
     if last.epoch == best_epoch:
         return f"Still improving. Epoch {best_epoch} is the best so far and is kept."
+    if last.epoch < best_epoch:  # training went back to a state from before the best one
+        return f"This pass is made again. Epoch {best_epoch} is the best so far and is kept."
     best, since = rows[best_epoch - 1], rows[best_epoch:]
     # A loss that comes down from where it had jumped to is no learning by heart.
     overfits = last.train_loss < min(best.train_loss, last.val_loss) and all(

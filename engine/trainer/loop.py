@@ -147,8 +147,8 @@ class Trainer:
             RunError: If there is none, or it belongs to other settings or another split.
         """
         state, tensors, problem = self._saver.load()
-        is_same = state.config_digest == self.config_digest or anyway
-        if not is_same or state.split_digest != self.split_digest:
+        is_same = state.config_digest == self.config_digest
+        if not (is_same or anyway) or state.split_digest != self.split_digest:
             raise RunError(
                 "The images, labels or split have changed since this run was interrupted.",
                 remedy="Start a new run; the interrupted one stays in the history.",
@@ -159,6 +159,8 @@ class Trainer:
         self._restore(state, tensors)
         if problem is not None:
             self.emit(Recovered(run=self.run, message=problem))
+        if not is_same:  # at once: when it goes on the next time, this isn't asked again
+            self._save()
 
     def take_smaller_parts(self) -> None:
         """Compute half as many images at a time: the system ended the run for its memory."""

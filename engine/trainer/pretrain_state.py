@@ -65,7 +65,7 @@ def saved_state(saver: Saver, emit: Callable[[Event], None]) -> Saved | None:
     Raises:
         JobCanceled: If the job was asked to end while it waited for the disk.
     """
-    if saver.is_trial or not has_state(saver.checkpoints):
+    if saver.is_trial or not saver.patiently(lambda: has_state(saver.checkpoints)):
         return None
     try:
         state, tensors, problem = saver.load()

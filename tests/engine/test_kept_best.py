@@ -181,6 +181,34 @@ class KilledError(BaseException):
     """Nothing of the program gets to do anything after it."""
 
 
+def test_a_best_two_passes_after_the_state_that_is_left_lets_the_run_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill between best and state, and then a newest state that is damaged."""
+    scripted(monkeypatch, 0.6, 0.7, 0.8, 0.7, 0.8, 0.75)
+    training = TinyTraining(tmp_path, FOUR)
+    trainer = training.begin()
+    save, n_states = trainer._saver.save, iter(range(9))
+
+    def save_or_die(*arguments: Any) -> None:
+        if next(n_states) == 3:  # that of the third pass
+            raise KilledError
+        save(*arguments)
+
+    monkeypatch.setattr(trainer._saver, "save", save_or_die)
+    with pytest.raises(KilledError):
+        trainer.train()
+    (tmp_path / "checkpoints" / "last" / "state.json").write_text("{}", encoding="utf-8")
+    again = training.begin()
+    again.resume()
+    assert (again.state.epoch, again.state.best_epoch) == (2, 3)
+    again.train()
+    assert again.state.best_epoch == kept(tmp_path)["epoch"] == 3
+    told = [event for event in training.events if isinstance(event, EpochFinished)][2:]
+    assert [event.epoch for event in told] == [2, 3, 4]
+    assert "made again" in told[0].comment and "Epoch 3 is the best" in told[0].comment
+
+
 def rows_of(folder: Path) -> list[str]:
     text = (folder / "history.csv").read_text(encoding="utf-8")
     return [line.split(",")[0] for line in text.splitlines()[1:]]

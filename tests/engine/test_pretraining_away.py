@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+import engine.jobs.pretraining
 from engine.contract.control import Control
 from engine.contract.events import COMPLETED, Event, JobProgressed, Recovered, Warned
 from engine.models.network import Network
+from engine.models.registry import build_network
 from engine.project.segment_file import SegmentFile
 from tests.engine.test_out_of_memory import CUDA, Once, _own_cache, as_method
 from tests.engine.test_pretraining_goes_on import asked, cut_off, digest, left_in, whole
@@ -154,3 +156,30 @@ def test_the_note_of_what_was_learned_from_waits_for_its_project(
     assert "isn't there any more" in reason
     assert seen == [False]
     assert [path.stem for path in (two[1] / "pretrained").iterdir()] == [digest()]
+
+
+@renames_open_projects
+def test_a_state_whose_project_is_away_while_the_network_is_built_is_taken_up_later(
+    two: list[Path], whole: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_off(two)
+    keeper = next(folder for folder in two if left_in([folder]))
+    elsewhere, told, steps = keeper.with_name("renamed.radtune"), [], []
+
+    def build(*arguments: Any, **named: Any) -> Network:
+        keeper.rename(elsewhere)
+        return build_network(*arguments, **named)
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Warned):
+            told.append(event.message)
+            elsewhere.rename(keeper)
+        elif isinstance(event, JobProgressed) and event.stage.startswith("Training"):
+            steps.append(event.done)
+
+    monkeypatch.setattr(engine.jobs.pretraining, "build_network", build)
+    finished = perform(asked(two), on_event=listen)
+    assert finished.outcome == COMPLETED, finished.error
+    assert len(told) == 1 and "isn't there any more" in told[0]
+    assert steps[0] > 1
+    assert digest() == whole

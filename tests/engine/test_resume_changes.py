@@ -13,7 +13,15 @@ import pytest
 
 from engine.contract.commands import Resume, Scan, Train
 from engine.contract.control import Control
-from engine.contract.events import CANCELED, COMPLETED, FAILED, BatchFinished, Event, RunFinished
+from engine.contract.events import (
+    CANCELED,
+    COMPLETED,
+    FAILED,
+    BatchFinished,
+    Event,
+    RunFinished,
+    RunStarted,
+)
 from engine.contract.import_rules import PatientRule
 from engine.project import labels
 from engine.project.own_code import CODE_NAME, kept_digest, source_digest
@@ -220,6 +228,10 @@ def resume(project: Path, run: str, *, anyway: bool = False) -> RunFinished:
     return finished
 
 
+ADDED = "4 images were added that are in no part of the split."
+UNDO = "To measure the run on its test images afterwards, undo that first."
+
+
 def test_added_images_outside_the_split_are_asked_about(
     interrupted: tuple[Path, str], tmp_path: Path
 ) -> None:
@@ -230,7 +242,7 @@ def test_added_images_outside_the_split_are_asked_about(
     with Project.open(project) as opened:
         summary = opened.run_summary(run)
     assert summary.is_resumable
-    assert summary.changes == ("4 images were added that are in no part of the split.",)
+    assert summary.changes == (ADDED, UNDO)
     refused = resume(project, run)
     assert refused.outcome == FAILED
     assert "4 images were added" in (refused.error or "")
@@ -262,3 +274,56 @@ def test_another_version_is_asked_about_once(
     assert resume(project, run, anyway=True).outcome == COMPLETED
     with Project.open(project) as opened:
         assert opened.run_summary(run).changes == ()
+
+
+def cut_off_again(project: Path, run: str) -> RunFinished:
+    control = Control()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, BatchFinished):
+            control.interrupt()
+
+    finished = execute(Resume(project=str(project), run=run, anyway=True), listen, control)
+    assert isinstance(finished, RunFinished) and finished.outcome == CANCELED
+    return finished
+
+
+def test_added_images_are_asked_about_once_more_where_the_run_is_cut_off_again(
+    interrupted: tuple[Path, str], tmp_path: Path
+) -> None:
+    project, run = interrupted
+    more = write_images(tmp_path / "more" / "images", n_patients=2)
+    rule = PatientRule(source="pattern", pattern=r"p\d+")
+    run_job(Scan(source=str(more), project=str(project), patient_rule=rule))
+    cut_off_again(project, run)
+    with Project.open(project) as opened:
+        summary = opened.run_summary(run)
+    assert summary.is_resumable
+    assert summary.changes == (ADDED, UNDO)
+    assert resume(project, run, anyway=True).outcome == COMPLETED
+
+
+class KilledError(BaseException):
+    """Nothing of the program gets to do anything after it."""
+
+
+@pytest.mark.parametrize("at", [RunStarted, BatchFinished])
+def test_a_kill_soon_after_it_went_on_with_another_program_loses_nothing(
+    interrupted: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, at: type[Event]
+) -> None:
+    """A program that knows more settings gives those of the run another digest."""
+    project, run = interrupted
+    monkeypatch.setattr("engine.project.run_data.code_digest", lambda: "0123456789ab")
+    monkeypatch.setattr("engine.jobs.training._digest", lambda config: "of another program")
+
+    def kill(event: Event) -> None:
+        if isinstance(event, at):
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        execute(Resume(project=str(project), run=run, anyway=True), kill, Control())
+    with Project.open(project) as opened:
+        is_asked = bool(opened.run_summary(run, has_worker=False).changes)
+    assert is_asked == (at is RunStarted)
+    again = resume(project, run, anyway=is_asked)
+    assert again.outcome == COMPLETED, again.error

@@ -29,12 +29,15 @@ from engine.contract.events import (
     RunFinished,
     RunPaused,
     RunResumed,
+    RunStarted,
+    Warned,
 )
 from engine.project.lock import ProjectLock
 from engine.project.segment_file import SegmentFile
 from engine.project.store import Project
 from engine.run import execute
 from tests.helpers.killable import kept_bytes
+from tests.helpers.tiny_study import small_config
 from tests.long.disk_faults import fault_config
 
 renames_open_projects = pytest.mark.skipif(
@@ -321,3 +324,49 @@ def test_a_cross_validation_waits_for_its_project_too(study: Path) -> None:
     assert isinstance(finished, JobFinished)
     assert finished.outcome == COMPLETED, finished.error
     assert is_done and not elsewhere.exists()
+
+
+@renames_open_projects
+def test_a_run_whose_project_is_away_when_it_goes_on_takes_up_its_state_later(
+    study: Path, untouched: dict[str, bytes]
+) -> None:
+    control, elsewhere = Control(), study.with_name("renamed.radtune")
+
+    def end(event: Event) -> None:
+        if isinstance(event, EpochFinished):
+            control.interrupt()
+
+    first = execute(Train(project=str(study), config=fault_config()), end, control)
+    assert isinstance(first, RunFinished)
+    events: list[Event] = []
+
+    def listen(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, RunStarted):
+            study.rename(elsewhere)
+        if isinstance(event, RunPaused):
+            elsewhere.rename(study)
+
+    goes_on = execute(Resume(project=str(study), run=first.run), listen, Control())
+    assert goes_on.outcome == COMPLETED, goes_on.error
+    (pause,) = [event for event in events if isinstance(event, RunPaused)]
+    assert "isn't there any more" in pause.reason
+    assert next(event for event in events if isinstance(event, BatchFinished)).epoch == 2
+    assert kept_bytes(study, first.run) == untouched
+
+
+@renames_open_projects
+def test_a_cross_validation_waits_for_its_project_between_two_parts(study: Path) -> None:
+    elsewhere, waited = study.with_name("renamed.radtune"), []
+
+    def listen(event: Event) -> None:
+        if "Part 1 of 2: AUROC" in getattr(event, "stage", ""):
+            study.rename(elsewhere)
+        if isinstance(event, Warned) and event.is_waiting:
+            waited.append(event.message)
+            elsewhere.rename(study)
+
+    command = Crossval(project=str(study), config=small_config("linear_probe"), folds=2)
+    finished = execute(command, listen, Control())
+    assert finished.outcome == COMPLETED, finished.error
+    assert len(waited) == 1 and "isn't there any more" in waited[0]

@@ -124,6 +124,21 @@ def test_a_hung_run_is_told_and_goes_on_from_its_last_saved_state_at_one_click(
     assert said(window) == []
 
 
+@pytest.mark.parametrize("is_anyway", [False, True])
+def test_one_that_went_on_although_something_had_changed_does_so_again(
+    qtbot, engine, window, hanging, is_anyway
+):
+    engine.runs("resume", hanging)
+    command = Resume(project=str(window.session.folder), run="r1", anyway=is_anyway)
+    window.session.runs.start(command)
+    qtbot.waitUntil(lambda: window.session.runs.state is RunState.HUNG)
+    engine.runs("resume", short_run)
+    window.session.runs.restart()
+    hanging.go_on.set()
+    qtbot.waitUntil(lambda: window.session.runs.state is RunState.IDLE)
+    assert engine.asked("resume") == [command, command]
+
+
 def test_one_that_hangs_before_it_exists_is_started_again(qtbot, engine, window):
     go_on = threading.Event()
 
