@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import threading
 import time
 
@@ -183,16 +184,19 @@ def test_a_hundred_thousand_images_are_listed_within_a_second(grid, many):
     assert time.process_time() - start < 1.0
 
 
-def test_scrolling_through_them_paints_within_a_frame(grid, many):
-    grid.set_images(many, CLASSES)
-    bar = grid.verticalScrollBar()
-    times = []
-    for step in range(60):
-        bar.setValue(step * 40 + (step % 5) * 100_000)
-        start = time.process_time()
-        grid.viewport().repaint()
-        times.append(time.process_time() - start)
-    assert sorted(times)[len(times) // 2] < 0.016
+def test_painting_takes_no_longer_the_more_images_there_are(grid, many):
+    """How long is measured by ``tests.speed.grid``."""
+    medians = []
+    for images in (many[:1000], many):
+        grid.set_images(images, CLASSES)
+        bar, times = grid.verticalScrollBar(), []
+        for step in range(60):
+            bar.setValue(step * 40 + (step % 5) * bar.maximum() // 5)
+            start = time.thread_time()
+            grid.viewport().repaint()
+            times.append(time.thread_time() - start)
+        medians.append(statistics.median(times))
+    assert medians[1] < 3 * medians[0]
 
 
 class CountingThumbnails(PlainThumbnails):

@@ -137,10 +137,10 @@ def test_runs_are_told_apart_by_it_on_the_evaluate_page(page_of, findings_folder
     titles = {runs.itemData(row): runs.itemText(row) for row in range(runs.count())}
     assert titles["one"].endswith(" · Effusion")
     assert titles["all"].endswith(" · 2 findings at once")
-    assert titles["old"].endswith(" · EfficientNet-Lite0")
+    assert titles["old"].endswith(" · EfficientNet-Lite0 · Standard")
     page.show_run("one")
     assert page.header.accessibleDescription() == titles["one"]
-    assert runs.width() < page.width() / 2
+    assert runs.width() < 0.7 * page.width()  # however long the names of findings are
 
 
 @pytest.mark.parametrize(
