@@ -29,6 +29,7 @@ _OWNER_NAME: Final = "project.owner"
 """Stands in for the lock on disks that have none."""
 _READ_ONLY: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
+_OWNER_BYTES: Final = 512
 _LOCKED_BYTE: Final = 1 << 30
 """Windows locks bytes against reading too; this one lies far behind the owner's name."""
 
@@ -268,16 +269,19 @@ def _read_owner(path: Path) -> dict[str, Any]:
 
 
 def _write_owner(file: FileIO, description: Mapping[str, Any]) -> bool:
-    """Write who holds a lock, and return whether that went well."""
+    """Write who holds a lock, and return whether that went well.
+
+    What was written before is overwritten in place, for which a full disk has room.
+    """
+    text = json.dumps(description).encode() if description else b""
+    text = text.ljust(_OWNER_BYTES)
     try:
         file.seek(0)
-        file.truncate()
-        if description:
-            file.write(json.dumps(description).encode())
-        file.flush()
+        is_whole = file.write(text) == len(text)
+        file.truncate(len(text))
     except OSError:
         return False  # a full disk: the lock holds, only its owner's name is missing
-    return True
+    return is_whole
 
 
 def _lock(file: FileIO) -> bool:

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,28 @@ def test_a_second_window_is_refused_with_the_owners_name(tmp_path):
         assert not second.is_held
     with ProjectLock(tmp_path, "x") as third:
         assert third.is_held
+
+
+def test_a_full_disk_has_room_for_the_owner_of_a_project_that_was_open_before(tmp_path):
+    class OnFullDisk(FileIO):
+        def write(self, data, /):
+            if self.tell() + len(data) > os.fstat(self.fileno()).st_size:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(data)
+
+    def opened(path):
+        return OnFullDisk(path, "r+")
+
+    with ProjectLock(tmp_path, "the RadTune window"):
+        pass
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lock_module, "_open_lock", opened)
+        with ProjectLock(tmp_path, "the RadTune window") as lock:
+            worker = _start(tmp_path, **lock.environment())
+            try:
+                assert _first_line(worker) == "borrowed"
+            finally:
+                _end(worker)
 
 
 def test_another_process_holds_the_lock_until_it_dies(tmp_path):
