@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.contract.config import ExperimentConfig
-from engine.contract.config_io import config_to_json, to_plain
+from engine.contract.config_io import config_to_json
 from engine.contract.control import Control
 from engine.contract.errors import EngineError
 from engine.contract.events import (
@@ -28,7 +28,6 @@ from engine.contract.events import (
     RunProgressed,
     RunResumed,
     RunStarted,
-    Warned,
 )
 from engine.contract.recipe import Recipe, recipe_to_plain
 from engine.contract.run_states import INTERRUPTED, PAUSED, RUNNING
@@ -43,13 +42,11 @@ from engine.jobs.run_network import run_network
 from engine.jobs.run_notes import RunNotes
 from engine.jobs.run_trials import RunTrials
 from engine.jobs.run_warnings import backbone_warnings, data_warnings, processor_warning
-from engine.jobs.seen_before import seen_sentence
-from engine.jobs.source_bundle import Source, kept_source
+from engine.jobs.source_bundle import kept_source
 from engine.jobs.trial_times import n_trials
-from engine.methods.direct_transfer import matched_use_sentence
+from engine.jobs.without_passes import WithoutPasses
 from engine.methods.method import MethodContext, TrainingData
 from engine.methods.registry import get_method
-from engine.metrics.validation import validation_interval
 from engine.models.features import cached_features
 from engine.models.network import Network
 from engine.project.segments import SegmentReader
@@ -61,7 +58,6 @@ from engine.trainer.checkpoint import NoSoundStateError, has_state
 from engine.trainer.full_disk import PatientPixels, when_there_is_room
 from engine.trainer.loop import Trainer
 from engine.trainer.memory_advice import explaining_memory
-from engine.trainer.steps import Validation, validate
 
 Emit = Callable[[Event], None]
 Done = TypeVar("Done")
@@ -114,7 +110,6 @@ class TrainingRun:
             patiently=self._with_room,
         )
         self._source = kept_source(self._folder)
-        self._facts: dict[str, Any] = {}
         self._recipe: dict[str, Any] = {}
 
     def start(self) -> None:
@@ -222,9 +217,7 @@ class TrainingRun:
             return self._train_epochs(network, data, runtime)
         self._keep_versions()
         self._prepare(network, self._context(data, runtime))
-        if self._source is not None:
-            self._note_likeness(self._source, network, data, runtime)
-        return self._finished(COMPLETED, self._keep_best(network, data, runtime), 0, None)
+        return self._fitted(network, data, runtime)
 
     def _prepare(self, network: Network, context: MethodContext) -> None:
         self._again_if_short(lambda: self._method.prepare(network, context))
@@ -315,32 +308,6 @@ class TrainingRun:
             source=self._source,
             repeats=origin,
         )
-
-    def _note_likeness(
-        self, source: Source, network: Network, data: TrainingData, runtime: Runtime
-    ) -> None:
-        self._facts = {"classifier": source.facts.name, "matches": to_plain(source.matches)}
-        if seen := seen_sentence(self._project, source.facts, self._table):
-            self._facts["seen"] = seen
-            self.emit(Warned(run=self.id, message=seen))
-        self._facts["likeness"], suits = source.likeness(network, data, runtime)
-        if not suits:
-            self.emit(Warned(run=self.id, message=self._facts["likeness"]))
-
-    def _note_use(self, data: TrainingData, result: Validation) -> None:
-        """Say whether a classifier that is applied as it is tells the project's classes apart."""
-        table, val = data.table, data.val
-        found = validation_interval(
-            result.probabilities,
-            table.labels[val],
-            table.groups[val],
-            table.positive,
-            n_resamples=self._config.evaluation.bootstrap_resamples,
-            seed=self._config.seed,
-        )
-        self._facts["direct_use"], is_useful = matched_use_sentence(found, len(val))
-        if not is_useful:
-            self.emit(Warned(run=self.id, message=self._facts["direct_use"]))
 
     def _training_data(self, network: Network, runtime: Runtime) -> TrainingData:
         def opened() -> SegmentReader:
@@ -440,28 +407,24 @@ class TrainingRun:
         epochs = self._project.run_summary(self.id).epochs
         return self._finished(STOPPED, facts["val_auroc"], epochs, None)
 
-    def _keep_best(self, network: Network, data: TrainingData, runtime: Runtime) -> float:
+    def _fitted(self, network: Network, data: TrainingData, runtime: Runtime) -> RunFinished:
         """Validate and keep a network that was fitted without epochs."""
-        table, val = data.table, data.val
-        result = validate(
-            network,
-            data.pixels,
-            table.rows[val],
-            table.labels[val],
-            runtime,
-            class_weights=None,
-            positive=table.positive,
+        measuring = WithoutPasses(
+            project=self._project,
+            run=self.id,
+            config=self._config,
+            source=self._source,
+            emit=self.emit,
         )
-        if self._source is not None:
-            self._note_use(data, result)
+        auroc, told = measuring.measured(network, data, runtime)
         facts = {
             "epoch": 0,
-            "val_auroc": result.auroc,
-            "method_facts": self._facts | self._method.summary(network),
+            "val_auroc": auroc,
+            "method_facts": told | self._method.summary(network),
             "recipe": self._recipe,  # in case that the file is damaged; no state keeps a copy
         }
         self._with_room(lambda: save_best(self._folder / "checkpoints", network, facts))
-        return result.auroc
+        return self._finished(COMPLETED, auroc, 0, None)
 
     def _finished(
         self, outcome: str, auroc: float, epochs: int, speed: float | None
