@@ -30,7 +30,7 @@ from engine.contract.searching import ENSEMBLE
 from engine.files import is_signed, long_path, read_signed_json, signed, write_json
 from engine.hardware import Runtime, place_run
 from engine.hardware.preflight import SafePoint
-from engine.models.weights import weights_info
+from engine.models.weights import FILE, weights_info
 from engine.project.run_findings import chosen_name
 from engine.project.store import Project
 from engine.trainer.best_weights import best_facts
@@ -151,6 +151,13 @@ def _from_project(
             if config.method.key == ENSEMBLE
             else "Apply the same classifier again, or restore the project from a backup.",
         )
+    weights = weights_info(config.backbone.key, config.backbone.weights)
+    if config.backbone.weights.startswith(FILE) and not weights.digest:
+        raise RunError(
+            f"{RECIPE_NAME} of this run is damaged or missing, and the weights that it began from "
+            "aren't here any more, so nothing else tells whom these know.",
+            remedy="Add the file of these weights again, or restore the project from a backup.",
+        )
     table = project.training_table()
     runtime, _ = place_run(config.runtime, safe_point=safe_point)
     return Recipe(
@@ -163,5 +170,5 @@ def _from_project(
         positive=table.positive,
         activation=table.activation,
         finding=chosen_name(project),
-        weights=to_plain(weights_info(config.backbone.key, config.backbone.weights)),
+        weights=to_plain(weights),
     )

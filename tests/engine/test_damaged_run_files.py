@@ -433,6 +433,25 @@ def test_a_combined_run_without_its_recipe_says_what_to_do(
     assert "Combine the same runs again" in (refused.remedy or "")
 
 
+def test_a_recipe_is_not_written_anew_where_nothing_tells_whom_its_weights_know(
+    trained: tuple[Path, str],
+) -> None:
+    folder, run = trained
+    facts = folder / "runs" / run / "checkpoints" / "best" / "facts.json"
+    plain = checked(json.loads(facts.read_text(encoding="utf-8")))
+    del plain["recipe"]
+    write_json(facts, signed(plain))
+    empty(folder / "runs" / run / RECIPE_NAME)
+    with Project.open(folder) as project:
+        project.db.execute(
+            "UPDATE runs SET config = json_set(config, '$.backbone.weights', 'file:removed')"
+        )
+    refused, _ = evaluate(folder, run)
+    assert refused.outcome == FAILED
+    assert "nothing else tells whom these know" in (refused.error or "")
+    assert "Add the file of these weights again" in (refused.remedy or "")
+
+
 def test_a_recipe_that_is_written_anew_can_be_ended_while_a_driver_is_waited_for(
     trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
