@@ -70,10 +70,12 @@ def way_on(command: Command | None, run: str = "") -> str:
         command: The command; None if it wasn't understood yet.
         run: Id of the run that it began or went on with, if it did.
     """
+    anyway: tuple[str, ...] = ()
     if isinstance(command, Resume):
         run = command.run
+        anyway = ("--anyway",) if command.anyway else ()
     if isinstance(command, Train | Resume) and run:
-        words = (PROGRAM, "resume", "--project", command.project, "--run", run)
+        words = (PROGRAM, "resume", "--project", command.project, "--run", run, *anyway)
         return f"Go on with: {shell_line(words)}"
     if command is not None and KIND_OF[type(command)] in RESUMABLE_KINDS:
         return "Give the same command again when you like: it goes on where it was."

@@ -279,8 +279,10 @@ def _write_owner(file: FileIO, description: Mapping[str, Any]) -> bool:
         file.seek(0)
         is_whole = file.write(text) == len(text)
         file.truncate(len(text))
-    except OSError:
-        return False  # a full disk: the lock holds, only its owner's name is missing
+    except OSError:  # a full disk: the lock holds, only its owner's name is missing
+        with contextlib.suppress(OSError):
+            file.truncate(0)  # rather than that of an earlier one
+        return False
     return is_whole
 
 

@@ -160,7 +160,8 @@ class Trainer:
         if problem is not None:
             self.emit(Recovered(run=self.run, message=problem))
         if not is_same:  # at once: when it goes on the next time, this isn't asked again
-            self._save()
+            for _ in ("last", "previous"):  # nor where the newest state is damaged by then
+                self._save()
 
     def take_smaller_parts(self) -> None:
         """Compute half as many images at a time: the system ended the run for its memory."""

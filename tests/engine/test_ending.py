@@ -102,6 +102,7 @@ def test_each_kind_of_job_says_whether_it_goes_on() -> None:
     expected = "Go on with: radtune-engine resume --project p --run r7"
     assert way_on(Train(project="p", config=config), "r7") == expected
     assert way_on(Resume(project="p", run="r7")) == expected
+    assert way_on(Resume(project="p", run="r7", anyway=True)) == f"{expected} --anyway"
 
 
 def test_names_with_spaces_are_quoted_as_each_system_wants_it() -> None:

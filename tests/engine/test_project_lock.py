@@ -62,6 +62,8 @@ def test_a_second_window_is_refused_with_the_owners_name(tmp_path):
 
 def test_a_full_disk_has_room_for_the_owner_of_a_project_that_was_open_before(tmp_path):
     class OnFullDisk(FileIO):
+        """Has room for what overwrites something, and no more."""
+
         def write(self, data, /):
             if self.tell() + len(data) > os.fstat(self.fileno()).st_size:
                 raise OSError(errno.ENOSPC, "No space left on device")
@@ -80,6 +82,23 @@ def test_a_full_disk_has_room_for_the_owner_of_a_project_that_was_open_before(tm
                 assert _first_line(worker) == "borrowed"
             finally:
                 _end(worker)
+
+
+def test_a_disk_that_takes_nothing_keeps_no_earlier_owner(tmp_path):
+    class Refusing(FileIO):
+        def write(self, data, /):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with ProjectLock(tmp_path, "the RadTune window"):
+        left = (tmp_path / LOCK_NAME).read_bytes()
+    (tmp_path / LOCK_NAME).write_bytes(left)  # its owner was killed
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lock_module, "_open_lock", lambda path: Refusing(path, "r+"))
+        with (
+            ProjectLock(tmp_path, "the command scan"),
+            pytest.raises(ProjectError, match="in use by another RadTune window or command"),
+        ):
+            ProjectLock(tmp_path, "x").acquire()
 
 
 def test_another_process_holds_the_lock_until_it_dies(tmp_path):

@@ -327,3 +327,25 @@ def test_a_kill_soon_after_it_went_on_with_another_program_loses_nothing(
     assert is_asked == (at is RunStarted)
     again = resume(project, run, anyway=is_asked)
     assert again.outcome == COMPLETED, again.error
+
+
+def test_a_newest_state_that_is_torn_soon_after_another_program_went_on_loses_nothing(
+    interrupted: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state before is one of that program as well, since it isn't asked about again."""
+    project, run = interrupted
+    monkeypatch.setattr("engine.project.run_data.code_digest", lambda: "0123456789ab")
+    monkeypatch.setattr("engine.jobs.training._digest", lambda config: "of another program")
+
+    def kill(event: Event) -> None:
+        if isinstance(event, BatchFinished):
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        execute(Resume(project=str(project), run=run, anyway=True), kill, Control())
+    newest = project / "runs" / run / "checkpoints" / "last" / "state.json"
+    newest.write_text("{}", encoding="utf-8")
+    with Project.open(project) as opened:
+        assert opened.run_summary(run, has_worker=False).changes == ()
+    again = resume(project, run)
+    assert again.outcome == COMPLETED, again.error
