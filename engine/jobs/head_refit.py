@@ -50,7 +50,8 @@ def refit_head(command: RefitHead, emit: Callable[[Event], None], control: Contr
 
     The division of the images is taken as it is, also where labels have changed since it was made:
     what is wanted is whether they have become better. Images that came later are in no part. Test
-    images take no part.
+    images take no part. How good it is goes out as the facts of a :class:`JobProgressed` as soon
+    as it is known: ``val_auroc``, as in the result.
 
     Raises:
         DatasetError: If a part lacks a class, or only described images are wanted and some aren't.
@@ -112,19 +113,28 @@ def refit_head(command: RefitHead, emit: Callable[[Event], None], control: Contr
         )
         with one_blas_thread():
             head = fit_head(network, context, features_of)
+            install_head(network, head)
+            auroc = validation_auroc(
+                head_probabilities(network, features_of(table.rows[data.val])),
+                table.labels[data.val],
+                table.positive,
+            )
+            emit(_fitted(auroc))
             doubted = () if table.is_multi else _doubted(network, context, head)
-        install_head(network, head)
-        auroc = validation_auroc(
-            head_probabilities(network, features_of(table.rows[data.val])),
-            table.labels[data.val],
-            table.positive,
-        )
     return HeadRefit(
         val_auroc=auroc,
         n_train=len(data.train),
         n_val=len(data.val),
         seconds=round(time.perf_counter() - started, 3),
         doubted=doubted,
+    )
+
+
+def _fitted(auroc: float) -> JobProgressed:
+    """Return what whoever relabels waits for, before a second look at the labels takes its time."""
+    facts = {"val_auroc": auroc}
+    return JobProgressed(
+        kind="refit_head", stage="Looking at labels again", done=0, total=0, facts=facts
     )
 
 

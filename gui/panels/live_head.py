@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QWidget
 
 from engine.contract.commands import RefitHead
 from engine.contract.config_io import from_plain
-from engine.contract.events import COMPLETED, JobFinished
+from engine.contract.events import COMPLETED, Event, JobFinished, JobProgressed
 from engine.contract.records import RunSummary
 from engine.contract.results import HeadRefit
 from gui.itemmodels.run_words import number_text
@@ -47,6 +47,7 @@ class LiveHead(QFrame):
         self._is_wanted = is_wanted
         self._is_edited = False
         self._is_fitting = False
+        self._is_told = False
         self._auroc: float | None = None
         self._doubted: tuple[int, ...] = ()
         self._clock = QTimer(self)
@@ -108,14 +109,14 @@ class LiveHead(QFrame):
         if self._is_fitting or session.jobs.is_busy or session.runs.state.is_busy:
             self._clock.start(_BUSY_MS)
             return
-        self._is_edited, self._is_fitting = False, True
+        self._is_edited, self._is_fitting, self._is_told = False, True, False
         command = RefitHead(
             project=str(session.folder),
             backbone=run.backbone,
             weights=run.weights,
             described_only=True,
         )
-        session.jobs.start(command, self._on_finished, is_quiet=True)
+        session.jobs.start(command, self._on_finished, self._on_event, is_quiet=True)
 
     def _described_by(self) -> RunSummary | None:
         """Return the newest finished run: its images have been described by its backbone."""
@@ -123,27 +124,40 @@ class LiveHead(QFrame):
         runs = snapshot.finished_runs if snapshot.split is not None else ()
         return runs[0] if runs else None
 
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, JobProgressed) and "val_auroc" in event.facts:
+            self._tell(float(event.facts["val_auroc"]))
+
     def _on_finished(self, finished: JobFinished) -> None:
         self._is_fitting = False
         if finished.outcome != COMPLETED:  # a class is empty, or images are new: nothing to say
-            self.hide()
+            self.setVisible(self._is_told)
             return
         result: HeadRefit = from_plain(HeadRefit, finished.result)
+        if not self._is_told:
+            self._tell(result.val_auroc)
         known = self._session.snapshot.by_id
-        self._doubted = tuple(record for record in result.doubted if record in known)
-        now, before = number_text(result.val_auroc), number_text(self._auroc)
+        self._doubt(tuple(record for record in result.doubted if record in known))
+
+    def _tell(self, auroc: float) -> None:
+        """Say how good the labels are now; which of them are doubted takes longer to find out."""
+        now, before = number_text(auroc), number_text(self._auroc)
         if self._auroc is None or now == before:
             text = self.tr("Decision layer updated: validation AUROC {0}.")
         else:
             text = self.tr("Decision layer updated: validation AUROC {0}, {1} before.")
         self._text.setText(text.format(now, before))
-        self._auroc = result.val_auroc
-        n = len(self._doubted)
+        self._auroc, self._is_told = auroc, True
+        self._doubt(())
+        self.setAccessibleName(self._text.text())
+        self.show()
+
+    def _doubt(self, records: tuple[int, ...]) -> None:
+        self._doubted = records
+        n = len(records)
         one, many = self.tr("Look again at 1 label"), self.tr("Look again at %d labels")
         self._show.setText(one if n == 1 else many % n)
         self._show.setVisible(n > 0)
-        self.setAccessibleName(self._text.text())
-        self.show()
 
     def _on_show(self) -> None:
         self.images_requested.emit(list(self._doubted), self.tr("Labels to look at again"))

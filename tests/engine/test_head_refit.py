@@ -11,8 +11,9 @@ import pytest
 from engine.contract.commands import ListMethods, RefitHead
 from engine.contract.config import preset_config
 from engine.contract.control import Control
-from engine.contract.events import COMPLETED, FAILED, JobFinished
+from engine.contract.events import COMPLETED, FAILED, Event, JobFinished, JobProgressed
 from engine.contract.methods import METHODS
+from engine.jobs import head_refit
 from engine.project import labels
 from engine.project.store import Project
 from engine.run import execute
@@ -68,6 +69,22 @@ def test_a_refit_names_the_labels_that_it_contradicts_and_no_test_image(tmp_path
         labels.set_labels(project, [record for records in wrong for record in records], b)
     doubted = run_job(RefitHead(project=str(study)))["doubted"]
     assert set(wrong[0]) | set(wrong[1]) == set(doubted)
+
+
+def test_a_refit_tells_its_result_before_it_looks_for_labels_in_doubt(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[Event] = []
+    told: list[float] = []
+
+    def look(*args: object) -> tuple[int, ...]:
+        told.extend(e.facts["val_auroc"] for e in events if isinstance(e, JobProgressed) if e.facts)
+        return ()
+
+    monkeypatch.setattr(head_refit, "_doubted", look)
+    finished = execute(RefitHead(project=str(study)), events.append, Control())
+    assert finished.outcome == COMPLETED
+    assert told == [finished.result["val_auroc"]]
 
 
 def test_where_images_are_not_described_yet_a_quick_refit_says_so(study: Path) -> None:

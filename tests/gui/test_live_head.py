@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,15 @@ import pytest
 
 from engine.contract.commands import RefitHead
 from engine.contract.config import preset_config
-from engine.contract.events import COMPLETED, FAILED, JobFinished, JobStarted
+from engine.contract.control import Control
+from engine.contract.events import (
+    COMPLETED,
+    FAILED,
+    Event,
+    JobFinished,
+    JobProgressed,
+    JobStarted,
+)
 from engine.project import labels
 from engine.project.store import Project
 from gui.panels import live_head
@@ -92,6 +101,35 @@ def test_relabelling_updates_the_decision_layer_and_offers_what_it_doubts(
     assert "0.950" in page.live_head.text
     assert "0.900 before" in page.live_head.text
     assert page.live_head.link == ""
+
+
+def test_how_good_the_labels_are_is_said_before_those_in_doubt_are_known(
+    qtbot, engine: ScriptedEngine, page: DataPanel
+) -> None:
+    session = page.session
+    goes_on = threading.Event()
+    doubted = session.snapshot.records[3].id
+
+    def fit(command: Any, control: Control) -> Iterator[Event]:
+        del command, control
+        yield JobStarted(kind="refit_head")
+        facts = {"val_auroc": 0.9}
+        yield JobProgressed(kind="refit_head", stage="Looking", done=0, total=0, facts=facts)
+        goes_on.wait(10)
+        result = refit(0.9, (doubted,))
+        yield JobFinished(kind="refit_head", outcome=COMPLETED, result=result)
+
+    engine.runs("refit_head", fit)
+    relabel(session)
+    try:
+        qtbot.waitUntil(page.live_head.isVisible)
+        assert page.live_head.text == "Decision layer updated: validation AUROC 0.900."
+        assert page.live_head.link == ""
+        assert session.jobs.is_busy
+    finally:
+        goes_on.set()
+    qtbot.waitUntil(lambda: page.live_head.link == "Look again at 1 label")
+    assert page.live_head.text == "Decision layer updated: validation AUROC 0.900."
 
 
 def test_many_labels_in_a_row_make_one_fit(

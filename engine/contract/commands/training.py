@@ -94,6 +94,8 @@ class Pretrain:
 class RefitHead:
     """Fit a decision layer to the present labels, without a run. Result: ``HeadRefit``.
 
+    Its ``val_auroc`` comes earlier, too, in the facts of a ``JobProgressed``.
+
     Attributes:
         backbone: Whose features are used; each image is described once, then they are at hand.
         weights: What the backbone starts from, see ``BackboneConfig``.
