@@ -78,6 +78,9 @@ def slowness_of(
 ) -> float:
     """Return how many times as long as expected a training took.
 
+    Starting up counts on both sides: of a training of a few images it is nearly all, and says
+    nothing of how long an image takes.
+
     Args:
         config: Its settings.
         n_train: Images that it learned from.
@@ -87,7 +90,7 @@ def slowness_of(
         pace: As it was expected on that machine.
     """
     done = replace(config, method=replace(config.method, max_epochs=epochs))
-    return seconds / max(1e-9, _computing_s(done, n_train, n_val, pace))
+    return seconds / training_seconds(done, n_train, n_val, pace)
 
 
 def _computing_s(config: ExperimentConfig, n_train: int, n_val: int, pace: Pace) -> float:

@@ -44,8 +44,14 @@ def test_four_cores_and_half_the_side_are_each_four_times_as_fast() -> None:
 def test_slowness_of_a_training_that_stopped_early_counts_its_passes() -> None:
     config = preset_config("standard")
     stopped = replace(config, method=replace(config.method, max_epochs=3))
-    expected = training_seconds(stopped, 100, 50, PACE) - 5
+    expected = training_seconds(stopped, 100, 50, PACE)
     assert slowness_of(config, 100, 50, 3, 2 * expected, PACE) == pytest.approx(2.0)
+
+
+def test_starting_up_with_a_few_images_does_not_count_as_a_slow_machine() -> None:
+    config = preset_config("standard")
+    assert training_seconds(config, 8, 4, PACE) == pytest.approx(5 + 0.12 + 8 * 0.36 + 0.04)
+    assert slowness_of(config, 8, 4, 8, 8.0, PACE) < 1.1
 
 
 def facts(*past: PastTraining, device: str = "cpu") -> SetupFacts:
