@@ -129,3 +129,22 @@ def test_a_setting_without_effect_is_refused(command: str):
 def test_classes_are_matched_to_those_of_a_classifier_only():
     with pytest.raises(ConfigError, match="matched"):
         parsed("train", "--project", "p", "--method", "direct_transfer", "--match", "a=b")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("robustness --project p --run r --images 6", "--images: must lie between 10 and 2000"),
+        ("prepare-images --project p --size-px 8", "--size-px: must lie between 32 and 1024"),
+        ("ensemble --project p --runs a,b --views 0", "--views: must lie between 1 and 16"),
+        ("search --project p --minutes nan", "--minutes: must lie between 0.05 and 10000"),
+        ("crossval --project p --folds five", "--folds: invalid int value: 'five'"),
+    ],
+)
+def test_an_option_out_of_range_is_named_as_it_was_written(
+    capsys: pytest.CaptureFixture[str], words: str, said: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parsed(*words.split())
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
