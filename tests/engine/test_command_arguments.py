@@ -117,7 +117,7 @@ def test_images_are_prepared_at_a_size_within_the_limits():
     command = parsed(*"prepare-images --project p --size-px 112".split())
     assert command == PrepareImages(project=here("p"), size_px=112)
     with pytest.raises(ConfigError):
-        parsed(*"prepare-images --project p --size-px 8".split())
+        PrepareImages(project=here("p"), size_px=8)
 
 
 @pytest.mark.parametrize("command", ["train", "crossval", "lr-range"])
