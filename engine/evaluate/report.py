@@ -229,10 +229,7 @@ def measured_on(n_patients: int, n_known: int | None) -> str:
             f"{begin} that this run didn't learn from; whether its network had learned from them "
             "before is not known, so this may be too good"
         )
-    return (
-        f"{begin}, {n_known:,} of whom the network had learned from before the images were "
-        "divided anew, so this is too good"
-    )
+    return f"{begin}, {n_known:,} of whom the network had learned from before, so this is too good"
 
 
 def _sentence(auroc: float, positive: str | None, of: str) -> str:

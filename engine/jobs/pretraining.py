@@ -38,6 +38,7 @@ from engine.models.weights import (
 )
 from engine.models.weights_warning import weights_warning
 from engine.project.learned_before import note_pretraining
+from engine.project.learned_here import note_learned_images
 from engine.project.pretrainings import begin_or_go_on, data_of
 from engine.project.searching import PRETRAIN
 from engine.project.store import Project
@@ -253,17 +254,20 @@ def _shares(
 def _note(
     sources: Sequence[PretrainSource], kept: Pretrained, emit: Emit, control: Control
 ) -> None:
-    """Let each project keep what was learned from, before the backbone can be chosen for a run."""
+    """Keep what was learned from, before the backbone can be chosen for a run.
+
+    Each project keeps it of itself; this computer, for others that hold some of the images.
+    """
     digest = tensors_digest(kept.body)
     for source in sources:
-        when_there_is_room(
-            partial(
-                note_pretraining, source.project, digest, source.table.record_ids[source.train]
-            ),
-            run="",
-            emit=waiting_as_warning(emit),
-            control=control,
-        )
+        learned = source.table.record_ids[source.train]
+        for note in (note_pretraining, note_learned_images):
+            when_there_is_room(
+                partial(note, source.project, digest, learned),
+                run="",
+                emit=waiting_as_warning(emit),
+                control=control,
+            )
 
 
 def _register(

@@ -3,9 +3,9 @@
 A backbone that was pre-trained on this project, and a classifier that the project exported, may
 know patients who are validation or test patients since the images were divided anew, or who are
 held out by a cross-validation. Each project knows that of itself
-(:mod:`engine.project.learned_before`, marks of runs); of patients that two projects share, nothing
-is known. Where what a project kept of that is damaged or missing, nobody may claim that its
-patients are new to the network.
+(:mod:`engine.project.learned_before`, marks of runs); of patients that it shares with others as far
+as equal images tell (:mod:`engine.project.learned_here`). Where what a project kept of that is
+damaged or missing, nobody may claim that its patients are new to the network.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def backbone_warning(
     learned = of_weights(project, digest, _untold())
     if counts := _counts(project, table, learned.records):
         what = (
-            f"This backbone was pre-trained on the patients of {counts}, before the images were "
-            "divided anew: its results on them are too good."
+            f"This backbone was pre-trained on the patients of {counts}: its results on them are "
+            "too good."
         )
         return Warned(run=run, message=what, remedy=_REMEDY)
     if learned.unknown:
@@ -75,8 +75,8 @@ def seen_sentence(project: Project, facts: BundleFacts, table: TrainingTable) ->
     if counts := _counts(project, table, put_together(found)):
         said.insert(
             0,
-            f"This classifier learned from the patients of {counts}, before the images were "
-            "divided anew: its results on them are too good.",
+            f"This classifier learned from the patients of {counts}: its results on them are too "
+            "good.",
         )
     if not said:
         return None
@@ -163,8 +163,7 @@ def measuring_caution(
     if n_known := int(np.isin(table.groups[images], known).sum()):
         return (
             f"{n_known:,} of the {len(images):,} {what} are of patients that a network had learned "
-            "from before the images were divided anew, so this is too good. Measure it on "
-            "patients that it hasn't seen."
+            "from before, so this is too good. Measure it on patients that it hasn't seen."
         )
     if None in each:
         return (

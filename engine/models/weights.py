@@ -8,9 +8,7 @@ they expect. A backbone can have several: one is its default, every one can be c
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from torch import Tensor
@@ -22,8 +20,8 @@ from engine.models.adapt import find_card, tensor_plan
 from engine.models.embedded_weights import EMBEDDED, embedded_state
 from engine.models.weights_facts import AddedWeights, WeightsInfo
 from engine.models.weights_file import read_file, read_tensors
+from engine.weights_folder import weights_folder
 
-FOLDER_VARIABLE: Final = "RADTUNE_WEIGHTS"
 PRETRAINED: Final = "pretrained"
 SCRATCH: Final = "scratch"
 FILE: Final = "file:"
@@ -37,15 +35,6 @@ _RANKS: Final = (OFFICIAL, FOUND)
 _SCHEMA_VERSION: Final = 3
 _NOTED_FROM: Final = 3
 """Since this version, projects keep which of their images a pre-training learned from."""
-
-
-def weights_folder() -> Path:
-    """Return where added weights are kept: ``RADTUNE_WEIGHTS``, or the user's data folder."""
-    import platformdirs
-
-    if named := os.environ.get(FOLDER_VARIABLE):
-        return Path(named)
-    return Path(platformdirs.user_data_dir("RadTune", appauthor=False)) / "weights"
 
 
 def added_weights(key: str | None = None) -> list[AddedWeights]:

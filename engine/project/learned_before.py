@@ -4,6 +4,8 @@
 knows them again under whatever name they are added, also after its images were divided anew, while
 the weights tell nothing of any project. Patients are looked up by the images when that is asked.
 The database names the digests, so that a list that got lost is not taken for one that never was.
+What a pre-training on another project learned from is known by equal images, on the computer that
+made it (:mod:`engine.project.learned_here`).
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 
 from engine.files import long_path, make_folder, write_atomic
 from engine.project.folder import PRETRAINED_FOLDER
+from engine.project.learned_here import digests_learned_here, records_learned_here
 from engine.project.store import Project
 
 _NOTED: Final = "pretrained"
@@ -52,23 +55,24 @@ def records_of_pretraining(project: Project, digest: str) -> NDArray[np.int64] |
 
     None if they learned from this project and the list of the images is damaged or missing.
     """
-    none = np.array([], dtype=np.int64)
     if not _DIGEST.fullmatch(digest):
-        return none
+        return np.array([], dtype=np.int64)
+    elsewhere = records_learned_here(project, digest)
     with (
         contextlib.suppress(Exception),  # a damaged archive fails in any of a dozen ways
         np.load(long_path(_file(project, digest)), allow_pickle=False) as found,
     ):
-        return np.asarray(found["records"], dtype=np.int64)
+        return np.union1d(np.asarray(found["records"], dtype=np.int64), elsewhere)
     is_noted = project.db.value("SELECT 1 FROM meta WHERE key = ?", (f"{_NOTED} {digest}",))
-    return None if is_noted or long_path(_file(project, digest)).exists() else none
+    return None if is_noted or long_path(_file(project, digest)).exists() else elsewhere
 
 
 def digests_of_pretrainings(project: Project) -> list[str]:
-    """Return the SHA-256 of the weights that learned from this project, also of lost lists."""
+    """Return the SHA-256 of the weights that learned from a project's images, or may have."""
     noted = project.db.all("SELECT key FROM meta WHERE key LIKE ?", (f"{_NOTED} %",))
     listed = (project.folder / PRETRAINED_FOLDER).glob("*.npz")
     found = {key.removeprefix(f"{_NOTED} ") for (key,) in noted} | {path.stem for path in listed}
+    found.update(digests_learned_here(project))
     return sorted(digest for digest in found if _DIGEST.fullmatch(digest))
 
 

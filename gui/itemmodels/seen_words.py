@@ -40,8 +40,8 @@ def run_text(run: RunSummary) -> str:
     if run.seen is None:
         return ""
     text = _tr(
-        "This run began from a network that had learned from the patients of {0} before the images "
-        "were divided anew: its results on them are too good."
+        "This run began from a network that had learned from the patients of {0} before: its "
+        "results on them are too good."
     )
     return _told(run.seen, text)
 
@@ -51,8 +51,8 @@ def member_text(run: RunSummary) -> str:
     if run.seen is None:
         return ""
     text = _tr(
-        "A marked run began from a network that had learned from the patients of {0} before the "
-        "images were divided anew: the combined results on them will be too good."
+        "A marked run began from a network that had learned from the patients of {0} before: the "
+        "combined results on them will be too good."
     )
     return _told(run.seen, text)
 
@@ -62,8 +62,8 @@ def choice_text(seen: SeenBefore | None) -> str:
     if seen is None:
         return ""
     text = _tr(
-        "The chosen weights were pre-trained on the patients of {0} before the images were divided "
-        "anew: results on them will be too good."
+        "The chosen weights were pre-trained on the patients of {0}: results on them will be too "
+        "good."
     )
     return _told(seen, text)
 
@@ -97,8 +97,8 @@ def test_text(seen: SeenBefore | None) -> str:
     if seen.n_known_test is None:
         return _tr(seen.unknown)
     text = _tr(
-        "This run began from a network that had learned from {0} of the {1} test patients before "
-        "the images were divided anew: the result will be too good."
+        "This run began from a network that had learned from {0} of the {1} test patients before: "
+        "the result will be too good."
     )
     return text.format(_number(seen.n_known_test), _number(seen.test.n_patients))
 
@@ -118,8 +118,7 @@ def measured_text(n_known: int | None, n_patients: int) -> str:
             "these results may be too good."
         )
     text = _tr(
-        "The network had learned from {0} of these {1} patients before the images were divided "
-        "anew: these results are too good."
+        "The network had learned from {0} of these {1} patients before: these results are too good."
     )
     return text.format(_number(n_known), _number(n_patients))
 

@@ -17,14 +17,13 @@ from engine.contract.commands import AddWeights, ListBackbones, ListWeights, Rem
 from engine.contract.config import BackboneConfig
 from engine.contract.control import Control
 from engine.contract.limits import check_limits
-from engine.models import weights
 from engine.run import execute
 
 
 @pytest.fixture(autouse=True)
 def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     folder = tmp_path / "kept"
-    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(folder))
+    monkeypatch.setenv("RADTUNE_WEIGHTS", str(folder))
     return folder
 
 

@@ -28,6 +28,7 @@ from engine.contract.events import Event, RunFinished, Warned
 from engine.contract.results import ClassMatch
 from engine.models.add_weights import add_weights
 from engine.models.weights import FOUND, MADE, added_weights, load_state, remove_weights
+from engine.project.known_patients import seen_by_weights
 from engine.project.store import Project
 from engine.run import execute
 from tests.engine.test_pretraining_job import command as pretraining
@@ -88,7 +89,7 @@ def test_after_a_new_division_training_and_evaluation_say_whom_the_backbone_know
     n_known = len(set(tested.tolist()) & set(learned.tolist()))
     assert n_val and n_known > 0
     finished, events = train(project, on(weights))
-    [told] = [e for e in events if isinstance(e, Warned) and "divided anew" in e.message]
+    [told] = [e for e in events if isinstance(e, Warned) and "pre-trained on" in e.message]
     assert f"{n_val} of the {len(val)} validation images" in told.message
     assert f"{n_test} of the {len(tested)} test images" in told.message
     assert told.remedy
@@ -171,7 +172,7 @@ def test_the_file_added_again_is_still_what_it_was_made_from(made, tmp_path):
     assert [item.kind for item in added_weights(KEY)] == [FOUND]
     assert load_state(KEY, weights)
     finished, events = train(project, on(weights))
-    assert [e for e in events if isinstance(e, Warned) and "divided anew" in e.message]
+    assert [e for e in events if isinstance(e, Warned) and "pre-trained on" in e.message]
     assert finished.outcome == "completed"
 
 
@@ -197,16 +198,60 @@ def test_a_bundle_with_such_a_backbone_is_known_in_every_project_of_the_pretrain
     applied = execute(command, events.append, Control())
     assert isinstance(applied, RunFinished)
     assert not applied.error, applied.error
-    [told] = [e.message for e in events if isinstance(e, Warned) and "divided anew" in e.message]
+    [told] = [
+        e.message for e in events if isinstance(e, Warned) and "learned from the" in e.message
+    ]
     assert f"{n_test} of the {len(tested)} test images" in told
     result = run_job(Evaluate(project=str(project), run=applied.run))
     n_known = len(set(tested.tolist()) & set(learned.tolist()))
     assert f"{n_known} of whom the network had learned" in result["sentence"]
 
 
+def test_another_project_of_the_same_images_knows_whom_the_backbone_learned_from(made):
+    project, folder, weights = made
+    with Project.open(project, read_only=True) as opened:
+        table = opened.training_table()
+        learned = {path_of(opened, record) for record in table.record_ids[table.split == 0]}
+    again = make_project(folder, "again", folder / "images", seed=7)
+    with Project.open(again, read_only=True) as opened:
+        table = opened.training_table()
+        known = {
+            patient
+            for record, patient in zip(table.record_ids, table.patients, strict=True)
+            if path_of(opened, record) in learned
+        }
+        tested = table.patients[table.split == 2]
+        [seen] = seen_by_weights(opened).values()
+    n_test = int(np.isin(tested, sorted(known)).sum())
+    assert n_test
+    assert seen.test.n_known == n_test
+    [told] = warnings_of(train_command(again, weights))
+    assert f"{n_test} of the {len(tested)} test images" in told
+    shutil.rmtree(folder / "weights" / "learned")  # as on another computer
+    assert not warnings_of(train_command(again, weights))
+
+
+def test_a_project_of_other_images_is_told_nothing(made):
+    _, folder, weights = made
+    source = write_unlike(folder / "strangers", 3, n_patients=30)
+    strangers = make_project(folder, "strangers", source)
+    assert not warnings_of(train_command(strangers, weights))
+    with Project.open(strangers, read_only=True) as opened:
+        assert not seen_by_weights(opened)
+
+
+def train_command(project: Path, weights: str) -> Train:
+    return Train(project=str(project), config=on(weights))
+
+
+def path_of(project: Project, record: int) -> str:
+    return str(project.db.value("SELECT path FROM records WHERE id = ?", (int(record),)))
+
+
 def test_of_weights_that_an_earlier_version_made_it_is_said_that_nobody_knows(made):
     project, folder, weights = made
     shutil.rmtree(project / "pretrained")
+    shutil.rmtree(folder / "weights" / "learned")
     with Project.open(project) as opened, opened.transaction():
         opened.db.execute("DELETE FROM meta WHERE key LIKE 'pretrained %'")
     sidecar = folder / "weights" / f"{weights.removeprefix('file:')}.json"

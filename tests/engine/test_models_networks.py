@@ -82,7 +82,7 @@ def lite0():
 
 @pytest.fixture(autouse=True)
 def own_weights_folder(monkeypatch, tmp_path):
-    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(tmp_path / "weights"))
+    monkeypatch.setenv("RADTUNE_WEIGHTS", str(tmp_path / "weights"))
 
 
 @pytest.fixture

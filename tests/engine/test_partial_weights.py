@@ -13,7 +13,6 @@ from torchvision.models import resnet34, squeezenet1_0
 from engine.contract.config import BackboneConfig, ImageContract
 from engine.contract.events import Warned
 from engine.hardware import Runtime
-from engine.models import weights
 from engine.models.add_weights import add_folder, add_weights, check_weights
 from engine.models.features import features_kind
 from engine.models.registry import build_network
@@ -29,7 +28,7 @@ LOST = "features.12."  # the last of SqueezeNet's fire modules
 
 @pytest.fixture(autouse=True)
 def _kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(tmp_path / "kept"))
+    monkeypatch.setenv("RADTUNE_WEIGHTS", str(tmp_path / "kept"))
 
 
 def _state(seed: int = 0) -> dict[str, Tensor]:

@@ -27,7 +27,6 @@ from engine.jobs.search_words import sentences
 from engine.methods.anchored import AnchoredMethod
 from engine.methods.l2_sp import L2SP
 from engine.methods.soft_threshold import SoftThreshold
-from engine.models import weights
 from engine.models.adapt import find_card
 from engine.models.weights import FOUND, MADE, keep_weights, load_state
 from engine.project import labels
@@ -315,7 +314,7 @@ def added(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[str, str]:
     Returns:
         What settings call them.
     """
-    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(tmp_path / "weights"))
+    monkeypatch.setenv("RADTUNE_WEIGHTS", str(tmp_path / "weights"))
     card, state = find_card("efficientnet_lite0"), load_state("efficientnet_lite0")
     choices = []
     for kind in (FOUND, MADE):

@@ -24,7 +24,7 @@ from engine.models.weights import load_state, weights_info, weights_state
 def folder(monkeypatch, tmp_path):
     """Keep added weights in a folder of the test."""
     folder = tmp_path / "kept" / "weights"
-    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(folder))
+    monkeypatch.setenv("RADTUNE_WEIGHTS", str(folder))
     return folder
 
 

@@ -11,7 +11,6 @@ import timm
 import torch
 
 from engine.contract.errors import ConfigError, WeightsError
-from engine.models import weights
 from engine.models.adapt import find_card, library_network
 from engine.models.add_weights import add_folder, add_weights, check_weights
 from engine.models.npz_file import is_npz, read_npz
@@ -29,7 +28,7 @@ from engine.models.weights import (
 def folder(monkeypatch, tmp_path):
     """Keep added weights in a folder of the test."""
     folder = tmp_path / "kept" / "weights"
-    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(folder))
+    monkeypatch.setenv("RADTUNE_WEIGHTS", str(folder))
     return folder
 
 

@@ -13,14 +13,13 @@ from torch import Tensor
 from torchvision.models import densenet121, resnet18, squeezenet1_0
 
 from engine.contract.errors import WeightsError
-from engine.models import weights
 from engine.models.adapt import find_card
 from engine.models.add_weights import add_weights, check_weights
 
 
 @pytest.fixture(autouse=True)
 def _kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(tmp_path / "kept"))
+    monkeypatch.setenv("RADTUNE_WEIGHTS", str(tmp_path / "kept"))
 
 
 def _file(path: Path, tensors: dict[str, Tensor]) -> Path:
