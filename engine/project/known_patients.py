@@ -2,8 +2,9 @@
 
 A backbone that was pre-trained on this project, and a classifier that the project exported, may
 know patients who are validation or test patients since the images were divided anew. Each project
-knows that of itself (:mod:`engine.project.learned_before`, marks of runs). Where what it kept of
-that is damaged or missing, nobody may claim that its patients are new to the network.
+knows that of itself (:mod:`engine.project.learned_before`, marks of runs), and of the images that
+it shares with others (:mod:`engine.project.learned_here`). Where what it kept of that is damaged or
+missing, nobody may claim that its patients are new to the network.
 """
 
 from __future__ import annotations
@@ -178,13 +179,17 @@ class _Division:
 
 
 class _Tables:
-    """The images now and those of earlier runs, read when they are first asked for."""
+    """The images now, those of earlier runs and those that weights learned from.
+
+    They are read when they are first asked for: many runs begin from the same weights.
+    """
 
     def __init__(self, project: Project) -> None:
         self._project = project
         self._is_read = False
         self._now: TrainingTable | None = None
         self._patients: dict[bytes, NDArray[np.int64]] = {}
+        self._learned: dict[str, Learned] = {}
 
     @property
     def now(self) -> TrainingTable | None:
@@ -198,12 +203,18 @@ class _Tables:
         return self._now
 
     def patients(self, learned: Sequence[Learned]) -> NDArray[np.int64]:
-        """Return the patients that were learned from; many runs begin from the same weights."""
+        """Return the patients that were learned from."""
         records = put_together(learned)
         key = records.tobytes()
         if key not in self._patients:
             self._patients[key] = patients_of(self._project, records)
         return self._patients[key]
+
+    def of_weights(self, digest: str) -> Learned:
+        """Return what weights learned from, as :func:`of_weights`."""
+        if digest not in self._learned:
+            self._learned[digest] = of_weights(self._project, digest)
+        return self._learned[digest]
 
     def of(self, run: RunSummary) -> TrainingTable | _Division | None:
         """Return the images as they were for a run; None if that isn't known."""
@@ -220,11 +231,13 @@ def _with_origin(project: Project, run: RunSummary, tables: _Tables) -> RunSumma
     if origin is None:
         unknown = _NO_RECIPE if digests_of_pretrainings(project) else ""
         return replace(run, seen=SeenBefore(unknown=unknown))
-    learned = of_origin(project, origin)
+    learned = [tables.of_weights(digest) for digest in origin.digests]
+    for each in origin.runs:
+        learned += of_applied(project, each)
     seen = SeenBefore(unknown=_first_unknown(learned))
     if any(len(part.records) for part in learned) and (table := tables.of(run)) is not None:
         seen = _seen(table, is_of(table, tables.patients(learned)), learned)
-    unlisted = [d for d in origin.digests if d and not len(of_weights(project, d).records)]
+    unlisted = [d for d in origin.digests if d and not len(tables.of_weights(d).records)]
     return replace(run, weights_name=origin.name, seen=replace(seen, unlisted=tuple(unlisted)))
 
 
