@@ -41,7 +41,7 @@ from gui.panels.search_results import (
     ResultView,
     TrialsView,
 )
-from gui.panels.search_setup import Command, SearchSetup, Work
+from gui.panels.search_setup import Command, SearchSetup, Work, networks_text
 from gui.panels.search_words import explanation, kinds
 from gui.panels.seen_note import SeenNote
 from gui.seen_before import told_runs
@@ -303,7 +303,7 @@ class SearchPanel(Panel):
                 result: CrossvalResult = from_plain(CrossvalResult, plain)
                 self._last_fold = result
                 self._kept = replace(self._kept, crossvals=(result, *self._kept.crossvals))
-                self.folds.set_result(result)
+                self._show_folds(result)
                 self._offer_members()
             case Work.RATE:
                 self._last_rate = from_plain(LrRangeResult, plain)
@@ -408,9 +408,12 @@ class SearchPanel(Panel):
         kept = self._kept.crossvals
         if kept and self._job is None:
             self._last_fold = best_fitting(kept, self.session.config)
-            self.folds.set_result(self._last_fold)
+            self._show_folds(self._last_fold)
         elif self._job is None:
             self._last_fold = None
+
+    def _show_folds(self, result: CrossvalResult) -> None:
+        self.folds.set_result(result, networks_text(self.session.device, result))
 
     def _older_text(self) -> str:
         """Say what is kept and not shown."""

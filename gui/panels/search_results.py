@@ -232,12 +232,17 @@ class FoldsView(ResultView):
         self.figures.show()
         self._show(self._folds)
 
-    def set_result(self, result: CrossvalResult) -> None:
-        """Show a finished cross-validation."""
+    def set_result(self, result: CrossvalResult, networks: str) -> None:
+        """Show a finished cross-validation.
+
+        Args:
+            result: What it gave.
+            networks: Backbone, weights and method, for people.
+        """
         interval = interval_text(result.auroc)
         self.card.set_secondary(
             _tr("{0}: {1} of {2}").format(
-                f"{backbone_name(result.backbone)}, {method_name(result.method)}",
+                networks,
                 images_text(result.n_images),
                 patients_text(result.n_patients),
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
@@ -51,7 +51,7 @@ from gui.widgets.adaptive_row import AdaptiveRow
 from gui.widgets.number_input import NumberInput
 from gui.widgets.painting import set_role
 
-__all__ = ["SearchSetup", "Work"]
+__all__ = ["SearchSetup", "Work", "networks_text"]
 
 _HEAD_ONLY: Final = "linear_probe"
 _NAME: Final = Qt.ItemDataRole.UserRole
@@ -155,10 +155,9 @@ class SearchSetup(QStackedWidget):
         for found in crossvals:
             backbone = _backbone_of(found)
             seen = self._folds[found.id] = seen_by_backbone(self._session, backbone)
-            text = self.tr("The {0} networks of a cross-validation · {1}, {2} · AUROC {3}").format(
+            text = self.tr("The {0} networks of a cross-validation · {1} · AUROC {2}").format(
                 found.n_folds,
-                with_weights(found.backbone, chosen_name(self._session.device, backbone)),
-                method_name(found.method),
+                networks_text(self._session.device, found),
                 number_text(found.auroc.value),
             )
             if mark := folds_mark_text(seen):
@@ -352,6 +351,17 @@ class SearchSetup(QStackedWidget):
         box.addItems(texts)
         box.setCurrentIndex(chosen)
         box.blockSignals(False)
+
+
+def networks_text(device: dict[str, Any], found: CrossvalResult) -> str:
+    """Return backbone and method of a cross-validation, with the weights where not built in.
+
+    Args:
+        device: What the engine said of this computer.
+        found: The cross-validation.
+    """
+    backbone = with_weights(found.backbone, chosen_name(device, _backbone_of(found)))
+    return f"{backbone}, {method_name(found.method)}"
 
 
 def _backbone_of(found: CrossvalResult) -> BackboneConfig:

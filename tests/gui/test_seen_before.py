@@ -21,7 +21,7 @@ from gui.panels.seen_note import SeenNote
 from gui.panels.train import TrainPanel
 from gui.stages import Stage
 from tests.gui.test_evaluate_page import of_test, two_classes
-from tests.gui.test_search_page import found_crossval
+from tests.gui.test_search_page import found_crossval, keep
 from tests.helpers.known_patients import (
     BUILT_IN,
     DEVICE,
@@ -227,6 +227,15 @@ def test_a_cross_validation_to_combine_says_whom_its_networks_know(qtbot, opened
     of_plain.setCheckState(Qt.CheckState.Unchecked)
     of_made.setCheckState(Qt.CheckState.Checked)
     assert "4 of the 10 patients who were held out in turn" in told(page)
+
+
+def test_the_result_of_a_cross_validation_names_the_weights(qtbot, opened, folder):
+    config = replace(opened.config, backbone=CHOSEN)
+    result = replace(found_crossval(), config=to_plain(config))
+    keep(folder, result)
+    page = shown(qtbot, SearchPanel(opened))
+    page.choose(Work.CROSSVAL)
+    qtbot.waitUntil(lambda: f"EfficientNet-Lite0 ({NAME}), Linear probe: " in words(page))
 
 
 def test_runs_to_combine_name_their_weights_and_say_whom_they_know(qtbot, opened):
