@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.project.lock import ProjectLock
-    from engine.project.segments import SegmentReader
+    from engine.project.segment_reader import SegmentReader
     from engine.project.store import Project
     from engine.project.thumbnails import Thumbnails
 
@@ -125,7 +125,7 @@ class Session(QObject):
 
         uint8 or uint16, ``(S, S)`` or ``(S, S, 3)``; a read-only view.
         """
-        from engine.project.segments import SegmentReader
+        from engine.project.segment_reader import SegmentReader
 
         if self._project is None:
             return None

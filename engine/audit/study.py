@@ -16,7 +16,7 @@ from engine.contract.events import Warned
 from engine.data.pixels import open_pixels, pixel_kind
 from engine.project.classes import MULTI
 from engine.project.facts import ImageFacts, image_facts
-from engine.project.segments import SegmentReader
+from engine.project.segment_reader import SegmentReader
 from engine.project.store import Project
 from engine.project.table import FindingsTable, TrainingTable
 

@@ -23,7 +23,8 @@ from engine.data.decoded import DecodedImage, ImageFile
 from engine.data.images import open_image, read_bytes
 from engine.data.rendering import to_pixels
 from engine.files import require_space
-from engine.project.segments import SegmentReader, SegmentWriter
+from engine.project.segment_reader import SegmentReader
+from engine.project.segments import SegmentWriter
 from engine.project.sources import Original
 from engine.project.store import Project
 

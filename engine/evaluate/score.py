@@ -29,7 +29,7 @@ from engine.models.merged_head import fit_head_to
 from engine.models.network import Network
 from engine.models.registry import build_network
 from engine.project.folder import RUNS_FOLDER
-from engine.project.segments import SegmentReader
+from engine.project.segment_reader import SegmentReader
 from engine.project.store import Project
 from engine.project.table import TrainingTable
 from engine.trainer.best_weights import load_best

@@ -17,7 +17,7 @@ from engine.data.pixels import open_pixels
 from engine.hardware import Runtime
 from engine.models.features import cached_features
 from engine.models.network import Network
-from engine.project.segments import SegmentReader
+from engine.project.segment_reader import SegmentReader
 from engine.project.store import Project
 from engine.project.table import TrainingTable
 from engine.trainer.full_disk import PatientPixels, when_there_is_room

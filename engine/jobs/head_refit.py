@@ -35,7 +35,7 @@ from engine.models.features import features_kind
 from engine.models.network import Network
 from engine.models.weights_warning import weights_warning
 from engine.project.access import open_alone
-from engine.project.segments import SegmentReader
+from engine.project.segment_reader import SegmentReader
 from engine.project.table import TrainingTable
 from engine.splits.folds import make_folds
 from engine.trainer.full_disk import waiting_as_warning

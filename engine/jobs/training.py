@@ -49,7 +49,7 @@ from engine.methods.method import MethodContext, TrainingData
 from engine.methods.registry import get_method
 from engine.models.features import cached_features
 from engine.models.network import Network
-from engine.project.segments import SegmentReader
+from engine.project.segment_reader import SegmentReader
 from engine.project.store import Project
 from engine.project.table import TrainingTable
 from engine.seeding import remembered_generators, seed_everything

@@ -17,7 +17,8 @@ from engine.hardware import Runtime, autocast
 from engine.hardware.out_of_memory import in_parts
 from engine.models.network import Network
 from engine.project.folder import ProjectFolder
-from engine.project.segments import SegmentReader, SegmentWriter
+from engine.project.segment_reader import SegmentReader
+from engine.project.segments import SegmentWriter
 
 BATCH_SIZE: Final = 32
 _ROWS_PER_COMMIT: Final = 1024  # what a cancel or a crash loses, at most

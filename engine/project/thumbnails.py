@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.project.folder import ProjectFolder
-from engine.project.segments import FullSegment, SegmentReader, SegmentWriter
+from engine.project.segment_reader import SegmentReader
+from engine.project.segments import FullSegment, SegmentWriter
 
 THUMBNAIL_PX: Final = 128
 GREY_KIND: Final = "thumbs"

@@ -11,7 +11,8 @@ from engine.hardware import Runtime
 from engine.models import features
 from engine.models.features import cached_features, extract, features_kind
 from engine.models.registry import build_network
-from engine.project.segments import SegmentReader, SegmentWriter
+from engine.project.segment_reader import SegmentReader
+from engine.project.segments import SegmentWriter
 from engine.project.store import Project
 
 CONTRACT = ImageContract(size_px=32)

@@ -12,7 +12,7 @@ from engine.contract.control import Control
 from engine.contract.errors import ConfigError
 from engine.contract.events import CANCELED, FAILED, Event, JobProgressed
 from engine.data.pixels import pixel_kind
-from engine.project.segments import SegmentReader
+from engine.project.segment_reader import SegmentReader
 from engine.project.store import Project
 from engine.run import execute
 from tests.helpers.tiny_study import make_study, run_job

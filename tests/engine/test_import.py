@@ -31,7 +31,7 @@ from engine.data.import_writer import ImportWriter
 from engine.data.pixels import load_pixels, open_pixels
 from engine.data.scan import scan
 from engine.project.labels import set_labels
-from engine.project.segments import SegmentReader
+from engine.project.segment_reader import SegmentReader
 from engine.project.store import Project
 from engine.project.thumbnails import Thumbnails
 from tests.conftest import ROOT

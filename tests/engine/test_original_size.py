@@ -16,7 +16,7 @@ from engine.contract.control import Control
 from engine.contract.errors import ConfigError
 from engine.contract.events import JobProgressed
 from engine.data.original_size import median_side
-from engine.project.segments import SegmentReader
+from engine.project.segment_reader import SegmentReader
 from engine.project.store import Project
 from engine.run import execute
 from tests.helpers.tiny_study import run_job

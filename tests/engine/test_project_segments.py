@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from engine.contract.errors import ProjectError, StorageError
+from engine.project.segment_reader import SegmentReader
 from engine.project.segments import (
     SEGMENT_ROWS,
-    SegmentReader,
     SegmentWriter,
     drop_unreferenced,
     forget_segments,

@@ -20,7 +20,7 @@ from engine.data.decode_pool import Limits
 from engine.data.preview import preview
 from engine.data.scan import scan
 from engine.project.labels import set_labels
-from engine.project.segments import SegmentReader
+from engine.project.segment_reader import SegmentReader
 from engine.project.store import Project
 from engine.project.thumbnails import Thumbnails
 

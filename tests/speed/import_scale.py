@@ -36,7 +36,7 @@ from engine.data.decode_pool import n_processes
 from engine.data.images import open_image, read_bytes
 from engine.data.rendering import to_pixels
 from engine.data.voi import display_levels
-from engine.project.segments import SegmentReader
+from engine.project.segment_reader import SegmentReader
 from engine.project.store import Project
 from gui.snapshot import read_snapshot
 from tests.speed.machine import ROOT, describe_machine
