@@ -28,6 +28,7 @@ def row(method: str = "linear_probe", seed: int = 0, val: float = 0.9, cpu_s: fl
         cpu_s=cpu_s,
         test_s=2.0,
         load=1.5,
+        processor="a processor",
         version="abc",
     )
 

@@ -42,6 +42,7 @@ class Row:
         cpu_s: Processor time of the same, all threads.
         test_s: Wall time of the look at the test images.
         load: Load of the machine, the higher of before and after.
+        processor: What it was measured on: seconds of different ones can't be compared.
         version: Commit of the program.
         reason: Why the row failed; empty when measured.
     """
@@ -60,6 +61,7 @@ class Row:
     cpu_s: float | None = None
     test_s: float | None = None
     load: float | None = None
+    processor: str = ""
     version: str = ""
     reason: str = ""
 
@@ -96,7 +98,7 @@ class Row:
 
 _COLUMNS: Final = tuple(field.name for field in fields(Row))
 _WHOLE: Final = ("seed", "size_px", "epochs")
-_TEXT: Final = ("data", "amount", "method", "version", "reason")
+_TEXT: Final = ("data", "amount", "method", "processor", "version", "reason")
 
 
 def read_rows(table: Path) -> list[Row]:

@@ -4,7 +4,8 @@
 beside this file row by row, the cheapest first. It takes days: stop it at any time, start it again
 and it goes on. A row is one training and its test, in a process of its own; one that fails is kept
 with its reason. It may run beside other work: compare the processor seconds then, of one thread,
-not the wall seconds. ``--out FILE.csv`` fills another table.
+not the wall seconds, and those of one kind of processor alone. ``--out FILE.csv`` fills another
+table.
 
 ``python -m tests.speed.methods --table`` prints what there is as Markdown; ``--into HELP.md``
 writes it into the tables of the help.
@@ -38,6 +39,7 @@ from engine.contract.config import (
     preset_config,
 )
 from engine.contract.methods import METHODS
+from engine.hardware.devices import cpu_name
 from tests.speed.machine import ROOT
 from tests.speed.method_rows import Key, Row, append_row, read_rows
 from tests.speed.method_table import N_SEEDS, print_table, update_help
@@ -186,6 +188,7 @@ def _timed(key: Key, project: str, backbone: BackboneConfig | None) -> dict[str,
         "cpu_s": cpu,
         "test_s": time.perf_counter() - test_wall,
         "load": max(load, os.getloadavg()[0]),
+        "processor": cpu_name(),
     }
 
 
