@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Final
 
 from engine.command_line import COLUMNS
 from engine.contract.commands import (
@@ -49,7 +50,15 @@ from engine.contract.import_rules import (
     PatientRule,
     SheetFormat,
 )
+from engine.contract.limits import limits_of
 from engine.contract.results import ClassMatch
+
+_NAMED_OTHERWISE: Final[dict[str, tuple[str, type, str]]] = {
+    "robustness": ("images", Robustness, "n_images"),
+    "prepare-images": ("size-px", PrepareImages, "size_px"),
+    "ensemble": ("views", Combine, "test_time_views"),
+}
+"""Options of subcommands that are called otherwise than the fields that limit them."""
 
 
 def command_from(arguments: argparse.Namespace) -> Command:
@@ -59,6 +68,7 @@ def command_from(arguments: argparse.Namespace) -> Command:
         ConfigError: If an option's value can't be used.
     """
     a = arguments
+    _require_limits(a)
     match a.kind:
         case "run":
             return RunAll(
@@ -190,6 +200,18 @@ def command_from(arguments: argparse.Namespace) -> Command:
         case "doctor":
             return Doctor(check=not a.quick)
     raise ValueError(a.kind)
+
+
+def _require_limits(arguments: argparse.Namespace) -> None:
+    """Refuse a value out of range by the option that the user wrote, not by the field's name."""
+    if arguments.kind not in _NAMED_OTHERWISE:
+        return
+    option, command, field = _NAMED_OTHERWISE[arguments.kind]
+    value = getattr(arguments, option.replace("-", "_"))
+    if problem := limits_of(command)[field].problem(value):
+        raise ConfigError(
+            f"The option --{option} {problem}.", remedy=f"Choose another value for --{option}."
+        )
 
 
 def _repeat(a: argparse.Namespace) -> Train:

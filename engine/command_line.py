@@ -3,22 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from typing import Any, Final
 
 from engine.contract.backbones import BACKBONES
-from engine.contract.commands import (
-    Combine,
-    Crossval,
-    LrRange,
-    MakeSplit,
-    PrepareImages,
-    Pretrain,
-    Robustness,
-    Search,
-)
 from engine.contract.config import PRESETS, BackboneConfig
-from engine.contract.limits import Between, limits_of
 from engine.contract.methods import METHODS
 from engine.version import VERSION
 
@@ -48,25 +36,6 @@ def make_parser() -> argparse.ArgumentParser:
     worker = commands.add_parser("worker", help="serve the window (used by it alone)")
     worker.add_argument("--role", choices=("data", "run", "decode", "check"), required=True)
     return parser
-
-
-def _limited(command: type, field: str) -> Callable[[str], float]:
-    """Return what reads a number that a field of a command limits.
-
-    Out of range, the option is named as the user wrote it, not as the field is called.
-    """
-    limit = limits_of(command)[field]
-    assert isinstance(limit, Between)
-    number = type(limit.low)
-
-    def read(text: str) -> float:
-        value = number(text)
-        if problem := limit.problem(value):
-            raise argparse.ArgumentTypeError(problem)
-        return value
-
-    read.__name__ = number.__name__  # for "invalid int value"
-    return read
 
 
 def _add_whole_job(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -152,7 +121,7 @@ def _add_data_jobs(commands: Any, common: argparse.ArgumentParser) -> None:
     split = commands.add_parser("split", parents=[common], help="divide the patients")
     split.add_argument("--project", required=True)
     split.add_argument("--fractions", default="0.7,0.15,0.15", metavar="TRAIN,VAL,TEST")
-    split.add_argument("--seed", type=_limited(MakeSplit, "seed"), default=0)
+    split.add_argument("--seed", type=int, default=0)
 
 
 def _add_sheet_format(parser: argparse.ArgumentParser) -> None:
@@ -246,13 +215,7 @@ def _add_run_jobs(commands: Any, common: argparse.ArgumentParser) -> None:
     robustness.add_argument(
         "--split", choices=("val", "test"), default="val", help="test counts as a look at it"
     )
-    robustness.add_argument(
-        "--images",
-        type=_limited(Robustness, "n_images"),
-        default=200,
-        metavar="N",
-        help="at most so many",
-    )
+    robustness.add_argument("--images", type=int, default=200, metavar="N", help="at most so many")
     robustness.add_argument("--no-corruptions", action="store_true", help="worst cases alone")
     for parser in (resume, evaluate, robustness, export):
         parser.add_argument("--project", required=True)
@@ -286,12 +249,7 @@ def _add_bundle_jobs(commands: Any, common: argparse.ArgumentParser) -> None:
         "prepare-images", parents=[common], help="prepare the images at another size"
     )
     prepare.add_argument("--project", required=True)
-    prepare.add_argument(
-        "--size-px",
-        type=_limited(PrepareImages, "size_px"),
-        required=True,
-        help="side of the square image",
-    )
+    prepare.add_argument("--size-px", type=int, required=True, help="side of the square image")
 
     pretrain = commands.add_parser(
         "pretrain", parents=[common], help="train one backbone on several projects"
@@ -299,10 +257,8 @@ def _add_bundle_jobs(commands: Any, common: argparse.ArgumentParser) -> None:
     pretrain.add_argument("--projects", required=True, nargs="+", metavar="PROJECT")
     pretrain.add_argument("--name", required=True, help="of the new backbone")
     pretrain.add_argument("--backbone", default=BackboneConfig().key, metavar="KEY")
-    pretrain.add_argument(
-        "--epochs", type=_limited(Pretrain, "epochs"), default=6, help="passes over the images"
-    )
-    pretrain.add_argument("--seed", type=_limited(Pretrain, "seed"), default=0)
+    pretrain.add_argument("--epochs", type=int, default=6, help="passes over the images")
+    pretrain.add_argument("--seed", type=int, default=0)
 
     _add_searches(commands, common)
     refit = commands.add_parser(
@@ -342,21 +298,17 @@ def _add_searches(commands: Any, common: argparse.ArgumentParser) -> None:
     search = commands.add_parser(
         "search", parents=[common], help="look for the best settings within a time"
     )
-    search.add_argument(
-        "--minutes", type=_limited(Search, "minutes"), required=True, help="time to spend"
-    )
+    search.add_argument("--minutes", type=float, required=True, help="time to spend")
     search.add_argument("--backbones", metavar="A,B,…", help="else all whose weights are here")
     search.add_argument("--methods", metavar="A,B,…", help="else the usual ones")
     crossval = commands.add_parser(
         "crossval", parents=[common], help="measure settings without the test images"
     )
-    crossval.add_argument("--folds", type=_limited(Crossval, "folds"), default=5, metavar="K")
+    crossval.add_argument("--folds", type=int, default=5, metavar="K")
     lr_range = commands.add_parser(
         "lr-range", parents=[common], help="find a learning rate by raising it"
     )
-    lr_range.add_argument(
-        "--steps", type=_limited(LrRange, "steps"), default=120, help="updates to make"
-    )
+    lr_range.add_argument("--steps", type=int, default=120, help="updates to make")
     for parser in (search, crossval, lr_range):
         parser.add_argument("--project", required=True)
         parser.add_argument("--preset", choices=PRESETS, default="standard")
@@ -379,9 +331,5 @@ def _add_searches(commands: Any, common: argparse.ArgumentParser) -> None:
     members.add_argument("--runs", metavar="A,B,…", help="finished runs")
     members.add_argument("--crossval", metavar="ID", help="the folds of a cross-validation")
     ensemble.add_argument(
-        "--views",
-        type=_limited(Combine, "test_time_views"),
-        default=1,
-        metavar="N",
-        help="moved copies averaged for each image",
+        "--views", type=int, default=1, metavar="N", help="moved copies averaged for each image"
     )

@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from engine.project.store import Project
     from engine.project.thumbnails import Thumbnails
 
-_CHANGING_JOBS: Final = frozenset({"scan", "audit", "split", "evaluate", "prepare_images"})
+_CHANGING_JOBS: Final = frozenset(
+    {"scan", "audit", "split", "evaluate", "prepare_images", "pretrain"}
+)
 """Jobs after which a project holds something else."""
 _RECORD_EDITS: Final = frozenset(
     {"set_labels", "set_finding", "set_findings", "set_no_finding", "exclude", "include"}

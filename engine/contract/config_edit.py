@@ -12,7 +12,7 @@ from engine.contract.backbones import BACKBONES, backbone_card
 from engine.contract.config import ExperimentConfig
 from engine.contract.errors import ConfigError
 from engine.contract.limits import limits_of
-from engine.contract.methods import METHODS
+from engine.contract.methods import METHODS, MethodCard
 
 STOCHASTIC_DEPTH: Final = "method.stochastic_depth"
 """Only some backbones were made for it."""
@@ -72,7 +72,7 @@ def require_effect(config: ExperimentConfig, changes: Sequence[str]) -> None:
     for change in changes:
         name = change.partition("=")[0].strip()
         if not _has_effect(name, method):
-            looking = [card.key for card in METHODS if name.rpartition(".")[0] in card.settings]
+            looking = [card.key for card in METHODS if _looks_at(card, name)]
             raise ConfigError(
                 f"The setting {name} has no effect on the method {method}.",
                 remedy=f"Leave it out, or choose a method that uses it: {', '.join(looking)}.",
@@ -99,10 +99,13 @@ def changes_between(before: ExperimentConfig, after: ExperimentConfig) -> list[s
 
 
 def _has_effect(name: str, method: str) -> bool:
-    stage = name.rpartition(".")[0]
-    if stage in _OF_EVERY_METHOD or name == "method.key":
+    if name.rpartition(".")[0] in _OF_EVERY_METHOD or name == "method.key":
         return True
-    return any(stage in card.settings for card in METHODS if card.key == method)
+    return any(_looks_at(card, name) for card in METHODS if card.key == method)
+
+
+def _looks_at(card: MethodCard, name: str) -> bool:
+    return name.rpartition(".")[0] in card.settings and name not in card.ignores
 
 
 def _written(value: Any) -> str:

@@ -33,6 +33,9 @@ class MethodCard:
         settings: Stages of ``ExperimentConfig`` that it looks at; "" are those of the run.
         least_of_a_class: Training images that the smallest class should have at least.
         needs_weights: Whether it is refused on a backbone that starts from random weights.
+        trial_passes: Passes that it makes beforehand to find out its strength, where none is set.
+        learning_times: How many times as long as full fine-tuning it takes to learn from an image.
+        ignores: Settings of these stages that it doesn't look at.
         one_way: Of a method without passes over the images, with which all presets learn the
             same: what that is. Empty of others.
     """
@@ -45,6 +48,9 @@ class MethodCard:
     settings: tuple[str, ...] = (*_DESCENT, *_ALWAYS)
     least_of_a_class: int = FEW_OF_A_CLASS
     needs_weights: bool = False
+    trial_passes: int = 0
+    learning_times: float = 1.0
+    ignores: tuple[str, ...] = ()
     one_way: str = ""
 
     @property
@@ -128,6 +134,7 @@ METHODS: Final[tuple[MethodCard, ...]] = (
         reference="Li et al., Explicit Inductive Bias for Transfer Learning, ICML 2018 (L1-SP)",
         settings=(*_DESCENT, "anchor", *_ALWAYS),
         needs_weights=True,
+        trial_passes=6,
     ),
     MethodCard(
         key="l2_sp",
@@ -139,6 +146,7 @@ METHODS: Final[tuple[MethodCard, ...]] = (
         reference="Li et al., Explicit Inductive Bias for Transfer Learning, ICML 2018",
         settings=(*_DESCENT, "anchor", *_ALWAYS),
         needs_weights=True,
+        trial_passes=6,
     ),
     MethodCard(
         key="lora",
@@ -163,6 +171,8 @@ METHODS: Final[tuple[MethodCard, ...]] = (
         "Wong et al., Fast is better than free, ICLR 2020",
         settings=(*_DESCENT, "adversarial", *_ALWAYS),
         least_of_a_class=200,
+        learning_times=4.0,
+        ignores=("method.frozen_stages",),
     ),
 )
 

@@ -79,7 +79,7 @@ def slowness_of(
     """Return how many times as long as expected a training took.
 
     Starting up counts on both sides: of a training of a few images it is nearly all, and says
-    nothing of how long an image takes.
+    nothing of how long an image takes. So such a training never counts as faster than expected.
 
     Args:
         config: Its settings.
@@ -90,7 +90,9 @@ def slowness_of(
         pace: As it was expected on that machine.
     """
     done = replace(config, method=replace(config.method, max_epochs=epochs))
-    return seconds / training_seconds(done, n_train, n_val, pace)
+    slowness = seconds / training_seconds(done, n_train, n_val, pace)
+    is_mostly_start = _computing_s(done, n_train, n_val, pace) < _START_S
+    return max(1.0, slowness) if is_mostly_start else slowness
 
 
 def _computing_s(config: ExperimentConfig, n_train: int, n_val: int, pace: Pace) -> float:
@@ -98,8 +100,12 @@ def _computing_s(config: ExperimentConfig, n_train: int, n_val: int, pace: Pace)
     card = method_card(config.method.key)
     if card is not None and not card.has_passes:
         return described
+    n_passes, times = config.method.max_epochs, 1.0
+    if card is not None:
+        n_passes += card.trial_passes if config.anchor.strength == 0 else 0
+        times = card.learning_times
     # After each pass the decision layer is fitted anew, which describes every image once.
-    passes = config.method.max_epochs * (n_train * pace.learn_s + described)
+    passes = n_passes * (n_train * times * pace.learn_s + described)
     return described + passes + config.evaluation.test_time_views * n_val * pace.look_s
 
 

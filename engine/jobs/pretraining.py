@@ -259,15 +259,10 @@ def _note(
     Each project keeps it of itself; this computer, for others that hold some of the images.
     """
     digest = tensors_digest(kept.body)
-    for source in sources:
-        learned = source.table.record_ids[source.train]
-        for note in (note_pretraining, note_learned_images):
-            when_there_is_room(
-                partial(note, source.project, digest, learned),
-                run="",
-                emit=waiting_as_warning(emit),
-                control=control,
-            )
+    learned = [(source.project, source.table.record_ids[source.train]) for source in sources]
+    notes = [partial(note_pretraining, project, digest, ids) for project, ids in learned]
+    for note in (*notes, partial(note_learned_images, digest, learned)):
+        when_there_is_room(note, run="", emit=waiting_as_warning(emit), control=control)
 
 
 def _register(

@@ -33,6 +33,7 @@ from engine.project.learned_before import (
     patients_of,
     records_of_pretraining,
 )
+from engine.project.learned_here import is_list_damaged
 from engine.project.run_data import read_run_data
 from engine.project.store import Project
 from engine.project.table import SPLIT_CODES, TrainingTable
@@ -41,6 +42,11 @@ _LOST: Final = (
     "This backbone was pre-trained on this project, and what the project kept of that (in its "
     "folder 'pretrained') is damaged or missing, so nothing tells on which patients. Results on "
     "its validation and test images may be too good."
+)
+_LIST_LOST: Final = (
+    "The list of the images that this backbone was pre-trained on (in the folder of added weights) "
+    "is damaged, so nothing tells whether this project's are among them. Results on its validation "
+    "and test images may be too good."
 )
 _NO_RECIPE: Final = (
     "The recipe of this run is damaged or missing, so it is not known which weights it began from "
@@ -93,6 +99,8 @@ def of_weights(project: Project, digest: str, untold: Collection[str] = ()) -> L
         return _nothing_known(_LOST)
     if not len(records) and digest in untold:
         return _nothing_known(UNTOLD)
+    if not len(records) and is_list_damaged(digest):
+        return _nothing_known(_LIST_LOST)
     return Learned(records=records)
 
 

@@ -90,9 +90,18 @@ def _weights_text(run: RunSummary) -> str:
     """
     if run.weights_name:
         return run.weights_name
-    if run.weights.startswith(_FILE):
-        return run.weights.removeprefix(_FILE)  # its recipe, which names them, is lost
-    return _tr("from scratch") if run.weights == SCRATCH and run.method != ENSEMBLE else ""
+    # Without a name of a file: the recipe, which names it, is lost.
+    return "" if run.method == ENSEMBLE and run.weights == SCRATCH else weights_text(run.weights)
+
+
+def weights_text(weights: str) -> str:
+    """Return what is known of weights that nothing names, as settings call them.
+
+    Empty for built-in ones.
+    """
+    if weights.startswith(_FILE):
+        return weights.removeprefix(_FILE)
+    return _tr("from scratch") if weights == SCRATCH else ""
 
 
 def network_text(run: RunSummary) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from PySide6.QtCore import QTimer, Signal
@@ -11,6 +12,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QWidget
 from engine.contract.commands import RefitHead
 from engine.contract.config_io import from_plain
 from engine.contract.events import COMPLETED, Event, JobFinished, JobProgressed
+from engine.contract.recommendation import HEAD_ONLY
 from engine.contract.records import RunSummary
 from engine.contract.results import HeadRefit
 from gui.itemmodels.run_words import number_text
@@ -48,6 +50,7 @@ class LiveHead(QFrame):
         self._is_edited = False
         self._is_fitting = False
         self._is_told = False
+        self._fitted: Path | None = None
         self._auroc: float | None = None
         self._doubted: tuple[int, ...] = ()
         self._clock = QTimer(self)
@@ -110,6 +113,7 @@ class LiveHead(QFrame):
             self._clock.start(_BUSY_MS)
             return
         self._is_edited, self._is_fitting, self._is_told = False, True, False
+        self._fitted = session.folder
         command = RefitHead(
             project=str(session.folder),
             backbone=run.backbone,
@@ -119,17 +123,21 @@ class LiveHead(QFrame):
         session.jobs.start(command, self._on_finished, self._on_event, is_quiet=True)
 
     def _described_by(self) -> RunSummary | None:
-        """Return the newest finished run: its images have been described by its backbone."""
+        """Return the newest finished linear probe: it has described the images, as a fit wants."""
         snapshot = self._session.snapshot
         runs = snapshot.finished_runs if snapshot.split is not None else ()
-        return runs[0] if runs else None
+        return next((run for run in runs if run.method == HEAD_ONLY), None)
 
     def _on_event(self, event: Event) -> None:
+        if self._fitted != self._session.folder:  # another project was opened meanwhile
+            return
         if isinstance(event, JobProgressed) and "val_auroc" in event.facts:
             self._tell(float(event.facts["val_auroc"]))
 
     def _on_finished(self, finished: JobFinished) -> None:
         self._is_fitting = False
+        if self._fitted != self._session.folder:
+            return
         if finished.outcome != COMPLETED:  # a class is empty, or images are new: nothing to say
             self.setVisible(self._is_told)
             return

@@ -22,6 +22,7 @@ from engine.contract.backbones import backbone_card
 from engine.contract.config import ExperimentConfig
 from engine.contract.config_edit import STOCHASTIC_DEPTH
 from engine.contract.limits import Between, OneOf
+from engine.contract.methods import METHODS, method_card
 from gui.panels.setting_fields import (
     ONLY_OF_GRADES,
     Setting,
@@ -108,6 +109,10 @@ class ModelDetails(QWidget):
             card.setVisible(group in used)
         for path in ONLY_OF_GRADES & self._rows.keys():
             self._rows[path].set_visible(is_visible=self._has_grades)
+        ignored = {path for card in METHODS for path in card.ignores}
+        own = method_card(self._config.method.key)
+        for path in ignored & self._rows.keys():
+            self._rows[path].set_visible(is_visible=own is None or path not in own.ignores)
         if (depth := self._rows.get(STOCHASTIC_DEPTH)) is not None:
             backbone = backbone_card(self._config.backbone.key)
             depth.set_visible(is_visible=backbone is None or backbone.has_drop_path)

@@ -375,6 +375,7 @@ class SearchPanel(Panel):
     def _on_device(self) -> None:
         self.setup.refresh()
         self._offer_members()  # of which weights an earlier version made is known now
+        self._show_crossval()  # what its weights are called, too
         self._refresh()
 
     def _offer_members(self) -> None:

@@ -31,6 +31,7 @@ from gui.itemmodels.run_words import (
     method_name,
     network_text,
     number_text,
+    weights_text,
     when_text,
     with_weights,
 )
@@ -360,8 +361,9 @@ def networks_text(device: dict[str, Any], found: CrossvalResult) -> str:
         device: What the engine said of this computer.
         found: The cross-validation.
     """
-    backbone = with_weights(found.backbone, chosen_name(device, _backbone_of(found)))
-    return f"{backbone}, {method_name(found.method)}"
+    backbone = _backbone_of(found)
+    weights = chosen_name(device, backbone) or weights_text(backbone.weights)
+    return f"{with_weights(found.backbone, weights)}, {method_name(found.method)}"
 
 
 def _backbone_of(found: CrossvalResult) -> BackboneConfig:

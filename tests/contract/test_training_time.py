@@ -48,6 +48,23 @@ def test_slowness_of_a_training_that_stopped_early_counts_its_passes() -> None:
     assert slowness_of(config, 100, 50, 3, 2 * expected, PACE) == pytest.approx(2.0)
 
 
+def test_finding_out_a_strength_and_worst_cases_take_their_time() -> None:
+    # Beside the eight passes six of trials; each image is learned from in four times the time.
+    plain = 5 + 1.5 + 8 * (3 + 1.5) + 0.5
+    for method, more in (("soft_threshold", 6 * 4.5), ("l2_sp", 6 * 4.5), ("adversarial", 8 * 9)):
+        config = preset_config("standard", method=method)
+        assert training_seconds(config, 100, 50, PACE) == pytest.approx(plain + more)
+    given = preset_config("standard", method="l2_sp")
+    given = replace(given, anchor=replace(given.anchor, strength=10.0))
+    assert training_seconds(given, 100, 50, PACE) == pytest.approx(plain)
+
+
+def test_a_few_images_on_a_fast_machine_do_not_promise_that_many_take_as_little() -> None:
+    config = preset_config("standard")
+    assert slowness_of(config, 8, 4, 8, 2.0, PACE) == 1.0
+    assert slowness_of(config, 100, 50, 8, 20.0, PACE) < 0.5
+
+
 def test_starting_up_with_a_few_images_does_not_count_as_a_slow_machine() -> None:
     config = preset_config("standard")
     assert training_seconds(config, 8, 4, PACE) == pytest.approx(5 + 0.12 + 8 * 0.36 + 0.04)

@@ -26,7 +26,7 @@ from engine.contract.config import BackboneConfig, ExperimentConfig
 from engine.contract.control import Control
 from engine.contract.events import Event, RunFinished, Warned
 from engine.contract.results import ClassMatch
-from engine.models.add_weights import add_weights
+from engine.models.add_weights import add_folder, add_weights
 from engine.models.weights import FOUND, MADE, added_weights, load_state, remove_weights
 from engine.project.known_patients import seen_by_weights
 from engine.project.store import Project
@@ -229,6 +229,23 @@ def test_another_project_of_the_same_images_knows_whom_the_backbone_learned_from
     assert f"{n_test} of the {len(tested)} test images" in told
     shutil.rmtree(folder / "weights" / "learned")  # as on another computer
     assert not warnings_of(train_command(again, weights))
+
+
+def test_where_the_list_beside_the_weights_is_damaged_nobody_claims_anything(made):
+    _, folder, weights = made
+    again = make_project(folder, "again", folder / "images", seed=7)
+    [listed] = (folder / "weights" / "learned").iterdir()
+    listed.write_bytes(listed.read_bytes()[:40])
+    [told] = [e for e in warnings_of(train_command(again, weights)) if "is damaged" in e]
+    assert "too good" in told
+    with Project.open(again, read_only=True) as opened:
+        [seen] = seen_by_weights(opened).values()
+    assert seen.n_known_test is None
+
+
+def test_the_list_beside_the_weights_is_not_taken_for_weights(made):
+    _, folder, _ = made
+    assert not add_folder(folder / "weights")["refused"]
 
 
 def test_a_project_of_other_images_is_told_nothing(made):

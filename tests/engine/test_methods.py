@@ -21,6 +21,7 @@ from engine.contract.methods import (
     advice_of,
     method_card,
 )
+from engine.methods import anchored
 from engine.methods.full_finetune import FullFinetune
 from engine.methods.linear_head import STRENGTHS, fit_linear_head, standardisation
 from engine.methods.registry import get_method
@@ -112,6 +113,13 @@ def test_a_network_with_the_head_gives_the_heads_probabilities() -> None:
 
 def test_every_card_has_its_method() -> None:
     assert [get_method(card.key).key for card in METHODS] == [card.key for card in METHODS]
+
+
+def test_cards_count_the_passes_of_the_trials_that_methods_make():
+    for card in METHODS:
+        method = get_method(card.key)
+        n_trials = len(method.strengths) if isinstance(method, anchored.AnchoredMethod) else 0
+        assert card.trial_passes == n_trials * anchored._TRIAL_EPOCHS
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones() -> None:

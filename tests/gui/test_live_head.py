@@ -27,6 +27,7 @@ from gui.panels import live_head
 from gui.panels.data import DataPanel
 from gui.run_state import RunState
 from gui.session import Session
+from tests.helpers.made_project import make_project
 from tests.helpers.scripted_engine import ScriptedEngine, endless_run
 
 WEIGHTS = "file:0123456789abcdef"  # some that the user added
@@ -165,6 +166,47 @@ def test_nothing_is_fitted_before_there_is_a_run_or_while_one_goes_on(
     assert engine.asked("refit_head") == []
     session.runs.stop()
     qtbot.waitUntil(page.live_head.isVisible)  # as soon as the run has ended
+
+
+def test_a_newer_training_of_another_kind_does_not_silence_the_probe(
+    qtbot, engine: ScriptedEngine, open_session: Opened, split_folder: Path
+) -> None:
+    add_run(split_folder)
+    with Project.open(split_folder) as project:
+        project.add_run("r2", preset_config("standard", backbone="resnet18"))
+        project.update_run("r2", outcome=COMPLETED, val_auroc=0.95)
+    page = shown(qtbot, open_session(split_folder))
+    engine.completes("refit_head", **refit(0.9))
+    relabel(page.session)
+    qtbot.waitUntil(page.live_head.isVisible)
+    [command] = engine.asked("refit_head")
+    assert (command.backbone, command.weights) == ("efficientnet_lite0", WEIGHTS)
+
+
+def test_what_was_fitted_for_one_project_is_not_said_of_another(
+    qtbot, engine: ScriptedEngine, page: DataPanel, tmp_path: Path
+) -> None:
+    goes_on = threading.Event()
+
+    def fit(command: Any, control: Control) -> Iterator[Event]:
+        del command, control
+        yield JobStarted(kind="refit_head")
+        goes_on.wait(10)
+        facts = {"val_auroc": 0.9}
+        yield JobProgressed(kind="refit_head", stage="Looking", done=0, total=0, facts=facts)
+        yield JobFinished(kind="refit_head", outcome=COMPLETED, result=refit(0.9))
+
+    engine.runs("refit_head", fit)
+    session = page.session
+    relabel(session)
+    try:
+        qtbot.waitUntil(lambda: bool(engine.asked("refit_head")))
+        session.open_project(make_project(tmp_path / "another.radtune", is_split=True))
+    finally:
+        goes_on.set()
+    qtbot.waitUntil(lambda: not session.jobs.is_busy)
+    assert not page.live_head.isVisible()
+    assert page.live_head.text == ""
 
 
 def test_images_that_are_not_described_yet_say_nothing(

@@ -35,6 +35,7 @@ class Entry:
     test: tuple[float, ...]
     cpu_s: float
     epochs: float
+    processors: frozenset[str] = frozenset()
 
     @property
     def mean(self) -> float:
@@ -85,6 +86,7 @@ def entries_of(rows: Iterable[Row], data: str, amount: str) -> list[Entry]:
             test=tuple(row.test_auroc or 0.0 for row in group),
             cpu_s=statistics.mean(row.cpu_s or 0.0 for row in group),
             epochs=statistics.mean(row.epochs or 0 for row in group),
+            processors=frozenset(row.processor for row in group),
         )
         for (method, size_px), group in groups.items()
     ]
@@ -128,13 +130,13 @@ def judge(entries: list[Entry], recommended: str, size_px: int) -> Verdict | Non
     own = next((entry for entry in alike if entry.method == recommended), None)
     probe = next((entry for entry in alike if entry.method == HEAD_ONLY), None)
     tried_s = probe.cpu_s if probe is not None and recommended != HEAD_ONLY else 0.0
-    fastest = min(entry.cpu_s for entry in band)
+    alike_timed = [e.cpu_s for e in band if own is not None and e.processors == own.processors]
     return Verdict(
         best=best,
         in_band=band,
         recommended=recommended,
         is_in_band=None if own is None else own in band,
-        slowness=None if own is None else (own.cpu_s + tried_s) / fastest,
+        slowness=(own.cpu_s + tried_s) / min(alike_timed) if own and alike_timed else None,
     )
 
 
@@ -223,12 +225,15 @@ def update_help(text: str, rows: list[Row]) -> str:
 
 def _help_table(rows: list[Row], amount: str) -> list[str]:
     cells = {data: _at_recommended_size(rows, data, amount) for data in SETS}
+    usual = statistics.mode([row.processor for row in rows if row.is_measured] or [""])
     lines = [f"| method | {' | '.join(SETS)} | seconds |", "|---" * (len(SETS) + 2) + "|"]
     for card in METHODS:
         found = {data: _entry(cells[data], card.key) for data in SETS}
         texts = [_help_cell(entry, cells[data]) for data, entry in found.items()]
         measured = [entry.cpu_s for entry in found.values() if entry is not None]
-        seconds = f"{statistics.mean(measured):.0f}" if len(measured) == len(SETS) else "–"
+        kinds = {kind for entry in found.values() if entry is not None for kind in entry.processors}
+        is_whole = len(measured) == len(SETS) and kinds == {usual}
+        seconds = f"{statistics.mean(measured):.0f}" if is_whole else "–"
         lines.append(f"| {card.title} | {' | '.join(texts)} | {seconds} |")
     return lines
 
