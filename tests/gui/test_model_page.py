@@ -246,3 +246,12 @@ def test_stochastic_depth_is_offered_for_backbones_that_were_made_for_it(qtbot, 
     assert not field.isVisibleTo(page)
     page.choose_backbone("efficientnet_b0")
     assert field.isVisibleTo(page)
+
+
+def test_frozen_stages_are_not_offered_where_every_layer_is_adapted(qtbot, page):
+    open_details(qtbot, page)
+    [field] = [w for w in page.findChildren(NumberInput) if "rozen" in w.accessibleName()]
+    page.choose_method("full_finetune")
+    assert field.isVisibleTo(page)
+    page.choose_method("adversarial")
+    assert not field.isVisibleTo(page)
