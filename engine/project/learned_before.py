@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -21,11 +20,10 @@ from numpy.typing import NDArray
 
 from engine.files import long_path, make_folder, write_atomic
 from engine.project.folder import PRETRAINED_FOLDER
-from engine.project.learned_here import digests_learned_here, records_learned_here
+from engine.project.learned_here import DIGEST, digests_learned_here, records_learned_here
 from engine.project.store import Project
 
 _NOTED: Final = "pretrained"
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def note_pretraining(project: Project, digest: str, records: NDArray[np.int64]) -> None:
@@ -55,7 +53,7 @@ def records_of_pretraining(project: Project, digest: str) -> NDArray[np.int64] |
 
     None if they learned from this project and the list of the images is damaged or missing.
     """
-    if not _DIGEST.fullmatch(digest):
+    if not DIGEST.fullmatch(digest):
         return np.array([], dtype=np.int64)
     elsewhere = records_learned_here(project, digest)
     with (
@@ -73,7 +71,7 @@ def digests_of_pretrainings(project: Project) -> list[str]:
     listed = (project.folder / PRETRAINED_FOLDER).glob("*.npz")
     found = {key.removeprefix(f"{_NOTED} ") for (key,) in noted} | {path.stem for path in listed}
     found.update(digests_learned_here(project))
-    return sorted(digest for digest in found if _DIGEST.fullmatch(digest))
+    return sorted(digest for digest in found if DIGEST.fullmatch(digest))
 
 
 class Divided(Protocol):

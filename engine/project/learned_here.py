@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -26,9 +27,11 @@ _FOLDER: Final = "learned"
 _ENDING: Final = ".images"  # none that files of weights have, lest a folder of them is searched
 _DIGITS: Final = 16  # of a hash: two of 100,000 images agree by chance once in a billion
 _MOST_PROJECTS: Final = 4
+DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+"""A SHA-256, as it names a file."""
 _NONE: Final = np.array([], dtype=np.uint64)
 _Images = tuple[NDArray[np.int64], NDArray[np.uint64]]
-_read_before: dict[tuple[bytes, int | None], _Images] = {}
+_read_before: dict[tuple[Path, bytes, int | None], _Images] = {}
 
 
 def note_learned_images(digest: str, learned: Iterable[tuple[Project, NDArray[np.int64]]]) -> None:
@@ -89,7 +92,8 @@ def digests_learned_here(project: Project) -> list[str]:
 def _images_of(project: Project) -> _Images:
     """Return row ids, and what the lists call the images; without those of no known pixels."""
     newest = project.db.value("SELECT max(id) FROM records")
-    key = (project.salt, newest)  # records are added, never removed, and their pixels stay
+    # Records are added, never removed, and their pixels stay; copies of a project share its salt.
+    key = (project.folder, project.salt, newest)
     if key not in _read_before:
         rows = project.db.all("SELECT id, pixel_hash FROM records WHERE pixel_hash <> ''")
         if len(_read_before) >= _MOST_PROJECTS:
@@ -103,6 +107,8 @@ def _images_of(project: Project) -> _Images:
 
 def _listed(digest: str) -> NDArray[np.uint64] | None:
     """Return what a list names; nothing if there is none, None if it is damaged."""
+    if not DIGEST.fullmatch(digest):  # a bundle may say anything
+        return _NONE
     path = long_path(_file(digest))
     with (
         contextlib.suppress(Exception),  # a damaged archive fails in any of a dozen ways

@@ -95,6 +95,14 @@ def test_a_network_that_nobody_can_tell_of_counts_beside_one_that_knows_training
     assert "is not known" in said
 
 
+@pytest.mark.parametrize("digest", ["", "../../elsewhere", "a" * 5000, "a\0b"])
+def test_what_a_bundle_calls_its_weights_is_no_path(folder, digest):
+    with Project.open(folder, read_only=True) as project:
+        [learned] = of_classifier(project, Origin(digests=(digest,)))
+    assert not len(learned.records)
+    assert learned.unknown == ""
+
+
 def test_a_lost_list_is_not_taken_for_none(folder):
     add_run(folder, "made", FROM_MADE)
     (folder / "pretrained" / f"{DIGEST}.npz").unlink()
