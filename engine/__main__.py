@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from engine.command_arguments import command_from
-from engine.command_line import make_parser
+from engine.command_line import UsageError, make_parser
 from engine.contract.commands import Command, Resume, Train
 from engine.contract.control import Control
 from engine.contract.errors import EngineError
@@ -28,6 +28,7 @@ from engine.result_words import result_text
 
 DONE: Final = 0
 USER_ERROR: Final = 1
+WRONG_USAGE: Final = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,7 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
     # ``json`` may stand before or after the subcommand, so neither parser gives it a default.
-    arguments = make_parser().parse_args(argv, argparse.Namespace(json=False))
+    arguments = argparse.Namespace(json=False)
+    try:
+        make_parser().parse_args(argv, arguments)
+    except UsageError as error:
+        return _refuse(error, as_json="--json" in (sys.argv[1:] if argv is None else argv))
     if arguments.kind == "worker":  # it ends with its standard input, or when killed
         return _serve(arguments.role)
     control = Control()
@@ -59,6 +64,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Hurried:
         output.fail(EngineError("Interrupted.", remedy=way_on(command, output.run)))
         return INTERRUPTED
+
+
+def _refuse(error: UsageError, *, as_json: bool) -> int:
+    with contextlib.suppress(OSError):
+        if as_json:
+            print(encode_error(error), flush=True)
+        else:
+            print(f"{error.usage}{error.message}\n{error.remedy}", file=sys.stderr)
+    return WRONG_USAGE
 
 
 def _serve(role: str) -> int:

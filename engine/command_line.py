@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from engine.contract.backbones import BACKBONES
 from engine.contract.config import PRESETS, BackboneConfig
+from engine.contract.errors import EngineError
 from engine.contract.methods import METHODS
 from engine.version import VERSION
 
@@ -15,8 +16,34 @@ _DESCRIPTION: Final = (
 )
 
 
+class UsageError(EngineError):
+    """Arguments that the parser can't read.
+
+    Attributes:
+        usage: How the command is called, ending with a line break.
+    """
+
+    def __init__(self, message: str, *, remedy: str, usage: str) -> None:
+        super().__init__(message, remedy=remedy)
+        self.usage = usage
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises what it would print, since a program that asked for JSON can't read the latter."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(
+            f"{message[:1].upper()}{message[1:]}.",
+            remedy=f"{self.prog} --help says what it takes.",
+            usage=self.format_usage(),
+        )
+
+
 def make_parser() -> argparse.ArgumentParser:
-    """Return the parser; ``kind`` of its result is the subcommand."""
+    """Return the parser; ``kind`` of its result is the subcommand.
+
+    It raises :class:`UsageError` where others end the program.
+    """
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
         "--json",
@@ -24,7 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
         default=argparse.SUPPRESS,
         help="one event a line on standard output, the result last",
     )
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="radtune-engine", description=_DESCRIPTION, parents=[common]
     )
     parser.add_argument("--version", action="version", version=f"RadTune {VERSION}")

@@ -102,7 +102,18 @@ def test_without_json_people_get_sentences_on_standard_error(tmp_path: Path) -> 
     [[], ["nothing"], ["train"], ["train", "--project", "p", "--preset", "slow"], ["sample"]],
 )
 def test_wrong_usage_is_told_apart(arguments: list[str]) -> None:
-    assert engine(*arguments).returncode == 2
+    done = engine(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "usage:" in done.stderr and "--help" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["train", "--seed", "ä"], ["nothing"], []])
+def test_wrong_usage_ends_a_programs_stream_as_every_error_does(arguments: list[str]) -> None:
+    done = engine("--json", *arguments)
+    assert (done.returncode, done.stderr) == (2, "")
+    (only,) = objects(done)
+    assert only["type"] == "error"
+    assert only["message"] and "--help" in only["remedy"]
 
 
 @pytest.mark.parametrize("fractions", ["0.5,0.5", "0.7,0.2,0.2", "1,0,0", "a,b,c"])
