@@ -51,9 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
         default=argparse.SUPPRESS,
         help="one event a line on standard output, the result last",
     )
-    parser = _Parser(
-        prog="radtune-engine", description=_DESCRIPTION, parents=[common]
-    )
+    parser = _Parser(prog="radtune-engine", description=_DESCRIPTION, parents=[common])
     parser.add_argument("--version", action="version", version=f"RadTune {VERSION}")
     commands = parser.add_subparsers(dest="kind", required=True, metavar="COMMAND")
     _add_whole_job(commands, common)

@@ -73,7 +73,7 @@ def perform(device: str, key: str, name: str) -> DeviceCheck:
     began = time.perf_counter()
     try:
         found = _TRIALS[key](device, name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         why = explain(str(error), name, needs_cuda=torch.version.cuda or "")
         if device == "cpu":
             found = Found(state=FAILED, problem=_CPU_PROBLEM, remedy=_CPU_REMEDY)
@@ -194,7 +194,7 @@ def _errors(device: str, dtype: torch.dtype) -> list[float]:
     is_mixed = dtype is not torch.float32
     own = _outputs(device, torch.float32, autocast=(kind, dtype) if is_mixed else None)
     return [
-        float((ours.double().cpu() - theirs).abs().max() / theirs.abs().max())
+        float((ours.cpu().double() - theirs).abs().max() / theirs.abs().max())
         for ours, theirs in zip(own, exact, strict=True)
     ]
 

@@ -1,7 +1,7 @@
 """The settings that a search may try, in an order that follows from the seed.
 
-The starting settings with every backbone come first, then others at random: with little time and
-many settings a random order finds good ones sooner than a grid.
+The starting settings as they are, with every backbone and method, come first, then others at
+random: with little time and many settings a random order finds good ones sooner than a grid.
 
 References:
     Bergstra and Bengio, "Random Search for Hyper-Parameter Optimization", JMLR 2012.
@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from engine.contract.config import BackboneConfig, ExperimentConfig
+from engine.contract.methods import method_card
 from engine.methods.anchored import AnchoredMethod
 from engine.methods.registry import get_method
 from engine.seeding import step_seed
@@ -24,10 +25,11 @@ from engine.seeding import step_seed
 PROBE: Final = "linear_probe"
 DEFAULT_METHODS: Final = (PROBE, "full_finetune", "gradual_unfreezing", "l2_sp", "lora")
 _AT_ONCE: Final = (PROBE, "direct_transfer")
-_RATES: Final = (1.0, 1 / 3, 3.0)
-_FROZEN: Final = {2: "", 0: "all layers trained"}
-_DECAY: Final = {1.0: "", 0.7: "earlier layers slower"}
+_RATES: Final = (1 / 3, 3.0)
+_FROZEN: Final = (2, 0)
+_DECAY: Final = (1.0, 0.7)
 _SMOOTHING: Final = (0.05, 0.0)
+_LEAST_RATE: Final = 1e-6
 _MOST: Final = 200
 
 
@@ -80,7 +82,7 @@ def make_candidates(
             if method in _AT_ONCE:
                 plain.append((config, named))
                 continue
-            varied = [_varied(config, named, *choice) for choice in _choices()]
+            varied = [_varied(config, named, choice) for choice in _choices(config)]
             plain.append(varied[0])
             others += varied[1:]
     # The usual order of usefulness: a probe and a full fine-tuning of each backbone first.
@@ -103,29 +105,57 @@ def _of(base: ExperimentConfig, backbone: BackboneConfig, method: str) -> Experi
     return replace(config, anchor=replace(config.anchor, strength=middle))
 
 
-def _choices() -> list[tuple[float, int, float, float]]:
-    return list(product(_RATES, _FROZEN, _DECAY, _SMOOTHING))
+class _Choice(NamedTuple):
+    rate: float
+    frozen: int
+    decay: float
+    smoothing: float
+
+
+def _choices(config: ExperimentConfig) -> list[_Choice]:
+    """Return what may be tried of a method, the settings as they are first, none of them twice."""
+    own = _Choice(
+        config.optimizer.learning_rate,
+        config.method.frozen_stages,
+        config.optimizer.layer_decay,
+        config.loss.label_smoothing,
+    )
+    card = method_card(config.method.key)
+    is_frozen_heeded = card is None or "method.frozen_stages" not in card.ignores
+    choices = product(
+        [own.rate, *(_rounded(own.rate * factor) for factor in _RATES)],
+        [own.frozen, *(_FROZEN if is_frozen_heeded else ())],
+        [own.decay, *_DECAY],
+        [own.smoothing, *_SMOOTHING],
+    )
+    return list(dict.fromkeys(map(_Choice._make, choices)))
+
+
+def _rounded(rate: float) -> float:
+    """Return a rate with two digits, within the limits of the settings."""
+    return max(_LEAST_RATE, min(1.0, float(f"{rate:.2g}")))
 
 
 def _varied(
-    config: ExperimentConfig,
-    named: tuple[str, ...],
-    factor: float,
-    frozen: int,
-    decay: float,
-    smoothing: float,
+    config: ExperimentConfig, named: tuple[str, ...], choice: _Choice
 ) -> tuple[ExperimentConfig, tuple[str, ...]]:
-    rate = float(f"{config.optimizer.learning_rate * factor:.2g}")
-    changes = [
-        f"learning rate {rate:g}" if factor != 1 else "",
-        _FROZEN[frozen],
-        _DECAY[decay],
-        "labels taken as certain" if smoothing == 0 else "",
-    ]
+    optimizer, method, loss = config.optimizer, config.method, config.loss
+    changes = list(named)
+    if choice.rate != optimizer.learning_rate:
+        changes.append(f"learning rate {choice.rate:g}")
+    if choice.frozen != method.frozen_stages:
+        n = choice.frozen
+        changes.append(f"{n} stages frozen" if n else "all layers trained")
+    if choice.decay != optimizer.layer_decay:
+        is_even = choice.decay == 1.0
+        changes.append("all layers equally fast" if is_even else "earlier layers slower")
+    if choice.smoothing != loss.label_smoothing:
+        share = choice.smoothing
+        changes.append(f"labels smoothed by {share:g}" if share else "labels taken as certain")
     varied = replace(
         config,
-        optimizer=replace(config.optimizer, learning_rate=min(1.0, rate), layer_decay=decay),
-        method=replace(config.method, frozen_stages=frozen),
-        loss=replace(config.loss, label_smoothing=smoothing),
+        optimizer=replace(optimizer, learning_rate=choice.rate, layer_decay=choice.decay),
+        method=replace(method, frozen_stages=choice.frozen),
+        loss=replace(loss, label_smoothing=choice.smoothing),
     )
-    return varied, (*named, *(change for change in changes if change))
+    return varied, tuple(changes)

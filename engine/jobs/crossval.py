@@ -54,6 +54,7 @@ from engine.project.searching import CROSSVAL, begin_or_go_on, save_result
 from engine.project.store import Project
 from engine.project.table import TrainingTable
 from engine.seeding import seed_everything, step_seed
+from engine.splits.stratify import PLURALS
 from engine.trainer.full_disk import waiting_as_warning
 
 _STEPS: Final = 100  # of the progress bar
@@ -257,7 +258,11 @@ class _Crossval:
             seconds=round(sum(fold.seconds for fold in self._done), 2),
             config=to_plain(config),
             sentence=_sentence(
-                interval, aurocs, n_patients, is_multi=table.is_multi, caution=self._caution
+                interval,
+                aurocs,
+                f"{n_patients:,} {PLURALS[table.unit]}",
+                is_multi=table.is_multi,
+                caution=self._caution,
             ),
         )
 
@@ -271,7 +276,7 @@ def _positive_name(table: TrainingTable) -> str | None:
 def _sentence(
     interval: Interval,
     aurocs: NDArray[np.float64],
-    n_patients: int,
+    measured_on: str,
     *,
     is_multi: bool,
     caution: str,
@@ -279,7 +284,7 @@ def _sentence(
     what = "mean AUROC of the findings" if is_multi else "AUROC"
     unseen = "was trained without them" if caution else "never saw them"
     return (
-        f"On {n_patients} patients, each predicted by a network that {unseen}, the {what} is "
+        f"On {measured_on}, each predicted by a network that {unseen}, the {what} is "
         f"{interval.estimate:.3f} (95 % interval {interval.low:.3f} to {interval.high:.3f}). From "
         f"one part to another it varied from {aurocs.min():.3f} to {aurocs.max():.3f}. The test "
         f"images were not looked at. {caution}".rstrip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Final
 
 from engine.contract.commands import LrRange
 from engine.contract.control import Control
-from engine.contract.errors import ConfigError, RunError
+from engine.contract.errors import ConfigError
 from engine.contract.events import Event, JobProgressed
 from engine.contract.searching import LrRangeResult
 from engine.hardware import apply_runtime, place_run
@@ -23,12 +24,11 @@ from engine.models.weights_warning import weights_warning
 from engine.project.access import open_alone
 from engine.seeding import seed_everything
 from engine.trainer.full_disk import waiting_as_warning
-from engine.trainer.lr_range import HIGHEST, LrCurve, lr_range, n_looks
+from engine.trainer.lr_range import LrCurve, lr_range, n_looks
 
 KIND: Final = "lr_range"
 _SAFE: Final = 2.0
 _SLOW: Final = 5.0
-_FEWEST: Final = 10
 
 
 def find_rate(command: LrRange, emit: Callable[[Event], None], control: Control) -> LrRangeResult:
@@ -38,7 +38,7 @@ def find_rate(command: LrRange, emit: Callable[[Event], None], control: Control)
         ConfigError: If the method has no learning rate.
         EngineError: If the data don't allow training.
         JobCanceled: If canceled.
-        RunError: If it was stopped before there was a curve.
+        RunError: If training broke down, or was stopped, before there was a curve.
     """
     started = time.perf_counter()
     with open_alone(Path(command.project), owner="a learning-rate test") as project:
@@ -84,11 +84,6 @@ def find_rate(command: LrRange, emit: Callable[[Event], None], control: Control)
             n_steps=command.steps,
             on_step=lambda done, total: report("Raising the learning rate", done, total),
         )
-    if len(curve.rates) < _FEWEST:
-        raise RunError(
-            "Training broke down at once, even at the lowest learning rate.",
-            remedy="Look at the images and labels: the audit finds most reasons.",
-        )
     current = config.optimizer.learning_rate
     return LrRangeResult(
         rates=tuple(curve.rates.tolist()),
@@ -110,15 +105,16 @@ def _rounded(rate: float) -> float:
 
 def _sentence(curve: LrCurve, current: float) -> str:
     rate = _rounded(curve.suggested(current))
+    breaks = f"from about {_rounded(curve.breaking):g} on" if curve.breaking < math.inf else ""
     if not curve.is_clear:
         return (
             "No learning rate made the network clearly better within this short test, so it can't "
-            f"tell which is best. Training breaks from about {_rounded(curve.breaking):g} on; "
-            f"{rate:g} is safe."
+            "tell which is best. "
+            + (f"Training breaks {breaks}; {rate:g} is safe." if breaks else "None broke it.")
         )
     found = f"In this test the network learned more up to a learning rate of about {rate:g}"
-    if curve.breaking < HIGHEST:
-        found += f" and broke down from about {_rounded(curve.breaking):g} on"
+    if breaks:
+        found += f" and broke down {breaks}"
     if current > curve.breaking / _SAFE:
         return f"{found}; the present {current:g} is too close to that."
     if current < rate / _SLOW:

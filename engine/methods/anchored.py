@@ -78,6 +78,8 @@ class AnchoredMethod(DescentMethod, ABC):
         given = torch.tensor(config.anchor.strength, dtype=torch.float64)
         tried = torch.zeros(len(self.strengths), 2, dtype=torch.float64)
         device = network.head.weight.device
+        if device.type == "mps":  # which has no float64
+            device = torch.device("cpu")
         network.register_buffer(_STRENGTH, given.to(device))
         network.register_buffer(_PATH, tried.to(device))
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from engine.hardware.exact import in_float64
 from engine.methods.anchored import AnchoredLayer, AnchoredMethod
 
 
@@ -55,6 +56,8 @@ class L2SP(AnchoredMethod):
 
 def _distance(pairs: Iterable[tuple[Tensor, Tensor]]) -> float:
     pairs = list(pairs)
-    change = sum(float((now.double() - start.double()).square().sum()) for now, start in pairs)
-    norm = sum(float(start.double().square().sum()) for _, start in pairs)
+    change = sum(
+        float((in_float64(now) - in_float64(start)).square().sum()) for now, start in pairs
+    )
+    norm = sum(float(in_float64(start).square().sum()) for _, start in pairs)
     return math.sqrt(change / norm) if norm > 0 else 0.0

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from engine.contract.backbones import BackboneCard
 from engine.contract.targets import ACTIVATIONS, SIGMOID, SOFTMAX
+from engine.hardware.exact import in_float64
 from engine.models.adapt import tap_widths
 from engine.models.body import Body, TokenBody
 
@@ -207,8 +208,8 @@ def probabilities_of(network: nn.Module, logits: Tensor) -> Tensor:
     A module that doesn't name an activation tells classes apart, of which an image has one.
     """
     if getattr(network, "activation", SOFTMAX) == SIGMOID:
-        return logits.double().sigmoid()
-    return logits.double().softmax(dim=1)
+        return in_float64(logits).sigmoid()
+    return in_float64(logits).softmax(dim=1)
 
 
 def _feature_blocks(key: str, body: Body, features: str) -> tuple[int, ...]:

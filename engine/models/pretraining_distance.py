@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from engine.hardware.exact import in_float64
 from engine.models.network import Network
 
 
@@ -58,8 +59,8 @@ class _Moments:
     def note(self, _: torch.nn.Module, inputs: tuple[Tensor, ...]) -> None:
         values = inputs[0].detach().float().transpose(0, 1).flatten(1)
         self._n += values.shape[1]
-        self._sum += values.double().sum(dim=1).cpu().numpy()
-        self._squares += values.double().square().sum(dim=1).cpu().numpy()
+        self._sum += in_float64(values).sum(dim=1).cpu().numpy()
+        self._squares += in_float64(values).square().sum(dim=1).cpu().numpy()
 
     def distance(self) -> float:
         mean = self._sum / self._n

@@ -5,6 +5,8 @@ An image of which a finding is unknown says nothing about that finding and still
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -14,6 +16,10 @@ from torch import Tensor, nn
 from engine.contract.config import LossConfig
 from engine.contract.targets import UNKNOWN
 from engine.methods.balance import balanced_states, prior_log_odds
+
+LEAST_WRONG: Final = 1e-6
+"""Probability given to what is wrong from which on the focal factor no longer falls: a power below 1
+has no slope at 0."""
 
 
 def findings_loss(config: LossConfig, counts: NDArray[np.int64]) -> FindingsLoss:
@@ -80,7 +86,7 @@ class FindingsLoss(nn.Module):
         entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
         if self._gamma > 0:
             wrong = torch.sigmoid(torch.where(is_present, -logits, logits))
-            entropy = wrong**self._gamma * entropy
+            entropy = wrong.clamp(min=LEAST_WRONG) ** self._gamma * entropy
         if self.state_weights is not None:
             absent_weight, present_weight = self.state_weights.unbind(dim=1)
             entropy = torch.where(is_present, present_weight, absent_weight) * entropy

@@ -206,7 +206,7 @@ def guessing_loss(criterion: nn.Module, labels: NDArray[np.int64], n_classes: in
         n_classes: K.
     """
     device = next((t.device for t in criterion.buffers()), torch.device("cpu"))
-    of_all = torch.from_numpy(labels).to(device)
+    of_all = torch.from_numpy(labels)
     if labels.ndim == 2:
         n_present = (of_all == 1).sum(dim=0).double() + 0.5
         n_absent = (of_all == 0).sum(dim=0).double() + 0.5
@@ -217,8 +217,8 @@ def guessing_loss(criterion: nn.Module, labels: NDArray[np.int64], n_classes: in
     with torch.inference_mode():
         # Where classes are weighted all logits alike are the best guess, else the frequencies.
         for logits in (frequencies, torch.zeros_like(frequencies)):
-            said = logits.float().expand(len(of_all), -1)
-            found.append(float(criterion(said, of_all)))
+            said = logits.float().expand(len(of_all), -1).to(device)
+            found.append(float(criterion(said, of_all.to(device))))
     return min(found)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from engine.contract.config import LossConfig
 from engine.methods.balance import inverse_frequency
-from engine.trainer.finding_losses import findings_loss
+from engine.trainer.finding_losses import LEAST_WRONG, findings_loss
 
 
 def training_loss(
@@ -61,7 +61,7 @@ class FocalLoss(nn.Module):
         """Return the mean over the batch."""
         right = logits.log_softmax(dim=1).gather(1, labels[:, None]).squeeze(1).exp()
         entropy = F.cross_entropy(logits, labels, label_smoothing=self._smoothing, reduction="none")
-        return ((1.0 - right) ** self._gamma * entropy).mean()
+        return ((1.0 - right).clamp(min=LEAST_WRONG) ** self._gamma * entropy).mean()
 
 
 class LogitAdjustedLoss(nn.Module):

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engine.contract.errors import RunError
 from engine.data.transforms import Augment, pixels_to_batch
 from engine.methods.linear_head import standardisation
 from engine.methods.method import FineTuneMethod, MethodContext
@@ -55,7 +56,10 @@ class LrCurve:
         smoothed: Moving average, centred.
         steepest: Rate at which the smoothed loss falls fastest over the logarithm of the rate.
         lowest: Rate at which it is lowest.
-        breaking: Rate from which it is a quarter above its start and more; ``HIGHEST`` if none is.
+        breaking: Rate from which it stays a quarter above its start, or where it had fallen
+            clearly, no longer below it: a network that was destroyed says the same of every image,
+            which is no worse than the start. Also the rate at which it was no number any more;
+            infinite if there is none of these.
         is_clear: Whether it fell by a twentieth at least.
     """
 
@@ -104,6 +108,7 @@ def lr_range(
 
     Raises:
         JobCanceled: If the job was asked to cancel.
+        RunError: If the first losses were no numbers, or the test was stopped so early.
         ValueError: If there are too few steps.
     """
     if n_steps < _FEWEST:
@@ -111,7 +116,15 @@ def lr_range(
     devices = [] if context.runtime.device != "cuda" else [torch.cuda.current_device()]
     with torch.random.fork_rng(devices=devices):
         losses = _Rising(network, method, context).losses(n_steps, on_step)
-    return summed_up(_rates(n_steps)[: len(losses)], losses, _smooth(losses))
+    rates, is_number = _rates(n_steps)[: len(losses)], np.isfinite(losses)
+    if len(losses) < _FEWEST or not is_number[:_FEWEST].all():
+        raise RunError(
+            "Training broke down at once, even at the lowest learning rate.",
+            remedy="Look at the images and labels: the audit finds most reasons.",
+        )
+    lost_at = math.inf if is_number.all() else float(rates[~is_number][0])
+    rates, losses = rates[is_number], losses[is_number]
+    return summed_up(rates, losses, _smooth(losses), lost_at=lost_at)
 
 
 def n_looks(n_train: int, batch_size: int, n_steps: int) -> float:
@@ -121,9 +134,20 @@ def n_looks(n_train: int, batch_size: int, n_steps: int) -> float:
 
 
 def summed_up(
-    rates: NDArray[np.float64], losses: NDArray[np.float64], smoothed: NDArray[np.float64]
+    rates: NDArray[np.float64],
+    losses: NDArray[np.float64],
+    smoothed: NDArray[np.float64],
+    *,
+    lost_at: float = math.inf,
 ) -> LrCurve:
-    """Return what a curve says, each argument of shape ``(S,)``."""
+    """Return what a curve says, each array of shape ``(S,)``.
+
+    Args:
+        rates: Rising.
+        losses: After each update.
+        smoothed: The same, smoothed.
+        lost_at: Rate at which the loss was no number any more.
+    """
     lowest = int(smoothed.argmin())
     fall = np.gradient(smoothed, np.log(rates))[: max(2, lowest + 1)]
     return LrCurve(
@@ -132,17 +156,20 @@ def summed_up(
         smoothed=smoothed,
         steepest=float(rates[int(fall.argmin())]),
         lowest=float(rates[lowest]),
-        breaking=_breaking(rates, smoothed),
+        breaking=min(lost_at, _breaking(rates, smoothed)),
         is_clear=bool(smoothed[lowest] < _FALLEN * smoothed[0]),
     )
 
 
 def _breaking(rates: NDArray[np.float64], smoothed: NDArray[np.float64]) -> float:
-    """Return the rate from which the loss stays risen."""
-    risen = smoothed > _RISEN * smoothed[0]
-    below = np.flatnonzero(~risen)
-    first = int(below[-1]) + 1 if len(below) else 0
-    return float(rates[first]) if first < len(rates) else HIGHEST
+    """Return the rate from which the loss stays risen, or as high as before it had fallen."""
+    start, lowest = smoothed[0], int(smoothed.argmin())
+    is_clear = smoothed[lowest] < _FALLEN * start
+    broken = smoothed > (_FALLEN if is_clear else _RISEN) * start
+    broken[: lowest + 1] = False
+    sound = np.flatnonzero(~broken)
+    first = int(sound[-1]) + 1
+    return float(rates[first]) if first < len(rates) else math.inf
 
 
 class _Rising:
@@ -206,9 +233,9 @@ class _Rising:
             self._method.set_train_mode(self._network)
             self._step(step, rate, order[step])
             loss = self._watch()
+            found.append(loss)
             if not math.isfinite(loss):
                 break
-            found.append(loss)
             if on_step is not None:
                 on_step(step + 1, n_steps)
             self._context.control.safe_point()

@@ -371,7 +371,7 @@ class Pretrainer:
             pixels = task.pixels.read(task.val_rows[start:stop])
             images = pixels_to_batch(pixels, self._runtime.device)
             with torch.inference_mode(), autocast(self._runtime):
-                parts.append(network(images).double().cpu())
+                parts.append(network(images).cpu().double())
 
         in_parts(len(task.val_rows), _VALIDATION_BATCH, look)
         return torch.cat(parts)

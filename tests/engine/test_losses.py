@@ -79,3 +79,17 @@ def test_classes_without_order_know_no_distance() -> None:
     near = loss(torch.tensor([[0.0, 4.0, 0.0, 0.0]]), torch.tensor([0]))
     far = loss(torch.tensor([[0.0, 0.0, 0.0, 4.0]]), torch.tensor([0]))
     assert near == far
+
+
+@pytest.mark.parametrize("is_multi", [False, True])
+def test_a_focal_power_below_one_has_a_slope_where_nothing_is_wrong(is_multi: bool) -> None:
+    config = LossConfig(imbalance="focal", focal_gamma=0.5, label_smoothing=0.1)
+    logits = torch.tensor([[200.0, -200.0], [-200.0, 200.0]], requires_grad=True)
+    if is_multi:
+        labels, counts = torch.eye(2, dtype=torch.int64), np.array([[1, 1], [1, 1]])
+    else:
+        labels, counts = torch.arange(2), np.array([1, 1])
+    loss = training_loss(config, counts, "cpu")(logits, labels)
+    loss.backward()
+    assert logits.grad is not None
+    assert bool(torch.isfinite(loss)) and bool(torch.isfinite(logits.grad).all())

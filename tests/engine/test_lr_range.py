@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from engine.contract.commands import LrRange
 from engine.contract.control import Control
 from engine.hardware import resolve_runtime
+from engine.jobs.learning_rate import _sentence
 from engine.jobs.trials import TrialBench
 from engine.methods.registry import get_method
 from engine.project.access import open_alone
@@ -94,13 +96,37 @@ def _curve(smoothed: list[float]) -> LrCurve:
 def test_the_suggestion_is_where_the_loss_stops_falling_and_well_below_where_it_breaks() -> None:
     curve = _curve([1.0, 1.0, 0.9, 0.6, 0.4, 0.6, 1.0, 3.0])
     assert curve.lowest == pytest.approx(1e-2)
-    assert curve.breaking == pytest.approx(10.0)
+    assert curve.breaking == pytest.approx(1.0)
     assert curve.suggested(current=1.0) == pytest.approx(1e-2)
     abrupt = _curve([1.0, 1.0, 0.9, 0.4, 3.0])
     # Rates are decades apart here; between two of them the loss may rise at any.
     assert abrupt.suggested(current=1.0) == abrupt.lowest == pytest.approx(1e-3)
     flat_end = _curve([1.0, 0.9, 0.5, 0.5, 0.5])
     assert flat_end.suggested(current=1.0) == pytest.approx(1e-4)  # the first of the lowest
+
+
+def test_a_network_that_says_the_same_of_every_image_again_is_broken() -> None:
+    """Such a one has the loss of the start, where the head knew nothing: the logarithm of K."""
+    curve = _curve([0.69, 0.68, 0.66, 0.63, 0.66, 0.69, 0.70, 0.69])
+    assert curve.breaking == pytest.approx(1e-2)
+    assert curve.suggested(current=1.0) == pytest.approx(1e-3)
+    assert "the present 0.1 is too close to that" in _sentence(curve, 0.1)
+
+
+def test_a_loss_that_is_no_number_any_more_is_broken() -> None:
+    falling = np.linspace(1.0, 0.2, 12)
+    rates = np.logspace(-5, -2, 12)
+    curve = summed_up(rates, falling, falling, lost_at=0.012)
+    assert curve.breaking == 0.012
+    assert curve.suggested(current=1.0) == pytest.approx(0.006)
+
+
+@pytest.mark.parametrize("lost_at", [math.inf, 0.5])
+def test_nothing_breaks_at_a_rate_at_which_nothing_broke(lost_at: float) -> None:
+    flat = np.ones(20)
+    said = _sentence(summed_up(np.geomspace(1e-5, 1, 20), flat, flat, lost_at=lost_at), 0.01)
+    assert ("Training breaks from about 0.5 on" in said) == (lost_at == 0.5)
+    assert ("None broke it" in said) == (lost_at == math.inf)
 
 
 def test_where_no_rate_helps_the_present_one_is_kept_if_it_is_safe() -> None:

@@ -104,8 +104,66 @@ def test_candidates_follow_from_the_seed_and_begin_with_the_plain_ones(
         ("full_finetune", keys[1], ()),
     ]
     assert all(candidate.changes for candidate in first[4:])
+    for candidate in (first[2], first[3]):
+        assert replace(candidate.config, backbone=base.backbone, method=base.method) == base
     assert len(first) == 40
     assert len({repr(candidate.config) for candidate in first}) == len(first)
+
+
+def test_settings_of_ones_own_are_tried_and_what_differs_from_them_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(candidates, "_MOST", 200)
+    base = ExperimentConfig()
+    own = replace(
+        base,
+        optimizer=replace(base.optimizer, learning_rate=4.56e-4, layer_decay=0.8),
+        method=replace(base.method, key="full_finetune", frozen_stages=1),
+        loss=replace(base.loss, label_smoothing=0.1),
+    )
+    plain, *others = make_candidates(own, [Start(backbone=own.backbone)], ["full_finetune"])
+    assert (plain.config, plain.changes) == (own, ())
+    said = {
+        (change, _settings(candidate.config))
+        for candidate in others
+        if len(candidate.changes) == 1
+        for change in candidate.changes
+    }
+    assert said == {
+        ("learning rate 0.00015", (1.5e-4, 1, 0.8, 0.1)),
+        ("learning rate 0.0014", (1.4e-3, 1, 0.8, 0.1)),
+        ("2 stages frozen", (4.56e-4, 2, 0.8, 0.1)),
+        ("all layers trained", (4.56e-4, 0, 0.8, 0.1)),
+        ("all layers equally fast", (4.56e-4, 1, 1.0, 0.1)),
+        ("earlier layers slower", (4.56e-4, 1, 0.7, 0.1)),
+        ("labels smoothed by 0.05", (4.56e-4, 1, 0.8, 0.05)),
+        ("labels taken as certain", (4.56e-4, 1, 0.8, 0.0)),
+    }
+
+
+def _settings(config: ExperimentConfig) -> tuple[float, int, float, float]:
+    optimizer = config.optimizer
+    return (
+        optimizer.learning_rate,
+        config.method.frozen_stages,
+        optimizer.layer_decay,
+        config.loss.label_smoothing,
+    )
+
+
+def test_what_a_method_does_not_heed_is_not_tried_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidates, "_MOST", 200)
+    base = ExperimentConfig()
+    found = make_candidates(base, [Start(backbone=base.backbone)], ["adversarial"])
+    assert len({candidate.config.method.frozen_stages for candidate in found}) == 1
+
+
+@pytest.mark.parametrize("rate", [1e-6, 2e-6, 1.0])
+def test_rates_stay_within_their_limits(rate: float) -> None:
+    base = ExperimentConfig()
+    base = replace(base, optimizer=replace(base.optimizer, learning_rate=rate))
+    found = make_candidates(base, [Start(backbone=base.backbone)], ["full_finetune"])
+    assert found[0].config.optimizer.learning_rate == rate
 
 
 @pytest.mark.parametrize("method", [L2SP, SoftThreshold])
