@@ -18,8 +18,8 @@ from engine.contract.targets import UNKNOWN
 from engine.methods.balance import balanced_states, prior_log_odds
 
 LEAST_WRONG: Final = 1e-6
-"""Probability given to what is wrong from which on the focal factor no longer falls: a power below 1
-has no slope at 0."""
+"""Probability of the wrong answer below which the focal factor stays: a power below 1 has no slope
+at 0."""
 
 
 def findings_loss(config: LossConfig, counts: NDArray[np.int64]) -> FindingsLoss:
