@@ -224,7 +224,10 @@ def _named(what: str, key: str) -> str:
 
 
 def _bounded(estimate: Mapping[str, float]) -> str:
-    return f"{estimate['value']:.3f} ({estimate['low']:.3f} to {estimate['high']:.3f})"
+    value, low, high = estimate["value"], estimate["low"], estimate["high"]
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return _number(value)
+    return f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 
 def _interval(value: float, low: float, high: float) -> str:

@@ -44,6 +44,11 @@ def with_settings(config: ExperimentConfig, changes: Sequence[str]) -> Experimen
                 f"{change!r} is not a setting with a value.",
                 remedy="Write it like optimizer.learning_rate=0.001.",
             )
+        if name == "preset":
+            raise ConfigError(
+                "A preset stands for many settings, so it is not set as one.",
+                remedy=f"Write --preset {text.strip()}.",
+            )
         known = dict(_settings(config))
         if name not in known:
             raise _unknown(name, tuple(known))

@@ -91,7 +91,7 @@ def with_weights_there_are(config: ExperimentConfig) -> ExperimentConfig:
     if backbone_card(config.backbone.key) is None:
         raise ConfigError(
             f"There is no backbone called {config.backbone.key!r}.",
-            remedy="Choose one that 'radtune-engine doctor' lists.",
+            remedy="Choose one that 'radtune-engine backbones' lists.",
         )
     check_size(config.backbone.key, config.image.size_px)
     if config.backbone.weights.startswith(FILE):

@@ -110,3 +110,10 @@ def test_stochastic_depth_is_refused_on_a_backbone_that_was_not_made_for_it() ->
     with pytest.raises(ConfigError, match="no effect on the backbone squeezenet1_0") as caught:
         require_effect(preset_config("standard", backbone="squeezenet1_0"), change)
     assert "convnext" in caught.value.remedy and "resnet18" not in caught.value.remedy
+
+
+def test_a_preset_is_not_set_as_one_of_its_own_settings() -> None:
+    """It would change the name of the settings alone."""
+    with pytest.raises(ConfigError) as refused:
+        with_settings(ExperimentConfig(), ["preset=thorough"])
+    assert "--preset thorough" in refused.value.remedy
