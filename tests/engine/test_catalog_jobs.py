@@ -11,7 +11,7 @@ import torch
 from torchvision.models import squeezenet1_0
 
 from engine.command_arguments import command_from
-from engine.command_line import make_parser
+from engine.command_line import UsageError, make_parser
 from engine.contract.backbones import BACKBONES, backbone_card, is_noncommercial, nearest_sizes
 from engine.contract.commands import AddWeights, ListBackbones, ListWeights, RemoveWeights
 from engine.contract.config import BackboneConfig
@@ -45,7 +45,7 @@ def test_arguments_stand_for_the_commands(tmp_path: Path) -> None:
     assert parsed("weights", "add", file, "--backbone", "swin_t", "--partial", "--check") == (
         AddWeights(file=file, backbone="swin_t", allow_partial=True, check_only=True)
     )
-    with pytest.raises(SystemExit):
+    with pytest.raises(UsageError):
         parsed("weights")
 
 
