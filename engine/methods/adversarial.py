@@ -8,7 +8,9 @@ it more surely.
 
 A neighbour of which the network is quite sure, and wrong, teaches it nothing but to answer the same
 to every image. So it is drawn nearer to its image, to where the wrong answer leads by little; the
-more the network withstands, the less of that happens.
+more the network withstands, the less of that happens. And where both together would still cost more
+than the same answer to everything, which then would be the better one, unchanged images count for
+more.
 
 The head stays the one that descent leaves. A head that is fitted anew to the features of unchanged
 images leans on whatever tells the classes, also on what the slightest change turns around.
@@ -33,6 +35,7 @@ from torch import Tensor, nn
 from engine.contract.config import ExperimentConfig
 from engine.contract.targets import UNKNOWN
 from engine.methods.descent import DescentMethod
+from engine.methods.guessing import guessing_loss
 from engine.methods.method import MethodContext, ParameterGroup
 from engine.models.attacks import attacked, fgsm, pgd
 from engine.models.network import Network
@@ -41,6 +44,7 @@ _START: Final = 2.0  # reach of the single step's random start, in units of epsi
 _RISE: Final = 0.5  # share of the epochs in which epsilon grows to its full size
 _MILD: Final = 0.75  # of the first epoch: as if so much of it went by without worst cases
 _MOST_LEAD: Final = 1.5  # of a wrong answer over the right one, in log-odds: 0.82 against 0.18
+_MOST_LOSS: Final = 0.95  # of the same answer to everything: what a batch may cost
 
 
 class Adversarial(DescentMethod):
@@ -80,7 +84,12 @@ class Adversarial(DescentMethod):
         worst = less_wrong(network, images, worst, labels, most=_MOST_LEAD)
         logits = network(torch.cat([images, worst])).float()
         on_clean, on_worst = (criterion(part, labels) for part in logits.chunk(2))
-        share = self._settings.clean_share
+        share = clean_share(
+            on_clean.detach(),
+            on_worst.detach(),
+            least=self._settings.clean_share,
+            most=_MOST_LOSS * guessing_loss(criterion, labels, logits.shape[1]),
+        )
         loss: Tensor = share * on_clean + (1.0 - share) * on_worst
         return loss
 
@@ -148,6 +157,23 @@ def less_wrong(
     way = (before + most).clamp(min=0.0) / steepness
     share = torch.where(after < -most, way.clamp(max=1.0), torch.ones_like(way))
     return images + share.to(images).view(-1, 1, 1, 1) * (worst - images)
+
+
+def clean_share(on_clean: Tensor, on_worst: Tensor, *, least: float, most: Tensor) -> Tensor:
+    """Return how much unchanged images are to count, in [least, 1], a scalar.
+
+    That is as little as leaves the loss on both at what it may be at most; where not even the loss
+    on unchanged images is below that, they alone count.
+
+    Args:
+        on_clean: Loss on unchanged images.
+        on_worst: Loss on their worst neighbours.
+        least: The share where the loss on both is small enough.
+        most: What the loss on both may be.
+    """
+    both = least * on_clean + (1.0 - least) * on_worst
+    enough = (on_worst - most) / (on_worst - on_clean)
+    return torch.where(both > most, enough, least).clamp(least, 1.0)
 
 
 def _lead(logits: Tensor, labels: Tensor) -> Tensor:

@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from engine.metrics.findings import findings_aurocs
 
@@ -197,31 +195,6 @@ def _dead(counts: Sequence[int], names: Sequence[str]) -> tuple[str, int]:
     return ", ".join(f"“{name}”" for name in dead), len(dead)
 
 
-def guessing_loss(criterion: nn.Module, labels: NDArray[np.int64], n_classes: int) -> float:
-    """Return the training loss of saying the same of every image, however well chosen.
-
-    Args:
-        criterion: The training loss.
-        labels: Of the training images, as the loss takes them.
-        n_classes: K.
-    """
-    device = next((t.device for t in criterion.buffers()), torch.device("cpu"))
-    of_all = torch.from_numpy(labels)
-    if labels.ndim == 2:
-        n_present = (of_all == 1).sum(dim=0).double() + 0.5
-        n_absent = (of_all == 0).sum(dim=0).double() + 0.5
-        frequencies = (n_present / n_absent).log()
-    else:
-        frequencies = (torch.bincount(of_all, minlength=n_classes).double() + 0.5).log()
-    found = []
-    with torch.inference_mode():
-        # Where classes are weighted all logits alike are the best guess, else the frequencies.
-        for logits in (frequencies, torch.zeros_like(frequencies)):
-            said = logits.float().expand(len(of_all), -1).to(device)
-            found.append(float(criterion(said, of_all.to(device))))
-    return min(found)
-
-
 def learning_advice(
     *, epoch: int, step: int, train_loss: float, guessing: float, val_auroc: float
 ) -> Advice | None:
@@ -231,7 +204,7 @@ def learning_advice(
         epoch: Epochs done.
         step: Updates done.
         train_loss: Mean of the latest epoch.
-        guessing: What :func:`guessing_loss` says.
+        guessing: What :func:`engine.methods.guessing.guessing_loss` says of the training images.
         val_auroc: Of the latest epoch.
     """
     is_early = epoch < _EPOCHS_TO_LEARN or step < _STEPS_TO_LEARN

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from engine.contract.events import Event, Warned
+from engine.methods.guessing import guessing_loss
 from engine.methods.method import TrainingData
 from engine.trainer.checkpoint import TrainingState
 from engine.trainer.going_back import count_update
@@ -24,7 +26,6 @@ from engine.trainer.health import (
     dead_class_advice,
     dead_finding_advice,
     exploding_advice,
-    guessing_loss,
     is_exploding,
     learning_advice,
 )
@@ -100,5 +101,6 @@ class Watcher:
     @cached_property
     def _guessing(self) -> float:
         """The training loss of saying the same of every image."""
-        labels = self._data.table.labels[self._data.train]
-        return guessing_loss(self._criterion, labels, self._data.n_classes)
+        device = next((t.device for t in self._criterion.buffers()), torch.device("cpu"))
+        labels = torch.from_numpy(self._data.table.labels[self._data.train]).to(device)
+        return float(guessing_loss(self._criterion, labels, self._data.n_classes))

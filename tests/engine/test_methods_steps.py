@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import replace
 from typing import cast
 
@@ -14,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from engine.contract.config import ExperimentConfig
-from engine.methods.adversarial import Adversarial, less_wrong
+from engine.methods.adversarial import Adversarial, clean_share, less_wrong
 from engine.methods.anchored import AnchoredMethod
 from engine.methods.full_finetune import FullFinetune
 from engine.methods.gradual_unfreezing import GradualUnfreezing
@@ -366,3 +367,30 @@ def test_batch_norms_adapt_where_they_are_trained_and_only_when_asked_to() -> No
     assert not any(n.training for stage in norms[:2] for n in stage)
     FullFinetune().set_train_mode(network)
     assert not any(n.training for stage in norms for n in stage)
+
+
+@pytest.mark.parametrize(
+    ("clean", "worst", "share"),
+    [
+        (0.2, 0.5, 0.2),  # 0.44 together: as it was set
+        (0.4, 1.4, 0.8),  # 0.8 x 0.4 + 0.2 x 1.4 = 0.6
+        (0.7, 1.4, 1.0),  # the same answer to everything would be better than what there is
+        (0.7, 0.7, 1.0),
+        (0.9, 0.7, 0.2),  # worst cases aren't what is hard
+    ],
+)
+def test_worst_cases_count_as_much_as_leaves_more_to_gain_than_one_answer_for_all(
+    clean: float, worst: float, share: float
+) -> None:
+    found = clean_share(torch.tensor(clean), torch.tensor(worst), least=0.2, most=torch.tensor(0.6))
+    assert found.item() == pytest.approx(share, abs=1e-5)
+
+
+def test_a_network_that_every_worst_case_fools_learns_from_unchanged_images() -> None:
+    method = Adversarial()
+    config = settings(adversarial={"epsilon_255": 32.0, "steps": 1, "clean_share": 0.2})
+    method.install(network_of(), config)
+    labels = torch.tensor([0, 1, 0, 1])
+    images = (0.48 + 0.04 * labels).view(-1, 1, 1, 1).expand(-1, 1, 6, 6).clone()
+    loss = method.loss(_Recorder().train(), images, labels, _ENTROPY)  # type: ignore[arg-type]
+    assert loss.item() == pytest.approx(0.95 * math.log(2), abs=1e-5)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from engine.contract.config import LossConfig
 from engine.contract.errors import RunError
 from engine.contract.events import BatchFinished, EpochFinished, Event, Recovered, Warned
+from engine.methods.guessing import guessing_loss
 from engine.methods.method import TrainingData
 from engine.trainer.checkpoint import TrainingState, load_state
 from engine.trainer.going_back import state_before_wrong
@@ -24,7 +25,6 @@ from engine.trainer.health import (
     count_unpredicted,
     dead_class_advice,
     dead_finding_advice,
-    guessing_loss,
     is_exploding,
     learning_advice,
     must_go_back,
@@ -109,20 +109,20 @@ def row_of(epoch: int) -> EpochRow:
 
 
 def test_guessing_costs_the_entropy_of_the_classes() -> None:
-    labels = np.array([0] * 90 + [1] * 10)
+    labels = torch.tensor([0] * 90 + [1] * 10)
     plain = training_loss(
         LossConfig(imbalance="none", label_smoothing=0.0), np.array([90, 10]), "cpu"
     )
     entropy = -(0.9 * math.log(0.9) + 0.1 * math.log(0.1))
-    assert guessing_loss(plain, labels, 2) == pytest.approx(entropy, rel=0.01)
+    assert float(guessing_loss(plain, labels, 2)) == pytest.approx(entropy, rel=0.01)
     weighted = training_loss(
         LossConfig(imbalance="weights", label_smoothing=0.0), np.array([90, 10]), "cpu"
     )
-    assert guessing_loss(weighted, labels, 2) == pytest.approx(math.log(2), rel=0.01)
+    assert float(guessing_loss(weighted, labels, 2)) == pytest.approx(math.log(2), rel=0.01)
 
 
 def test_guessing_findings_costs_their_mean_entropy_over_what_is_known() -> None:
-    labels = np.array([[1, 0], [0, 0], [0, -1], [0, 1]] * 50)
+    labels = torch.tensor([[1, 0], [0, 0], [0, -1], [0, 1]] * 50)
     loss = training_loss(
         LossConfig(imbalance="none", label_smoothing=0.0), np.array([[150, 50], [100, 50]]), "cpu"
     )
@@ -131,7 +131,7 @@ def test_guessing_findings_costs_their_mean_entropy_over_what_is_known() -> None
         return -(p * math.log(p) + (1 - p) * math.log(1 - p))
 
     expected = (200 * entropy(0.25) + 150 * entropy(1 / 3)) / 350
-    assert guessing_loss(loss, labels, 2) == pytest.approx(expected, rel=0.01)
+    assert float(guessing_loss(loss, labels, 2)) == pytest.approx(expected, rel=0.01)
 
 
 @pytest.mark.parametrize(
