@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 UNTOLD: Final = (
-    "This backbone was pre-trained on your projects by an earlier version of RadTune, which didn't "
-    "keep on which images. If this project was one of them, results on its validation and test "
-    "images may be too good."
+    "RadTune trained this backbone, and on which images was not kept with it: it is of a "
+    "classifier, or an earlier version pre-trained it. If this project's were among them, results "
+    "on its validation and test images may be too good."
 )
 
 

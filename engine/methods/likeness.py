@@ -27,7 +27,7 @@ def likeness(network: Network, context: MethodContext) -> str:
     made = {w.digest for w in added_weights(network.card.key) if w.kind == MADE}
     if network.weights_digest in made:
         # Its batch norms kept the statistics of what it had learned from before that.
-        return _unknown("it was trained further on your projects")
+        return _unknown("RadTune trained it further")
     data = context.data
     both = data.table.rows[np.concatenate([data.train, data.val])]
     chosen = both[np.linspace(0, len(both) - 1, min(_LOOKED_AT, len(both))).astype(int)]

@@ -13,7 +13,7 @@ from engine.contract.errors import EngineError, WeightsError
 from engine.files import long_path
 from engine.models.adapt import find_card, tensor_plan
 from engine.models.recognise import Match, intensities, misfit, recognise
-from engine.models.weights import keep_weights
+from engine.models.weights import MADE, keep_weights
 from engine.models.weights_facts import share_words
 from engine.models.weights_file import read_file, read_tensors
 from engine.models.weights_origin import Origin, origin_of
@@ -130,8 +130,9 @@ def _examine(file: Path, backbone: str | None) -> _Found:
     if backbone is not None:
         find_card(backbone)
     content = read_file(file)
-    origin = origin_of(file, content)
-    match = recognise(read_tensors(content), backbone or origin.backbone, allow_partial=True)
+    tensors = read_tensors(content)
+    origin = origin_of(file, content, tensors)
+    match = recognise(tensors, backbone or origin.backbone, allow_partial=True)
     return _Found(hashlib.sha256(content).hexdigest(), origin, match)
 
 
@@ -150,6 +151,7 @@ def _keep(found: _Found) -> dict[str, Any]:
         is_whole=match.fits,
         warnings=_warnings(match),
         source_sha256=found.sha256,
+        is_noted=origin.kind != MADE,
     )
     return {**_report(found), "id": added.id, "digest": added.digest}
 

@@ -30,7 +30,7 @@ OFFICIAL: Final = "official"
 FOUND: Final = "found"
 """A file of unknown origin."""
 MADE: Final = "made"
-"""Made by a pre-training in RadTune; never the default of a backbone."""
+"""Trained in RadTune: by a pre-training, or for a classifier; never the default of a backbone."""
 _RANKS: Final = (OFFICIAL, FOUND)
 _SCHEMA_VERSION: Final = 3
 _NOTED_FROM: Final = 3
@@ -226,6 +226,7 @@ def keep_weights(
     is_whole: bool = True,
     warnings: tuple[str, ...] = (),
     source_sha256: str = "",
+    is_noted: bool = True,
 ) -> AddedWeights:
     """Keep checked tensors and what is known of them; the same ones again replace themselves.
 
@@ -237,8 +238,8 @@ def keep_weights(
     known = added_weights(card.key)
     weights_id = f"{card.key}-{digest[:8]}"
     same = next((item for item in known if item.id == weights_id), None)
-    if same is not None and same.digest == digest and same.kind != kind == FOUND:
-        return same  # more is known of them than the new file tells
+    if same is not None and same.digest == digest and _tells_more(same.kind, kind):
+        return same
     number = 1 + max((item.number for item in known), default=0)
     plan = tensor_plan(card.key)
     n_set = sum(tensors[n].numel() for n in plan.body if n in tensors)
@@ -258,6 +259,7 @@ def keep_weights(
         "is_whole": is_whole,
         "warnings": list(warnings),
         "number": number if same is None else same.number,
+        "is_noted": is_noted,
     }
     folder = weights_folder()
     try:
@@ -268,6 +270,12 @@ def keep_weights(
     write_atomic(folder / f"{weights_id}.safetensors", copy)
     write_json(folder / f"{weights_id}.json", facts)
     return _added(weights_id, facts)
+
+
+def _tells_more(known: str, new: str) -> bool:
+    """Return whether more is known of kept weights than a new file with the same ones tells."""
+    order = (FOUND, MADE, OFFICIAL)
+    return known in order and new in order and order.index(known) > order.index(new)
 
 
 def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
@@ -337,7 +345,8 @@ def _added(weights_id: str, facts: dict[str, Any]) -> AddedWeights:
         is_whole=bool(facts.get("is_whole", share >= 1.0)),
         warnings=tuple(str(text) for text in facts.get("warnings", ())),
         number=int(facts.get("number", 0)),
-        is_noted=int(facts.get("schema_version", 0)) >= _NOTED_FROM,
+        is_noted=int(facts.get("schema_version", 0)) >= _NOTED_FROM
+        and bool(facts.get("is_noted", True)),
         **texts,
     )
 
@@ -349,8 +358,15 @@ def _triple(values: Any) -> tuple[float, float, float]:
 
 def _missing(card: BackboneCard, weights: str) -> WeightsError:
     if weights.startswith(FILE):
+        chosen = weights.removeprefix(FILE)
+        if other := next((item for item in added_weights() if item.id == chosen), None):
+            return WeightsError(
+                f"The weights {chosen!r} are for {find_card(other.backbone).title}, not for "
+                f"{card.title}.",
+                remedy=f"Choose the backbone {other.backbone}, or other weights.",
+            )
         return WeightsError(
-            f"The weights {weights.removeprefix(FILE)!r} for {card.title} are not here.",
+            f"The weights {chosen!r} for {card.title} are not here.",
             remedy="Add their file again, or choose other weights.",
         )
     return WeightsError(

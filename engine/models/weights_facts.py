@@ -54,7 +54,8 @@ class AddedWeights:
         warnings: What was changed when they were added, in sentences.
         number: Counts the weights of one backbone in the order in which they were added.
         is_noted: Whether the projects that a pre-training learned from keep which images these
-            were (``engine.project.learned_before``); not those of earlier versions.
+            were (``engine.project.learned_before``); not those of earlier versions, nor of the
+            weights of a classifier.
     """
 
     id: str

@@ -2,7 +2,8 @@
 
 torchvision's files, and timm's older ones, carry the start of their SHA-256 in their name, so that
 name and content vouch for each other. timm's newer files are all called alike, with a
-``config.json`` beside them that says what they are.
+``config.json`` beside them that says what they are. What RadTune itself trained for a classifier
+shows that by its tensors, and the bundle's facts beside it tell the rest.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,8 +23,9 @@ from engine.contract.backbones import (
     UNKNOWN_LICENCE,
     BackboneCard,
 )
+from engine.contract.bundle_facts import FACTS_NAME
 from engine.files import long_path
-from engine.models.weights import FOUND, OFFICIAL
+from engine.models.weights import FOUND, MADE, OFFICIAL
 
 _HASHED_NAME: Final = re.compile(r"(?P<stem>.+)-(?P<hash>[0-9a-f]{8})")
 _HUB_NAMES: Final = ("model.safetensors", "pytorch_model.bin")
@@ -37,7 +40,10 @@ _SPDX: Final = {
         "CC-BY-NC-SA-4.0",
     )
 }
-_MOST_CONFIG_BYTES: Final = 100_000
+_MOST_NOTE_BYTES: Final = 1_000_000
+_OF_CLASSIFIER: Final = frozenset(("feature_mean", "feature_scale", "head.weight", "head.bias"))
+"""What a network of RadTune calls what its own head consists of (``engine.models.network``)."""
+_TRAINED_FOR: Final = "training for {}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +52,8 @@ class Origin:
 
     Attributes:
         name: What to call the weights.
-        kind: ``official`` if name and hash are the library's, else ``found``.
+        kind: ``official`` if name and hash are the library's, ``made`` of a classifier that RadTune
+            trained, else ``found``.
         licence: SPDX id, or ``unknown``.
         backbone: Key of the backbone that it says it is for.
         pretrained_on: What the library says that it has seen; empty if it doesn't.
@@ -63,13 +70,16 @@ class Origin:
     std: tuple[float, float, float] | None = None
 
 
-def origin_of(file: Path, content: bytes) -> Origin:
+def origin_of(file: Path, content: bytes, tensors: Iterable[str]) -> Origin:
     """Return what name, hash and a note beside a file say about it.
 
     Args:
-        file: The file; its folder may hold timm's ``config.json``.
+        file: The file; its folder may hold timm's ``config.json`` or a bundle's facts.
         content: All of it.
+        tensors: Their names in the file.
     """
+    if _OF_CLASSIFIER.issubset(tensors):
+        return _classifier_origin(file, hashlib.sha256(content).hexdigest())
     if (hashed := _HASHED_NAME.fullmatch(file.stem)) is not None:
         card = _official_stems().get(hashed["stem"])
         if card is not None and hashlib.sha256(content).hexdigest().startswith(hashed["hash"]):
@@ -103,10 +113,7 @@ def _hub_origin(file: Path) -> Origin:
     """Return what timm's note beside a file says, of which only names and numbers are used."""
     plain = Origin(name=file.name)
     try:
-        path = long_path(file.with_name("config.json"))
-        if path.stat().st_size > _MOST_CONFIG_BYTES:
-            return plain
-        note: Any = json.loads(path.read_text(encoding="utf-8"))
+        note = _read_note(file.with_name("config.json"))
         facts = note["pretrained_cfg"]
         full_name = ".".join(filter(None, (str(note["architecture"]), str(facts.get("tag", "")))))
         mean, std = _triple(facts["mean"]), _triple(facts["std"])
@@ -122,6 +129,39 @@ def _hub_origin(file: Path) -> Origin:
         mean=mean,
         std=std,
     )
+
+
+def _classifier_origin(file: Path, sha256: str) -> Origin:
+    """Return what the bundle that a file is part of says, if it is there."""
+    plain = Origin(name=file.name, kind=MADE, pretrained_on=_TRAINED_FOR.format("a classifier"))
+    try:
+        note = _read_note(file.with_name(FACTS_NAME))
+        facts = note["backbone"]
+        if note["files"][file.name] != sha256:
+            return plain
+        seen = _TRAINED_FOR.format(f"the classifier “{note['name']}”")
+        return Origin(
+            name=str(note["name"]),
+            kind=MADE,
+            licence=str(facts["licence"]),
+            pretrained_on=f"{facts['pretrained_on']}, then {seen}",
+            mean=_triple(facts["mean"]),
+            std=_triple(facts["std"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return plain
+
+
+def _read_note(path: Path) -> Any:
+    """Return the JSON of a small file.
+
+    Raises:
+        OSError, ValueError: If it can't be read, is too large or is no JSON.
+    """
+    path = long_path(path)
+    if path.stat().st_size > _MOST_NOTE_BYTES:
+        raise ValueError("too large for a note")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _named_by_timm(full_name: str) -> BackboneCard | None:

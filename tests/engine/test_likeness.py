@@ -70,7 +70,7 @@ def test_where_it_cannot_be_measured_that_is_said_with_the_reason(
     monkeypatch.setenv("RADTUNE_WEIGHTS", str(tmp_path / "weights"))
     reasons = {
         "random": ("resnet18", "random"),
-        "made here": (KEY, "trained further on your projects"),
+        "made here": (KEY, "RadTune trained it further"),
         "no batch norms": ("squeezenet1_0", "keeps no record"),
     }
     key, reason = reasons[kind]
