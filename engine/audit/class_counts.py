@@ -12,8 +12,8 @@ from engine.audit.study import UNASSIGNED, Study
 from engine.audit.words import listed, percent
 from engine.contract.commands import MakeSplit
 from engine.contract.records import SPLITS, Finding
+from engine.contract.units import PLURALS
 from engine.metrics.intervals import wilson_interval
-from engine.splits.stratify import PLURALS
 
 KIND: Final = "class_counts"
 IMBALANCE_KIND: Final = "class_imbalance"

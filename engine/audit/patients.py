@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from engine.audit.study import UNASSIGNED, Study
 from engine.audit.words import key_of
 from engine.contract.records import Finding
+from engine.contract.units import PLURALS
 from engine.data.phrases import count_of, verb
 from engine.splits.leakage import check_no_overlap
-from engine.splits.stratify import PLURALS
 
 LEAK_KIND: Final = "split_leak"
 PROOF_KIND: Final = "patients_apart"

@@ -74,6 +74,7 @@ class SetupFacts:
         probe_auroc: Validation AUROC of a linear probe that was tried here; None without one.
         weights: By backbone key, where its weights are: ``embedded``, ``added`` or ``missing``.
         past: Trainings of this project, the newest first.
+        cautions: What its images don't let anybody learn or measure, in sentences.
     """
 
     n_train: tuple[int, ...]
@@ -88,6 +89,7 @@ class SetupFacts:
     probe_auroc: float | None = None
     weights: Mapping[str, str] = field(default_factory=dict)
     past: tuple[PastTraining, ...] = ()
+    cautions: tuple[str, ...] = ()
 
     @property
     def smallest(self) -> int:
@@ -129,7 +131,8 @@ class Recommendation:
         preset: How long to train.
         imbalance: What is done about classes of unequal size; as ``LossConfig.imbalance``.
         minutes: At most about how long training will take.
-        notes: What the measurements behind these rules don't tell about this project.
+        notes: What its images don't let anybody learn or measure, and what the measurements behind
+            these rules don't tell about this project.
     """
 
     backbone: Choice
@@ -327,7 +330,7 @@ def shortage(facts: SetupFacts, method: str) -> str | None:
 
 
 def _notes(facts: SetupFacts, method: str) -> tuple[str, ...]:
-    notes = []
+    notes = list(facts.cautions)
     if facts.task == "multi":
         notes.append("The rules were measured with one class an image, not with findings.")
     if facts.task == "ordinal":

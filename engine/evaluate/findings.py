@@ -23,6 +23,7 @@ from engine.evaluate.report import (
     count_known,
     estimate_of,
     measured_on,
+    with_scarcity,
 )
 from engine.metrics.calibration import brier_score, reliability_bins
 from engine.metrics.classification import predicted_positive, youden_threshold
@@ -74,6 +75,7 @@ def build_findings_result(
     )
     each = [found.result for found in findings]
     n_patients, n_known = len(np.unique(test.patients)), count_known(test, known)
+    of = measured_on(n_patients, n_known, test.unit)
     return EvaluationResult(
         run=run,
         auroc=macro.estimate,
@@ -109,7 +111,7 @@ def build_findings_result(
                 test.records, test.probabilities, test.labels, strict=True
             )
         ),
-        sentence=_sentence(macro.estimate, len(class_names), measured_on(n_patients, n_known)),
+        sentence=with_scarcity(_sentence(macro.estimate, len(class_names), of), test, class_names),
         findings=findings,
         n_known=n_known,
     )
@@ -174,6 +176,7 @@ def one_of(scored: Scored, k: int) -> Scored:
         labels=scored.labels[is_known, k],
         patients=scored.patients[is_known],
         records=scored.records[is_known],
+        unit=scored.unit,
     )
 
 

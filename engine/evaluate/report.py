@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from engine.contract.results import (
     EvaluationResult,
     RocCurve,
 )
+from engine.contract.units import units
 from engine.metrics.classification import (
     confusion_matrix,
     headline_rates,
@@ -23,6 +24,7 @@ from engine.metrics.classification import (
     quadratic_weighted_kappa,
     youden_threshold,
 )
+from engine.metrics.few_groups import scarce_classes, scarcity_sentence
 from engine.metrics.intervals import (
     Interval,
     bootstrap_auroc,
@@ -42,12 +44,14 @@ class Scored:
         labels: Reference class indices, shape ``(N,)``; of findings ``(N, K)``, -1 unknown.
         patients: Patient of every image, shape ``(N,)``; what the intervals resample.
         records: Record ids, shape ``(N,)``.
+        unit: What most patients really are: ``patient``, ``study`` or ``file``.
     """
 
     probabilities: NDArray[np.float64]
     labels: NDArray[np.int64]
     patients: NDArray[np.int64]
     records: NDArray[np.int64]
+    unit: str = "patient"
 
 
 def choose_threshold(val: Scored, positive: int | None) -> float | None:
@@ -150,7 +154,11 @@ def build_result(
                 test.records, test.labels, test.probabilities, strict=True
             )
         ),
-        sentence=_sentence(auroc.estimate, positive_name, measured_on(n_patients, n_known)),
+        sentence=with_scarcity(
+            _sentence(auroc.estimate, positive_name, measured_on(n_patients, n_known, test.unit)),
+            test,
+            class_names,
+        ),
         n_known=n_known,
     )
 
@@ -214,14 +222,15 @@ def count_known(test: Scored, known: Set[int] | None) -> int | None:
     return None if known is None else len(known & set(test.patients.tolist()))
 
 
-def measured_on(n_patients: int, n_known: int | None) -> str:
+def measured_on(n_patients: int, n_known: int | None, unit: str = "patient") -> str:
     """Return the end of a sentence: on how many patients, and whether the network knew any.
 
     Args:
         n_patients: Patients measured on, none of whom the run itself learned from.
         n_known: Those that its network learned from before; None if that isn't known.
+        unit: What they really are: ``patient``, ``study`` or ``file``.
     """
-    begin = f"measured on {n_patients:,} patients"
+    begin = f"measured on {units(unit, n_patients)}"
     if n_known == 0:
         return f"{begin} that were never used for training"
     if n_known is None:
@@ -229,7 +238,16 @@ def measured_on(n_patients: int, n_known: int | None) -> str:
             f"{begin} that this run didn't learn from; whether its network had learned from them "
             "before is not known, so this may be too good"
         )
-    return f"{begin}, {n_known:,} of whom the network had learned from before, so this is too good"
+    whom = "whom" if unit == "patient" else "which"
+    return (
+        f"{begin}, {n_known:,} of {whom} the network had learned from before, so this is too good"
+    )
+
+
+def with_scarcity(sentence: str, test: Scored, class_names: Sequence[str]) -> str:
+    """Return a sentence on results, and which classes are too small for them, if any are."""
+    scarce = scarce_classes(test.labels, test.patients, class_names)
+    return " ".join(filter(None, (sentence, scarcity_sentence(scarce, "test", test.unit))))
 
 
 def _sentence(auroc: float, positive: str | None, of: str) -> str:

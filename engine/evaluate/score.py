@@ -154,6 +154,7 @@ def score_validation(
         labels=table.labels[chosen],
         patients=table.groups[chosen],
         records=table.record_ids[chosen],
+        unit=table.unit,
     )
 
 

@@ -5,12 +5,16 @@ After Mitchell et al., "Model Cards for Model Reporting", FAT* 2019.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from engine.bundle.format import BundleFacts
 from engine.contract.backbones import backbone_card
 from engine.contract.methods import method_card
+from engine.contract.units import PLURALS, units
 from engine.evaluate.report import measured_on
+from engine.metrics.few_groups import scarcity_sentence
+
+_UNDEFINED: Final = "not defined"
 
 
 def model_card(facts: BundleFacts) -> str:
@@ -86,40 +90,56 @@ def _findings_results(found: list[dict[str, Any]]) -> list[str]:
 
 
 def _with_interval(estimate: dict[str, Any]) -> str:
-    value, low, high = (_number(estimate[k]) for k in ("value", "low", "high"))
-    return f"{value} ({low} to {high})"
+    return f"{_number(estimate['value'])} ({_limits(estimate)})"
+
+
+def _limits(estimate: dict[str, Any]) -> str:
+    """Return an interval in words; resamples that all lack a class leave none."""
+    low, high = (_number(estimate[k]) for k in ("low", "high"))
+    return "no interval" if _UNDEFINED in (low, high) else f"{low} to {high}"
 
 
 def _results(facts: BundleFacts) -> str:
-    test = facts.metrics.get("test")
+    test, unit = facts.metrics.get("test"), facts.data["kept_together"]
     lines = ["## Results", ""]
     if test is None:
         lines.append("The test set has not been looked at; there is no honest figure yet.")
     else:
         lines += [
-            f"Test set: {test['n_images']} images of {test['n_patients']} patients, looked at "
+            f"Test set: {test['n_images']} images of {units(unit, test['n_patients'])}, looked at "
             f"{test['looks']} time{'s' if test['looks'] != 1 else ''} with this run. Intervals are "
-            "95 %, from resampled patients.",
+            f"95 %, from resampled {PLURALS[unit]}.",
             "",
             "| measure | value | interval |",
             "|---|---|---|",
         ]
         for name, interval in test["intervals_95"].items():
-            value, low, high = (_number(interval[k]) for k in ("value", "low", "high"))
             label = f"mean {name}" if facts.is_multi else name
-            lines.append(f"| {label.replace('_', ' ')} | {value} | {low} to {high} |")
+            value, limits = _number(interval["value"]), _limits(interval)
+            lines.append(f"| {label.replace('_', ' ')} | {value} | {limits} |")
         lines += _findings_results(test.get("findings", [])) if facts.is_multi else []
         if (n_known := test.get("n_known", 0)) != 0:
-            told = measured_on(test["n_patients"], n_known)
+            told = measured_on(test["n_patients"], n_known, unit)
             lines += ["", f"{told[0].upper()}{told[1:]}."]
+        lines += _cautions(facts, "test")
     val = facts.metrics.get("validation_auroc")
     if val is not None:
         lines += ["", f"Validation AUROC (used for choices, so optimistic): {val:.3f}."]
+        lines += _cautions(facts, "val")
     return "\n".join(lines)
 
 
+def _cautions(facts: BundleFacts, part: str) -> list[str]:
+    """Return what is to be said of classes too small to measure; earlier bundles don't tell."""
+    scarce = facts.data.get("scarce", {}).get(part, {})
+    name = {"val": "validation", "test": "test"}[part]
+    said = scarcity_sentence(scarce, name, facts.data["kept_together"])
+    return ["", said] if said else []
+
+
 def _data(facts: BundleFacts) -> str:
-    lines = ["## Data", "", f"| split | {' | '.join(map(_cell, facts.classes))} | patients |"]
+    unit = PLURALS[facts.data["kept_together"]]
+    lines = ["## Data", "", f"| split | {' | '.join(map(_cell, facts.classes))} | {unit} |"]
     lines.append("|---" * (len(facts.classes) + 2) + "|")
     for split, counts in facts.data["images"].items():
         numbers = " | ".join(str(counts[name]) for name in facts.classes)
@@ -185,4 +205,4 @@ def _cell(text: str) -> str:
 
 
 def _number(value: Any) -> str:
-    return "not defined" if value is None or value != value else f"{value:.3f}"
+    return _UNDEFINED if value is None or value != value else f"{value:.3f}"

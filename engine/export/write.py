@@ -50,6 +50,7 @@ from engine.files import (
     write_atomic,
     write_json,
 )
+from engine.metrics.few_groups import scarce_classes
 from engine.models.ensemble import EnsembleNetwork
 from engine.models.network import Network
 from engine.project.store import Project
@@ -346,6 +347,15 @@ def _data_summary(loaded: FinishedRun, table: TrainingTable) -> dict[str, Any]:
         "patients": {
             name: len(np.unique(table.patients[table.split == code]))
             for code, name in enumerate(SPLITS)
+        },
+        "scarce": {
+            name: scarce_classes(
+                table.labels[table.split == code],
+                table.groups[table.split == code],
+                loaded.class_names,
+            )
+            for code, name in enumerate(SPLITS)
+            if name != "train"
         },
         "kept_together": table.unit,
     }

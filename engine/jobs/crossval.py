@@ -29,6 +29,7 @@ from engine.contract.errors import DamagedFileError
 from engine.contract.events import Event, JobProgressed, Recovered, Warned
 from engine.contract.results import Estimate
 from engine.contract.searching import CrossvalResult, FoldResult
+from engine.contract.units import PLURALS
 from engine.hardware import Fallback, apply_runtime, place_run
 from engine.jobs.folds import Folds, checked_folds
 from engine.jobs.going_on import tell_changed_versions
@@ -54,7 +55,6 @@ from engine.project.searching import CROSSVAL, begin_or_go_on, save_result
 from engine.project.store import Project
 from engine.project.table import TrainingTable
 from engine.seeding import seed_everything, step_seed
-from engine.splits.stratify import PLURALS
 from engine.trainer.full_disk import waiting_as_warning
 
 _STEPS: Final = 100  # of the progress bar

@@ -100,4 +100,5 @@ def _score_test(
         labels=table.labels[chosen],
         patients=table.groups[chosen],
         records=table.record_ids[chosen],
+        unit=table.unit,
     )

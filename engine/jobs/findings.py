@@ -6,7 +6,6 @@ from engine.contract.errors import DatasetError
 from engine.project.classes import MULTI
 from engine.project.run_findings import ALL
 from engine.project.store import Project
-from engine.project.table import TrainingTable
 
 
 def choose_finding(project: Project, name: str) -> None:
@@ -32,9 +31,3 @@ def choose_finding(project: Project, name: str) -> None:
         )
     if found != project.chosen_finding:
         project.choose_finding(found)
-
-
-def left_out_sentence(table: TrainingTable) -> str:
-    """Return which findings aren't learned and why, in plain words; empty if all are."""
-    parts = [f"{name} ({reason.rstrip('.')})" for name, reason in table.left_out.items()]
-    return f"Not learned: {'; '.join(parts)}." if parts else ""

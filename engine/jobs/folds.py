@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.contract.errors import DatasetError
+from engine.contract.units import PLURALS
 from engine.project.table import TrainingTable
 from engine.seeding import step_seed
 from engine.splits.folds import carve_validation, make_folds
-from engine.splits.stratify import PLURALS, TEST, TRAIN, UNASSIGNED, VAL
+from engine.splits.stratify import TEST, TRAIN, UNASSIGNED, VAL
 
 _LEAST: Final = 3  # patients: one to hold out, one to learn from, one to choose the best pass by
 _NOT_TEST: Final = "The test images never take part."

@@ -56,6 +56,7 @@ def _sentences(found: Recommendation, facts: SetupFacts, command: RecommendSetup
     yield f"Time: about {rough_time(60 * found.minutes)} at most."
     imbalance = str(found.imbalance.value).replace("_", " ").capitalize()
     yield f"Imbalance: {imbalance}. {found.imbalance.why}"
+    yield from found.notes
     if found.size_px.value != facts.size_px and not command.apply:
         yield "Repeat this with --apply to prepare the images at that size."
     yield f"To follow it: {train_line(command.project, found.config())}"

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from engine.contract.config import BackboneConfig, ExperimentConfig
 from engine.contract.events import Warned
 from engine.contract.recommendation import shortage
 from engine.hardware import Fallback
-from engine.jobs.findings import left_out_sentence
 from engine.jobs.seen_before import backbone_warning
 from engine.models.fallback import expected_seconds, fallback_warning
 from engine.models.network import Network
 from engine.models.weights_warning import weights_warning
+from engine.project.cautions import left_out_sentence, val_scarcity
 from engine.project.setup_facts import image_counts
 from engine.project.store import Project
 from engine.project.table import TrainingTable
 
+_SCARCITY_REMEDY: Final = "Divide the images anew with a larger share for validation, or add some."
+
 
 def data_warnings(run: str, table: TrainingTable, method: str, *, is_new: bool) -> Iterator[Warned]:
-    """Yield what is left out of the images, and for a new run whether they are few.
+    """Yield what is left out of the images or too little, and for a new run whether they are few.
 
     Args:
         run: Its id.
@@ -32,6 +35,13 @@ def data_warnings(run: str, table: TrainingTable, method: str, *, is_new: bool) 
     counts = image_counts(table, table.split == 0)
     if is_new and (few := shortage(counts, method)):
         yield Warned(run=run, message=few)
+    yield from scarcity_warnings(run, table)
+
+
+def scarcity_warnings(run: str, table: TrainingTable) -> Iterator[Warned]:
+    """Yield which classes validation has too few patients of."""
+    if scarce := val_scarcity(table):
+        yield Warned(run=run, message=scarce, remedy=_SCARCITY_REMEDY)
 
 
 def backbone_warnings(

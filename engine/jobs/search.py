@@ -20,6 +20,7 @@ from engine.contract.searching import SearchResult
 from engine.jobs.candidates import DEFAULT_METHODS, Start, make_candidates
 from engine.jobs.going_on import tell_changed_versions
 from engine.jobs.run_checks import checked_table
+from engine.jobs.run_warnings import scarcity_warnings
 from engine.jobs.search_rounds import SearchRounds
 from engine.methods.registry import METHOD_KEYS
 from engine.models.registry import check_size
@@ -56,6 +57,8 @@ def search_settings(command: Search, emit: Emit, control: Control) -> SearchResu
         }
         name = begin_or_go_on(project, SEARCH, asked)
         tell_changed_versions(project, name, emit)
+        for warned in scarcity_warnings("", table):
+            emit(warned)
         try:
             work = SearchRounds(
                 project,

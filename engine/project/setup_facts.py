@@ -15,6 +15,7 @@ from engine.contract.events import COMPLETED
 from engine.contract.recipe import RECIPE_NAME, recipe_from_json
 from engine.contract.recommendation import HEAD_ONLY, PastTraining, SetupFacts
 from engine.contract.training_time import expected_pace, slowness_of
+from engine.project.cautions import left_out_sentence, val_scarcity
 from engine.project.run_data import read_run_data
 from engine.project.run_pace import read_run_pace
 from engine.project.store import Project
@@ -43,6 +44,9 @@ def data_facts(project: Project) -> SetupFacts:
         size_px=project.image_contract.size_px,
         probe_auroc=_probe_auroc(project),
         past=tuple(_past_trainings(project)),
+        cautions=tuple(
+            filter(None, (left_out_sentence(table), val_scarcity(table) if is_divided else ""))
+        ),
     )
 
 

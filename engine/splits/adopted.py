@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.contract.errors import DatasetError
+from engine.contract.units import units
 from engine.splits.leakage import LeakageProof, check_no_overlap, keep_groups_whole
 from engine.splits.stratify import (
-    PLURALS,
     TEST,
     TRAIN,
     UNASSIGNED,
@@ -166,7 +166,7 @@ def check_adopted_split(
             n = len(np.unique(groups[moved != split]))
             were = "was" if n == 1 else "were"
             notes.append(
-                f"{_counted(n, unit)} {were} moved whole to the part with most of their images."
+                f"{units(unit, n)} {were} moved whole to the part with most of their images."
             )
         split = moved
     _require_parts(split)
@@ -257,7 +257,7 @@ def _overlap_findings(
     return [
         SplitFinding(
             kind="overlap",
-            message=f"{_counted(proof.n_overlapping, unit)} {verb} images in more than one part "
+            message=f"{units(unit, proof.n_overlapping)} {verb} images in more than one part "
             f"of the given split{shown}{more}.",
             remedy=f"Make a new split, or keep each {unit} whole in the part that holds most of "
             "its images.",
@@ -307,7 +307,7 @@ def _carve_validation(
     )
     taken = carved == VAL
     return carved, (
-        f"The given split has no validation part: {_counted(len(np.unique(groups[taken])), unit)} "
+        f"The given split has no validation part: {units(unit, len(np.unique(groups[taken])))} "
         f"with {int(taken.sum())} images were taken from training for it."
     )
 
@@ -319,7 +319,3 @@ def _no_validation(error: DatasetError) -> SplitFinding:
         f"{error.message}",
         remedy=error.remedy,
     )
-
-
-def _counted(n: int, unit: str) -> str:
-    return f"{n} {unit if n == 1 else PLURALS[unit]}"

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from engine.contract.errors import DatasetError
 from engine.contract.records import SPLITS
+from engine.contract.units import PLURALS
 
 TRAIN: Final = SPLITS.index("train")
 VAL: Final = SPLITS.index("val")
@@ -25,7 +26,6 @@ UNASSIGNED: Final = -1
 """Code of an image that is in no split."""
 
 _MAX_ATTEMPTS = 20
-PLURALS = {"patient": "patients", "study": "studies", "file": "files"}
 _WAYS = {1: "one-way", 2: "two-way", 3: "three-way"}
 
 
