@@ -50,7 +50,7 @@ class FittingUpdater(Generic[Batch]):
         if state.micro_batch < wanted:
             self._tell(
                 f"A whole batch doesn't fit into memory, so {_images(state.micro_batch)} computed "
-                "at a time. The result stays the same."
+                "at a time. Each update still learns from a whole batch."
             )
 
     def update(
@@ -90,7 +90,7 @@ class FittingUpdater(Generic[Batch]):
             self.halve(state, min(len(batch), state.micro_batch))
             self._tell(
                 f"Memory ran short, so {_images(state.micro_batch)} computed at a time from here "
-                "on. Each update still learns from a whole batch, and the result stays the same."
+                "on. Each update still learns from a whole batch."
             )
         return found
 

@@ -157,7 +157,8 @@ def went_back_sentence(state: TrainingState, problem: GoBackError) -> str:
         return f"Memory ran short between two updates. Training goes on from {where}."
     return (
         f"Memory ran out while the weights were being changed. Training went back to {where} and "
-        "computes smaller parts of a batch at a time from there; the result stays the same."
+        "computes smaller parts of a batch at a time from there. Each update still learns from a "
+        "whole batch."
     )
 
 
