@@ -32,3 +32,7 @@ class GradualUnfreezing(DescentMethod):
         for distance, layer in trained_layers(network, config):
             for parameter in layer.parameters:
                 parameter.requires_grad_(distance <= n_open)
+
+    def patience_from(self, config: ExperimentConfig) -> int:
+        """Return the last epoch of the first stage alone: stopping in it would try no other."""
+        return config.gradual.epochs_per_stage

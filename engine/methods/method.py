@@ -167,6 +167,10 @@ class FineTuneMethod:
         """
         return False
 
+    def patience_from(self, config: ExperimentConfig) -> int:
+        """Return the epoch after which epochs without a better result count towards stopping."""
+        return 0
+
     def set_train_mode(self, network: Network) -> None:
         """Switch modules to training or evaluation mode for an epoch."""
         network.eval()

@@ -99,7 +99,10 @@ class Trainer:
         self._state = TrainingState(
             config_digest=self.config_digest, split_digest=self.split_digest
         )
-        self._stopping = EarlyStopping(patience=self.config.method.patience)
+        self._stopping = EarlyStopping(
+            patience=self.config.method.patience,
+            counts_from=self.method.patience_from(self.config),
+        )
         self._saver = Saver(
             folder=self.folder,
             run=self.run,

@@ -14,9 +14,11 @@ class EarlyStopping:
 
     Attributes:
         patience: Epochs without a better result after which training should end.
+        counts_from: Epoch after which those are counted.
     """
 
     patience: int
+    counts_from: int = 0
     best_epoch: int = 0
     best_auroc: float = float("-inf")
     best_loss: float = float("inf")
@@ -37,4 +39,5 @@ class EarlyStopping:
 
     def is_over(self, epoch: int) -> bool:
         """Whether patience has run out after ``epoch``; never while there is no best."""
-        return self.best_epoch > 0 and epoch - self.best_epoch >= self.patience
+        since = max(self.best_epoch, self.counts_from)
+        return self.best_epoch > 0 and epoch - since >= self.patience

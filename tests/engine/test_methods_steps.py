@@ -332,6 +332,17 @@ def test_of_several_findings_the_first_that_turns_decides_and_unknown_ones_do_no
     assert torch.equal(less_wrong(Two(), images, worst, unknown, most=0.0), worst)
 
 
+def test_gradual_unfreezing_does_not_end_before_a_second_stage_is_open() -> None:
+    config = settings(method={"patience": 1}, gradual={"epochs_per_stage": 3})
+    network, method = network_of(), GradualUnfreezing()
+    method.install(network, config)
+    open_by_epoch = []
+    for epoch in range(1, method.patience_from(config) + config.method.patience + 1):
+        method.begin_epoch(network, epoch, config)
+        open_by_epoch.append(sum(p.requires_grad for p in network.body.parameters()))
+    assert open_by_epoch[0] == open_by_epoch[2] < open_by_epoch[3]
+
+
 def test_worst_cases_grow_to_full_strength_over_half_of_the_epochs() -> None:
     method, config = Adversarial(), settings(method={"max_epochs": 8})
     network = network_of()

@@ -43,6 +43,13 @@ def test_a_run_of_one_step_has_a_rate() -> None:
     assert lr_share(0, 1, 0.0) == 1.0
 
 
+def test_patience_waits_until_there_is_something_to_wait_for() -> None:
+    stopping = EarlyStopping(patience=2, counts_from=4)
+    ended = [stopping.update(epoch, 1.0 - 0.1 * epoch, 0.5) for epoch in range(1, 7)]
+    assert ended == [True, False, False, False, False, False]
+    assert [stopping.is_over(epoch) for epoch in range(1, 7)] == [False] * 5 + [True]
+
+
 def test_the_best_epoch_is_by_auroc_then_by_loss() -> None:
     stopping = EarlyStopping(patience=2)
     assert stopping.update(1, 0.9, 0.5)
