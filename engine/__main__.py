@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from typing import Any, Final
 
 from engine.command_arguments import command_from
 from engine.command_line import UsageError, make_parser
-from engine.contract.commands import Command, Resume, Train
+from engine.contract.commands import AddWeights, Command, Resume, Train
 from engine.contract.control import Control
 from engine.contract.errors import EngineError
 from engine.contract.events import CANCELED, FAILED, Event, RunStarted
@@ -38,6 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in ("stdout", "stderr"):  # a program without a console, or one that closed them
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may lack the letters
+            stream.reconfigure(errors="backslashreplace")
     # ``json`` may stand before or after the subcommand, so neither parser gives it a default.
     arguments = argparse.Namespace(json=False)
     try:
@@ -69,7 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _refuse(error: UsageError, *, as_json: bool) -> int:
     with contextlib.suppress(OSError):
         if as_json:
-            print(encode_error(error), flush=True)
+            from engine.worker import claim_stdout
+
+            print(encode_error(error), file=claim_stdout(), flush=True)
         else:
             print(f"{error.usage}{error.message}\n{error.remedy}", file=sys.stderr)
     return WRONG_USAGE
@@ -112,7 +118,8 @@ class _Output:
         """Print the result of a command and return the exit code."""
         self._close()
         self._print(encode_result(result) if self.as_json else result_text(result, command))
-        return DONE
+        is_add = isinstance(command, AddWeights) and not command.check_only
+        return USER_ERROR if is_add and result.get("added") == [] else DONE
 
     def fail(self, error: EngineError) -> int:
         """Print an error and return the exit code."""
@@ -136,8 +143,6 @@ class _Output:
             self._stream = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
         except OSError:
             return  # the disk that takes the output is full; the job's own may not be
-        except UnicodeEncodeError:  # a terminal without the letters
-            print(line.encode("ascii", "backslashreplace").decode(), file=self._stream, flush=True)
 
 
 def _run(command: Command, ending: Ending, output: _Output) -> int:

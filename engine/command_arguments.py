@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-from engine.command_line import COLUMNS
+from engine.command_line import COLUMNS, read_as_unicode
 from engine.contract.commands import (
     AddWeights,
     Audit,
@@ -41,7 +41,13 @@ from engine.contract.commands import (
     Train,
 )
 from engine.contract.config import ExperimentConfig, preset_config
-from engine.contract.config_edit import require_effect, with_settings
+from engine.contract.config_edit import (
+    ORDINAL_WEIGHT,
+    name_of,
+    require_effect,
+    require_effect_of_search,
+    with_settings,
+)
 from engine.contract.errors import ConfigError
 from engine.contract.import_rules import (
     ColumnMapping,
@@ -53,6 +59,7 @@ from engine.contract.import_rules import (
 from engine.contract.limits import limits_of
 from engine.contract.results import ClassMatch
 
+_AS_IT_IS: Final = "direct_transfer"
 _NAMED_OTHERWISE: Final[dict[str, tuple[str, type, str]]] = {
     "robustness": ("images", Robustness, "n_images"),
     "prepare-images": ("size-px", PrepareImages, "size_px"),
@@ -68,13 +75,14 @@ def command_from(arguments: argparse.Namespace) -> Command:
         ConfigError: If an option's value can't be used.
     """
     a = arguments
+    read_as_unicode(a)
     _require_limits(a)
     match a.kind:
         case "run":
             return RunAll(
                 source=_path(a.source),
                 out=_path(a.out),
-                labels=_path(a.labels) if a.labels else None,
+                labels=_path_if(a.labels),
                 preset=a.preset,
                 backbone=a.backbone,
                 method=a.method,
@@ -83,13 +91,11 @@ def command_from(arguments: argparse.Namespace) -> Command:
         case "sample":
             return MakeSample(out=_path(a.out), n_images=a.images, seed=a.seed)
         case "inspect":
-            return InspectFile(
-                file=_path(a.file), frame=a.frame, png=_path(a.png) if a.png else None
-            )
+            return InspectFile(file=_path(a.file), frame=a.frame, png=_path_if(a.png))
         case "preview":
             return Preview(
                 source=_path(a.source),
-                labels=_path(a.labels) if a.labels else None,
+                labels=_path_if(a.labels),
                 patient_pattern=a.patient_pattern,
                 sheet=_sheet(a),
                 columns=_columns(a),
@@ -118,25 +124,7 @@ def command_from(arguments: argparse.Namespace) -> Command:
                 project=_path(a.project), fractions=_fractions(a.fractions), seed=a.seed
             )
         case "train":
-            if a.recipe:
-                return _repeat(a)
-            config = preset_config(
-                a.preset or "standard", backbone=a.backbone, method=a.method, seed=a.seed or 0
-            )
-            config = with_settings(config, a.set)
-            require_effect(config, a.set)
-            if a.match and not a.bundle:
-                raise ConfigError(
-                    "Classes can only be matched to those of a classifier.",
-                    remedy="Say which with --bundle, or leave out --match.",
-                )
-            return Train(
-                project=_path(a.project),
-                config=config,
-                finding=a.finding,
-                bundle=_path(a.bundle) if a.bundle else None,
-                matches=_matches(a.match),
-            )
+            return _train(a)
         case "resume":
             return Resume(project=_path(a.project), run=a.run, anyway=a.anyway)
         case "evaluate":
@@ -175,13 +163,7 @@ def command_from(arguments: argparse.Namespace) -> Command:
                 seed=a.seed,
             )
         case "search":
-            return Search(
-                project=_path(a.project),
-                minutes=a.minutes,
-                config=_settings(a),
-                backbones=_names(a.backbones),
-                methods=_names(a.methods),
-            )
+            return _search(a)
         case "crossval":
             return Crossval(project=_path(a.project), folds=a.folds, config=_effective(a))
         case "lr-range":
@@ -224,6 +206,89 @@ def _repeat(a: argparse.Namespace) -> Train:
     return Train(project=_path(a.project), recipe=_path(a.recipe))
 
 
+def _train(a: argparse.Namespace) -> Train:
+    if a.recipe is not None:
+        return _repeat(a)
+    config = preset_config(
+        a.preset or "standard", backbone=a.backbone, method=a.method, seed=a.seed or 0
+    )
+    config = with_settings(config, a.set)
+    require_effect(config, a.set)
+    _require_order(a)
+    if a.bundle is not None and config.method.key == _AS_IT_IS:
+        _require_own(a)
+    if a.match and a.bundle is None:
+        raise ConfigError(
+            "Classes can only be matched to those of a classifier.",
+            remedy="Say which with --bundle, or leave out --match.",
+        )
+    return Train(
+        project=_path(a.project),
+        config=config,
+        finding=a.finding,
+        bundle=_path_if(a.bundle),
+        matches=_matches(a.match),
+    )
+
+
+def _require_own(a: argparse.Namespace) -> None:
+    """Refuse beside a classifier that is applied as it is what it brings itself."""
+    chosen = ["--backbone"] if a.backbone is not None else []
+    chosen += [f"--set {name}" for name in map(name_of, a.set) if _is_of_bundle(name)]
+    if chosen:
+        raise ConfigError(
+            f"A classifier that is applied as it is brings its own network and views, so "
+            f"{chosen[0]} has no effect on it.",
+            remedy=f"Leave out {chosen[0]}; or leave out --bundle, and a backbone without a "
+            "classifier is applied.",
+        )
+
+
+def _is_of_bundle(name: str) -> bool:
+    return name.startswith("backbone.") or name == "evaluation.test_time_views"
+
+
+def _require_order(a: argparse.Namespace) -> None:
+    """Refuse to weight the order of classes that have none.
+
+    What else is wrong with the project, the job says.
+    """
+    if ORDINAL_WEIGHT not in map(name_of, a.set):
+        return
+    from engine.project.classes import ORDINAL
+    from engine.project.store import Project, has_project
+
+    folder = Path(_path(a.project))
+    if not has_project(folder):
+        return
+    with Project.open(folder, read_only=True) as project:
+        task = project.task
+    if task != ORDINAL:
+        raise ConfigError(
+            f"The setting {ORDINAL_WEIGHT} has no effect: the classes of this project have no "
+            "order.",
+            remedy="Leave it out; grades with an order are imported with --task ordinal.",
+        )
+
+
+def _search(a: argparse.Namespace) -> Search:
+    config, methods, backbones = _settings(a), _names(a.methods), _names(a.backbones)
+    if a.set:
+        from engine.jobs.candidates import DEFAULT_METHODS  # which loads torch
+
+        config = require_effect_of_search(
+            a.set, config, methods=methods or DEFAULT_METHODS, backbones=backbones
+        )
+        _require_order(a)
+    return Search(
+        project=_path(a.project),
+        minutes=a.minutes,
+        config=config,
+        backbones=backbones,
+        methods=methods,
+    )
+
+
 def _weights(a: argparse.Namespace) -> Command:
     if a.action == "list":
         return ListWeights()
@@ -250,7 +315,7 @@ def _scan(a: argparse.Namespace) -> Scan:
     return Scan(
         source=_path(a.source),
         project=_path(a.project),
-        labels=_path(a.labels) if a.labels else None,
+        labels=_path_if(a.labels),
         labels_from=a.labels_from,
         sheet=_sheet(a),
         columns=_columns(a),
@@ -293,6 +358,7 @@ def _effective(a: argparse.Namespace) -> ExperimentConfig:
     """Return the settings of a command that keeps to one method."""
     config = _settings(a)
     require_effect(config, a.set)
+    _require_order(a)
     return config
 
 
@@ -329,7 +395,15 @@ def _records(text: str | None) -> tuple[int, ...] | None:
         ) from error
 
 
+def _path_if(text: str | None) -> str | None:
+    return None if text is None else _path(text)
+
+
 def _path(text: str) -> str:
+    if not text.strip():  # as a shell gives it where a variable isn't set
+        raise ConfigError(
+            "A path is empty.", remedy="Write the path of a file or folder; '.' is this folder."
+        )
     return str(Path(text).expanduser().absolute())
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any, Final, NoReturn
 
 from engine.contract.backbones import BACKBONES
 from engine.contract.config import PRESETS, BackboneConfig
-from engine.contract.errors import EngineError
+from engine.contract.errors import ConfigError, EngineError
 from engine.contract.methods import METHODS
 from engine.version import VERSION
 
 _DESCRIPTION: Final = (
     "Turn a folder of radiographs into a tested image classifier. Not for clinical use."
 )
+PATHS: Final = frozenset("source out labels file png project projects recipe bundle".split())
+"""Arguments that are paths, by their names in what is parsed."""
 
 
 class UsageError(EngineError):
@@ -37,6 +40,34 @@ class _Parser(argparse.ArgumentParser):
             remedy=f"{self.prog} --help says what it takes.",
             usage=self.format_usage(),
         )
+
+
+def read_as_unicode(arguments: argparse.Namespace) -> None:
+    """Read texts of arguments as UTF-8 where the system's locale knows less; paths stay bytes.
+
+    Python hands over what it can't decode as surrogates, with which a file opens but nothing can be
+    written.
+
+    Raises:
+        ConfigError: If a text isn't UTF-8 either.
+    """
+    for name, value in vars(arguments).items():
+        if isinstance(value, str) and name not in PATHS:
+            setattr(arguments, name, _as_unicode(value))
+        elif isinstance(value, list) and name not in PATHS:
+            setattr(arguments, name, [_as_unicode(text) for text in value])
+
+
+def _as_unicode(text: str) -> str:
+    if not any("\ud800" <= letter <= "\udfff" for letter in text):
+        return text
+    try:
+        return os.fsencode(text).decode("utf-8")
+    except UnicodeError as error:
+        raise ConfigError(
+            f"{text!a} is not written in Unicode.",
+            remedy="Set the terminal to UTF-8, for example with LC_ALL=C.UTF-8.",
+        ) from error
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -307,7 +338,9 @@ def _add_bundle_jobs(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def _add_catalog_jobs(commands: Any, common: argparse.ArgumentParser) -> None:
     commands.add_parser("backbones", parents=[common], help="the networks to choose from")
-    weights = commands.add_parser("weights", help="pre-trained weights from files")
+    weights = commands.add_parser(
+        "weights", parents=[common], help="pre-trained weights from files"
+    )
     actions = weights.add_subparsers(dest="action", required=True, metavar="ACTION")
     add = actions.add_parser("add", parents=[common], help="add a file, or a folder of files")
     add.add_argument("file", metavar="FILE_OR_FOLDER")

@@ -22,6 +22,7 @@ _TITLES: Final = {
     "seconds": "time",
     "size_px": "image size in px",
 }
+_MOST_FILES: Final = 20
 _IN_SENTENCES: Final = ("mean", "sd", "sentence", "minutes", "n_known")  # said with their meaning
 
 
@@ -30,6 +31,7 @@ def result_text(result: Mapping[str, Any], command: Command) -> str:
     lines = [*_facts(result), *_method_facts(result.get("method_facts") or {})]
     for note in [*result.get("warnings", []), *result.get("notes", [])]:
         lines.append(f"Note: {note}")
+    lines += [*_thresholds(result), *_left_out(result.get("skipped") or ())]
     lines += [finding_line(found) for found in result.get("findings", []) if "result" in found]
     sentences = result.get("sentences", [])
     if (sentence := result.get("sentence")) and sentence not in sentences:
@@ -52,6 +54,21 @@ def finding_line(found: Mapping[str, Any]) -> str:
     rates = f"sensitivity {own['sensitivity']:.3f}, specificity {own['specificity']:.3f}"
     precision = f"average precision {found['average_precision']['value']:.3f}"
     return f"{found['name']}: {auroc}, {precision}, {rates}; {counts}"
+
+
+def _thresholds(result: Mapping[str, Any]) -> Iterator[str]:
+    """Yield from which probability each finding counts as present."""
+    if thresholds := result.get("thresholds"):
+        pairs = zip(result["classes"], thresholds, strict=True)
+        each = ", ".join(f"{name} {_number(threshold)}" for name, threshold in pairs)
+        yield f"Present from a probability of: {each}"
+
+
+def _left_out(skipped: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the files that were left out, each with the reason; of many, the first."""
+    lines = [f"Left out: {file['path']}: {file['reason']}" for file in skipped[:_MOST_FILES]]
+    n_more = len(skipped) - len(lines)
+    return [*lines, f"and {n_more:,} more; --json tells them all"] if n_more else lines
 
 
 def _facts(result: Mapping[str, Any]) -> list[str]:

@@ -44,7 +44,9 @@ def matched_groups(
     if missing := [name for k, name in enumerate(own) if k not in groups.values()]:
         raise ConfigError(
             f"No class of the classifier stands for “{missing[0]}”.",
-            remedy="Match one, leave that class out of the project, or use prototypes instead.",
+            remedy=f"Match one of its classes, which are {', '.join(theirs)} (with --match "
+            f"THEIRS={missing[0]} at the command line); leave that class out of the project; or "
+            "use prototypes instead.",
         )
     return tuple(groups.values())
 

@@ -12,10 +12,17 @@ from engine.contract.backbones import BACKBONES, backbone_card
 from engine.contract.config import ExperimentConfig
 from engine.contract.errors import ConfigError
 from engine.contract.limits import limits_of
-from engine.contract.methods import METHODS, MethodCard
+from engine.contract.methods import METHODS, MethodCard, method_card
 
 STOCHASTIC_DEPTH: Final = "method.stochastic_depth"
 """Only some backbones were made for it."""
+ORDINAL_WEIGHT: Final = "loss.ordinal_weight"
+"""Only classes with an order have a use for it."""
+FOCAL_GAMMA: Final = "loss.focal_gamma"
+_STRENGTH: Final = "anchor.strength"
+_FOCAL: Final = "focal"
+_SCRATCH: Final = "scratch"
+_OF_PRETRAINED: Final = ("method.frozen_stages", "method.batch_norm")
 _OF_THE_PROJECT: Final = "image"
 _OF_EVERY_METHOD: Final = ("backbone", "evaluation", "runtime", "")
 _SWITCH: Final = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -63,50 +70,128 @@ def with_settings(config: ExperimentConfig, changes: Sequence[str]) -> Experimen
     return config
 
 
-def require_effect(config: ExperimentConfig, changes: Sequence[str]) -> None:
-    """Refuse changes of settings at which method or backbone don't look.
+def require_effect(
+    config: ExperimentConfig,
+    changes: Sequence[str],
+    *,
+    methods: Sequence[str] = (),
+    backbones: Sequence[str] = (),
+) -> None:
+    """Refuse changes of settings that nothing looks at: no method, the backbone, other settings.
 
     Args:
         config: With the changes made; keys of no method and no backbone are refused elsewhere.
         changes: As :func:`with_settings` took them.
+        methods: Keys of those that are tried, one of which has to look; empty takes the config's.
+        backbones: Likewise.
 
     Raises:
-        ConfigError: Naming the first, and the methods or backbones that do look at it.
+        ConfigError: Naming the first, and what does look at it.
     """
-    method, backbone = config.method.key, backbone_card(config.backbone.key)
+    tried = methods or (config.method.key,)
+    cards = [backbone_card(key) for key in backbones or (config.backbone.key,)]
     for change in changes:
-        name = change.partition("=")[0].strip()
-        if not _has_effect(name, method):
+        name = name_of(change)
+        if not any(_has_effect(name, method) for method in tried):
             looking = [card.key for card in METHODS if _looks_at(card, name)]
             raise ConfigError(
-                f"The setting {name} has no effect on the method {method}.",
+                f"The setting {name} has no effect on {_listed('method', tried)}.",
                 remedy=f"Leave it out, or choose a method that uses it: {', '.join(looking)}.",
             )
-        if name == STOCHASTIC_DEPTH and backbone is not None and not backbone.has_drop_path:
+        known = [card for card in cards if card is not None and not card.has_drop_path]
+        if name == STOCHASTIC_DEPTH and len(known) == len(cards):
             able = [card.key for card in BACKBONES if card.has_drop_path]
+            keys = [card.key for card in known]
             raise ConfigError(
-                f"The setting {name} has no effect on the backbone {backbone.key}.",
+                f"The setting {name} has no effect on {_listed('backbone', keys)}.",
                 remedy=f"Leave it out, or choose a backbone that uses it: {', '.join(able)}.",
             )
+        if name == FOCAL_GAMMA and is_idle(config, name):
+            raise ConfigError(
+                f"The setting {name} has no effect while loss.imbalance is "
+                f"{config.loss.imbalance}.",
+                remedy=f"Leave it out, or set loss.imbalance={_FOCAL} as well.",
+            )
+        if is_idle(config, name):
+            raise ConfigError(
+                f"The setting {name} has no effect on a backbone that starts from scratch.",
+                remedy="Leave it out, or start from pre-trained weights.",
+            )
+
+
+def require_effect_of_search(
+    changes: Sequence[str],
+    config: ExperimentConfig,
+    *,
+    methods: Sequence[str],
+    backbones: Sequence[str],
+) -> ExperimentConfig:
+    """Refuse changes of settings that a search doesn't look at, and return its settings.
+
+    Args:
+        changes: As :func:`with_settings` took them.
+        config: With the changes made.
+        methods: Keys of those that are tried.
+        backbones: What was chosen to be tried; empty for all.
+
+    Raises:
+        ConfigError: Naming the first, and what to do instead.
+    """
+    names = [name_of(change) for change in changes]
+    for name in names:
+        chosen = "methods" if name == "method.key" else "backbones"
+        if name == "method.key" or name.startswith("backbone."):
+            raise ConfigError(
+                f"A search tries several {chosen}, so {name} can't be set for it.",
+                remedy=f"Say which to try with --{chosen}.",
+            )
+    require_effect(config, changes, methods=methods, backbones=backbones)
+    if _STRENGTH not in names:
+        return config
+    if len(methods) > 1:
+        raise ConfigError(
+            f"The setting {_STRENGTH} has no effect on a search of several methods, whose pulls "
+            "can't be compared.",
+            remedy="Leave it out, or say one method to try with --methods.",
+        )
+    # A strength counts for the method of the settings alone.
+    return replace(config, method=replace(config.method, key=methods[0]))
+
+
+def name_of(change: str) -> str:
+    """Return the name of the setting that a change, as :func:`with_settings` takes it, is of."""
+    return change.partition("=")[0].strip()
+
+
+def is_idle(config: ExperimentConfig, name: str) -> bool:
+    """Return whether another setting keeps one from having an effect, whatever the method."""
+    if name == FOCAL_GAMMA:
+        return config.loss.imbalance != _FOCAL
+    return name in _OF_PRETRAINED and config.backbone.weights == _SCRATCH
 
 
 def changes_between(before: ExperimentConfig, after: ExperimentConfig) -> list[str]:
     """Return the changes with which :func:`with_settings` makes one of the other.
 
-    Those that have no effect on the method of ``after`` are left out.
+    Those that have no effect with the method and the other settings of ``after`` are left out.
     """
     old = dict(_settings(before))
     return [
         f"{name}={_written(value)}"
         for name, value in _settings(after)
-        if value != old[name] and _has_effect(name, after.method.key)
+        if value != old[name] and _has_effect(name, after.method.key) and not is_idle(after, name)
     ]
 
 
 def _has_effect(name: str, method: str) -> bool:
     if name.rpartition(".")[0] in _OF_EVERY_METHOD or name == "method.key":
         return True
-    return any(_looks_at(card, name) for card in METHODS if card.key == method)
+    card = method_card(method)
+    return card is None or _looks_at(card, name)
+
+
+def _listed(what: str, keys: Sequence[str]) -> str:
+    return f"the {what if len(keys) == 1 else f'{what}s'} {', '.join(keys)}"
 
 
 def _looks_at(card: MethodCard, name: str) -> bool:

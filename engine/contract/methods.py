@@ -11,10 +11,11 @@ FEW_OF_A_CLASS: Final = 20
 _DESCENT: Final = ("method", "augmentation", "optimizer", "loss")
 _ALWAYS: Final = ("evaluation", "runtime", "")
 
-NEEDS_WEIGHTS: Final = "{} needs a pre-trained backbone, and this one has no weights yet."
+NEEDS_WEIGHTS: Final = "{} needs a pre-trained backbone, and this one starts from random weights."
 """Of a method by its title, why it is refused."""
 NEEDS_WEIGHTS_REMEDY: Final = (
-    "Add its weights file, choose another backbone, or use full fine-tuning."
+    "Choose its pre-trained weights or add a weights file, choose another backbone, or use full "
+    "fine-tuning."
 )
 
 
@@ -95,6 +96,7 @@ METHODS: Final[tuple[MethodCard, ...]] = (
         "decision layer on top is fitted, its strength chosen on the validation images.",
         reference="Alain and Bengio, Understanding intermediate layers, ICLR Workshop 2017",
         settings=("loss", *_ALWAYS),
+        ignores=("loss.label_smoothing",),
         least_of_a_class=1,
         one_way="A first answer in under a minute: a simple decision layer on pre-trained "
         "features.",

@@ -306,6 +306,8 @@ class PredictionResult:
     """What applying a bundle gave.
 
     Attributes:
+        threshold: Of two classes, the probability of the positive one from which an image is
+            called that; None of others.
         thresholds: Of findings, the probability from which each counts as present; empty for
             classes of which an image has one.
         notes: Plain sentences on the images as a whole.
@@ -317,6 +319,7 @@ class PredictionResult:
     n_skipped: int
     skipped: tuple[SkippedFile, ...]
     classes: tuple[str, ...]
+    threshold: float | None = None
     thresholds: tuple[float, ...] = ()
     rows: tuple[PredictionRow, ...] = ()
     notes: tuple[str, ...] = ()

@@ -159,7 +159,7 @@ def _from_project(
             remedy="Add the file of these weights again, or restore the project from a backup.",
         )
     table = project.training_table()
-    runtime, _ = place_run(config.runtime, safe_point=safe_point)
+    runtime, _ = place_run(config.runtime, gives_way=True, safe_point=safe_point)
     return Recipe(
         run=run,
         config=config,

@@ -15,6 +15,7 @@ _SHOWN_SEVERITY: Final = 3
 _HARMLESS: Final = 0.05
 _CHANCE: Final = 0.05  # p-values below are none
 _SMALL_LOSS: Final = 0.1
+_SEEN: Final = 0.0005  # what three decimals show
 _NAMES: Final = {
     "noise": "noise",
     "blur": "blur",
@@ -79,6 +80,11 @@ def _frailest(findings: Sequence[FindingRobustness], at: int) -> str:
         return lost if math.isfinite(lost) else -math.inf
 
     worst = max(findings, key=loss)
+    if not loss(worst) >= _SEEN:
+        return (
+            "None of the findings loses AUROC then. The change is sought for all findings of an "
+            "image together; one aimed at a single finding can do more."
+        )
     return (
         f"Of the findings {worst.name} loses most then: its AUROC goes from "
         f"{worst.attacks[0].auroc.value:.3f} to {worst.attacks[at].auroc.value:.3f}. The change is "
@@ -106,15 +112,22 @@ def _by_accident(clean: float, shown: AttackPoint, n_images: int, *, is_chance: 
 
 
 def _degraded(clean: AttackPoint, corruptions: Sequence[CorruptionPoint]) -> str:
-    kinds = dict.fromkeys(point.kind for point in corruptions)
-    means = {
-        kind: float(np.mean([p.auroc.value for p in corruptions if p.kind == kind]))
-        for kind in kinds
-    }
-    worst = min(means, key=means.__getitem__)
-    at = next(p for p in corruptions if p.kind == worst and p.severity == _SHOWN_SEVERITY)
+    if not any(_is_worse(point, clean) for point in corruptions):
+        return (
+            "No everyday degradation that was tried does harm: the AUROC stays at "
+            f"{clean.auroc.value:.3f} or above."
+        )
+    points: dict[str, list[CorruptionPoint]] = {}
+    for point in corruptions:
+        points.setdefault(point.kind, []).append(point)
+    worst = min(points, key=lambda kind: _means(points[kind]))
+    at = next(point for point in points[worst] if point.severity == _SHOWN_SEVERITY)
+    how = "at medium severity"
+    if not _is_worse(at, clean):  # some harm only the severe ones do
+        at = min(points[worst], key=lambda point: _means([point]))
+        how = f"at severity {at.severity} of {max(p.severity for p in points[worst])}"
     sentence = (
-        f"Of everyday degradations {_NAMES[worst]} hurts most: at medium severity the AUROC goes "
+        f"Of everyday degradations {_NAMES[worst]} hurts most: {how} the AUROC goes "
         f"from {clean.auroc.value:.3f} to {at.auroc.value:.3f}, the share called right from "
         f"{_percent(clean.accuracy.value)} to {_percent(at.accuracy.value)}."
     )
@@ -126,6 +139,18 @@ def _degraded(clean: AttackPoint, corruptions: Sequence[CorruptionPoint]) -> str
             "another one."
         )
     return sentence
+
+
+def _means(points: Sequence[CorruptionPoint]) -> tuple[float, float]:
+    """Return the mean AUROC as figures show it, and the mean accuracy, which decides a tie."""
+    auroc = round(float(np.mean([point.auroc.value for point in points])), 3)
+    return auroc, float(np.mean([point.accuracy.value for point in points]))
+
+
+def _is_worse(point: CorruptionPoint, clean: AttackPoint) -> bool:
+    """Return whether a degradation took something that the figures show."""
+    lost = clean.auroc.value - point.auroc.value, clean.accuracy.value - point.accuracy.value
+    return any(loss >= _SEEN for loss in lost)
 
 
 def _has_moved(point: CorruptionPoint, clean: AttackPoint) -> bool:

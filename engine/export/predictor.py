@@ -100,7 +100,7 @@ class Predictor:
         self.fallback: Fallback | None = None
         if runtime is None:
             wanted = RuntimeConfig(precision=precision)
-            runtime, self.fallback = place_run(wanted, safe_point=safe_point)
+            runtime, self.fallback = place_run(wanted, gives_way=True, safe_point=safe_point)
         self._runtime = runtime
         apply_runtime(self._runtime)
         self._network = bundle.network().to(self._runtime.device)
@@ -262,6 +262,7 @@ def predict(
         n_skipped=len(skipped),
         skipped=tuple(skipped),
         classes=facts.classes,
+        threshold=facts.threshold,
         thresholds=facts.thresholds,
         rows=tuple(rows),
         **_notes(rows, facts),

@@ -89,7 +89,7 @@ def resolve_runtime(
     elif precision == "fp16" and device == "cpu":
         raise ConfigError(
             "16-bit floating point (fp16) needs a graphics card.",
-            remedy="Choose automatic precision, or bf16.",
+            remedy="Choose the precision auto (automatic), or bf16.",
         )
     return Runtime(
         device=device, precision=precision, threads=threads, channels_last=device != "mps"
@@ -100,6 +100,7 @@ def place_run(
     config: RuntimeConfig,
     *,
     earlier: Runtime | None = None,
+    gives_way: bool = False,
     cache: Path | None = None,
     safe_point: SafePoint = lambda: None,
 ) -> tuple[Runtime, Fallback | None]:
@@ -108,6 +109,8 @@ def place_run(
     Args:
         config: The wish.
         earlier: Where the run computed before, or the one that it repeats: kept where it can be.
+        gives_way: Whether the precision is that of something made elsewhere, and another is taken
+            where it can't be had.
         cache: As of :func:`resolve_runtime`.
         safe_point: Called while a driver is waited for; may raise.
 
@@ -137,9 +140,10 @@ def place_run(
         why = Fallback(problem=tried[0], remedy=tried[1])
         if earlier is None and config.device != "auto":
             raise ConfigError(why.problem, remedy=why.remedy)
-    precision = "auto" if config.precision == "fp16" else config.precision
-    on_cpu = replace(config, device="cpu", precision=precision)
     is_told = best is not None or earlier is not None
+    is_replaced = config.precision == "fp16" and (is_told or gives_way)
+    precision = "auto" if is_replaced else config.precision  # else it is refused
+    on_cpu = replace(config, device="cpu", precision=precision)
     return resolve_runtime(on_cpu, cache=cache), why if is_told else None
 
 
@@ -224,7 +228,8 @@ def _resolve_device(wanted: str, devices: Sequence[DeviceInfo]) -> str:
     info = next((info for info in devices if info.key == wanted), None)
     if info is None:
         raise ConfigError(
-            f"This computer has no device of the kind {wanted}.", remedy="Choose automatic or cpu."
+            f"This computer has no device of the kind {wanted}.",
+            remedy="Choose the device auto (automatic), or cpu.",
         )
     if not info.is_usable:
         raise ConfigError(info.problem, remedy=info.remedy)

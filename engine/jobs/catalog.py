@@ -20,6 +20,7 @@ _STATES: Final = {"embedded": "built in", "added": "added", "missing": "add a fi
 _USE_IT: Final = (
     "With --partial they are added all the same, and layers that don't fit start random."
 )
+_CHECKED: Final = "This was a check: nothing was added."
 
 
 def list_backbones(command: ListBackbones, emit: Emit, control: Control) -> dict[str, Any]:
@@ -69,11 +70,12 @@ def add_weights(command: AddWeights, emit: Emit, control: Control) -> dict[str, 
             check_only=command.check_only,
             safe_point=control.safe_point,
         )
-        return {**result, "sentences": _folder_lines(result)}
+        lines = _folder_lines(result, is_check=command.check_only)
+        return {**result, "sentences": lines}
     if command.check_only:
         report = check_weights(file, command.backbone)
         lines = _misfit_lines(report)
-        return {**report, "sentences": [*lines, _USE_IT] if lines else []}
+        return {**report, "sentences": [*lines, *([_USE_IT] if lines else []), _CHECKED]}
     report = add_weights(file, command.backbone, allow_partial=command.allow_partial)
     return {**report, "sentences": _misfit_lines(report)}
 
@@ -109,13 +111,15 @@ def _misfit_lines(report: dict[str, Any]) -> list[str]:
     return _table(rows) + ([f"and {n_more:,} more"] if n_more else [])
 
 
-def _folder_lines(result: dict[str, Any]) -> list[str]:
+def _folder_lines(result: dict[str, Any], *, is_check: bool) -> list[str]:
     """Return what became of each file of a folder, with its notes."""
     lines = []
     for report in (*result["added"], *result["partial"]):
         line = f"{report['file']}: {report['backbone']}, {share_words(report['share'])} fits"
         if not report["fits"]:
             line += f", {_n_misfits(report):,} tensors don't"
+        if report in result["added"]:
+            line += "; would be added" if is_check else f"; added as {report['id']}"
         lines.append(line)
         lines += [f"  {note}" for note in report["warnings"]]
     if result["partial"]:
@@ -123,7 +127,7 @@ def _folder_lines(result: dict[str, Any]) -> list[str]:
         lines.append(f"Not added, since they fit in part only: {names}. {_USE_IT}")
     for refused in result["refused"]:
         lines.append(f"{refused['file']}: not added. {refused['message']} {refused['remedy']}")
-    return lines
+    return [*lines, _CHECKED] if is_check else lines
 
 
 def _n_misfits(report: dict[str, Any]) -> int:

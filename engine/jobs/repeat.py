@@ -127,7 +127,12 @@ def _found(path: Path) -> tuple[Recipe, str]:
     except StorageError as error:
         if long_path(path).exists():  # it can't be read just now
             raise
-        problem = error
+        problem = ConfigError(
+            "There is no recipe at the path that was given.",
+            remedy=f"Give the path of a run's {RECIPE_NAME} or of the run's folder; if it is on a "
+            "disk that was taken off, connect that again.",
+        )
+        problem.__cause__ = error
     recipe = kept_copy(path.parent)
     if recipe is None:
         raise problem

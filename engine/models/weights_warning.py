@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.contract.config import BackboneConfig
 from engine.contract.events import Warned
 from engine.models.adapt import find_card
-from engine.models.weights import FILE, SCRATCH, added_weights, weights_info
+from engine.models.weights import FILE, SCRATCH, added_weights, weights_info, weights_state
 from engine.models.weights_facts import share_words
 
 
@@ -20,6 +20,14 @@ def weights_warning(backbone: BackboneConfig, run: str = "") -> Warned | None:
         ConfigError: If there is no such backbone.
     """
     title = find_card(backbone.key).title
+    if backbone.weights == SCRATCH and weights_state(backbone.key) != "missing":
+        return Warned(
+            run=run,
+            message=f"{title} starts from scratch, as the settings say: with random weights it "
+            "needs far more images to become any good.",
+            remedy="Choose its pre-trained weights (backbone.weights=pretrained), unless this is "
+            "meant.",
+        )
     if backbone.weights == SCRATCH:
         return Warned(
             run=run,

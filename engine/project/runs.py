@@ -348,5 +348,7 @@ class RunStore(SplitStore):
 
 def _no_run(run: str) -> RunError:
     return RunError(
-        f"There is no run {run} in this project.", remedy="Choose a run from the history."
+        f"There is no run {run} in this project.",
+        remedy="Choose one of its runs: each has a folder of its name in the project's folder "
+        f"“{RUNS_FOLDER}”.",
     )

@@ -67,6 +67,7 @@ from gui.widgets.painting import set_role
 __all__ = ["ModelPanel"]
 
 _WEIGHTS_FILES: Final = " ".join(f"*{ending}" for ending in WEIGHTS_ENDINGS)
+_THERE: Final = (WeightsState.EMBEDDED, WeightsState.ADDED)
 
 
 class ModelPanel(Panel):
@@ -337,7 +338,8 @@ class ModelPanel(Panel):
         is_scratch = config.backbone.weights == "scratch" and not is_answered
         self._warning.setVisible(is_scratch)
         if is_scratch:
-            self._warning.set_choice(title, method)
+            is_there = self._state_of(config.backbone.key) in _THERE
+            self._warning.set_choice(title, method, is_chosen=is_there)
 
     def _imbalance_advice(self) -> str:
         found = self.session.advice.found

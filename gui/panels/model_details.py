@@ -20,9 +20,9 @@ from PySide6.QtWidgets import (
 
 from engine.contract.backbones import backbone_card
 from engine.contract.config import ExperimentConfig
-from engine.contract.config_edit import STOCHASTIC_DEPTH
+from engine.contract.config_edit import STOCHASTIC_DEPTH, is_idle
 from engine.contract.limits import Between, OneOf
-from engine.contract.methods import METHODS, method_card
+from engine.contract.methods import method_card
 from gui.panels.setting_fields import (
     ONLY_OF_GRADES,
     Setting,
@@ -107,15 +107,18 @@ class ModelDetails(QWidget):
         used = groups_used(self._config)
         for group, card in self._cards.items():
             card.setVisible(group in used)
-        for path in ONLY_OF_GRADES & self._rows.keys():
-            self._rows[path].set_visible(is_visible=self._has_grades)
-        ignored = {path for card in METHODS for path in card.ignores}
-        own = method_card(self._config.method.key)
-        for path in ignored & self._rows.keys():
-            self._rows[path].set_visible(is_visible=own is None or path not in own.ignores)
-        if (depth := self._rows.get(STOCHASTIC_DEPTH)) is not None:
-            backbone = backbone_card(self._config.backbone.key)
-            depth.set_visible(is_visible=backbone is None or backbone.has_drop_path)
+        own, backbone = (
+            method_card(self._config.method.key),
+            backbone_card(self._config.backbone.key),
+        )
+        hidden = set() if own is None else set(own.ignores)
+        if not self._has_grades:
+            hidden |= ONLY_OF_GRADES
+        if backbone is not None and not backbone.has_drop_path:
+            hidden.add(STOCHASTIC_DEPTH)
+        for path, row in self._rows.items():
+            is_visible = path not in hidden and not is_idle(self._config, path)
+            row.set_visible(is_visible=is_visible)
 
     def _build_next(self) -> None:
         if not self._waiting:
@@ -153,6 +156,7 @@ class ModelDetails(QWidget):
             return
         self._config = with_value(self._config, path, value)
         self._rows[path].show_value(value, value_of(self._default, path))
+        self._show_used()
         self.config_edited.emit(self._config)
 
 

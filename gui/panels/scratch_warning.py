@@ -27,11 +27,22 @@ class ScratchWarning(QFrame):
         row.addWidget(self._text, 1)
         row.addWidget(self.add_requested)
 
-    def set_choice(self, title: str, method: MethodCard | None) -> None:
-        """Name the backbone; or the method, where that will be refused."""
+    def set_choice(self, title: str, method: MethodCard | None, *, is_chosen: bool) -> None:
+        """Name the backbone; or the method, where that will be refused.
+
+        Args:
+            title: Of the backbone.
+            method: What adapts it.
+            is_chosen: Whether it has weights on this computer, and none were chosen.
+        """
         if method is not None and method.needs_weights:
             why = self.tr(NEEDS_WEIGHTS).format(self.tr(method.title))
             text = f"{why} {self.tr(NEEDS_WEIGHTS_REMEDY)}"
+        elif is_chosen:
+            text = self.tr(
+                "{0} would be trained from scratch, as you chose: it knows nothing yet and needs "
+                "thousands of images. Its pre-trained weights are on this computer."
+            ).format(title)
         else:
             text = self.tr(
                 "{0} would be trained from scratch: its pre-trained weights are not on this "

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from engine.contract.config import ExperimentConfig, preset_config
-from engine.contract.config_edit import require_effect, setting_names, with_settings
+from engine.contract.config_edit import (
+    changes_between,
+    require_effect,
+    setting_names,
+    with_settings,
+)
 from engine.contract.errors import ConfigError
 
 
@@ -117,3 +122,32 @@ def test_a_preset_is_not_set_as_one_of_its_own_settings() -> None:
     with pytest.raises(ConfigError) as refused:
         with_settings(ExperimentConfig(), ["preset=thorough"])
     assert "--preset thorough" in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("others", "change", "way_on"),
+    [
+        ([], "loss.focal_gamma=1", "loss.imbalance=focal"),
+        (["loss.imbalance=none"], "loss.focal_gamma=1", "loss.imbalance=focal"),
+        (["backbone.weights=scratch"], "method.frozen_stages=1", "pre-trained weights"),
+        (["backbone.weights=scratch"], "method.batch_norm=adapt", "pre-trained weights"),
+    ],
+)
+def test_a_setting_that_another_one_keeps_from_having_an_effect_is_refused(
+    others: list[str], change: str, way_on: str
+) -> None:
+    start = preset_config("standard")
+    config = with_settings(start, [*others, change])
+    with pytest.raises(ConfigError, match="no effect") as refused:
+        require_effect(config, [*others, change])
+    assert way_on in refused.value.remedy
+    assert change not in changes_between(start, config)
+
+
+def test_the_focal_loss_looks_at_its_gamma() -> None:
+    changes = ["loss.focal_gamma=1", "loss.imbalance=focal"]
+    require_effect(with_settings(preset_config("standard"), changes), changes)
+
+
+def test_a_method_that_there_is_not_is_not_called_one_without_effect() -> None:
+    require_effect(preset_config("standard", method="magic"), ["lora.rank=3"])

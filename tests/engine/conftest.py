@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -52,3 +54,13 @@ def untouched(_study: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 def tries_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a run that waits for its disk look again at once."""
     monkeypatch.setattr("engine.trainer.full_disk._TRY_AGAIN_S", 0.05)
+
+
+@pytest.fixture
+def _own_signals() -> Iterator[None]:
+    """Give pytest its Ctrl-C back after the command line has run in this process."""
+    numbers = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -10,7 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -97,16 +97,6 @@ def engine(*arguments: str | Path | bytes, **options: Any) -> subprocess.Complet
 def last_line(done: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(done.stdout.decode("utf-8").splitlines()[-1])
     return found
-
-
-@pytest.fixture
-def _own_signals() -> Iterator[None]:
-    """Give pytest its Ctrl-C back after the command line has run in this process."""
-    numbers = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
-    before = {number: signal.getsignal(number) for number in numbers}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture

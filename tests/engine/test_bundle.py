@@ -236,6 +236,8 @@ def test_predictions_come_as_a_table(exported: tuple[Path, Path, str], tmp_path:
     assert list(rows[0]) == ["path", "patient", "class", "p_a", "p_b"]
     assert len(rows) == result["n_images"] == 30
     assert [skipped["path"] for skipped in result["skipped"]] == ["broken.png"]
+    facts = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
+    assert result["threshold"] == facts["threshold"] is not None
     assert all((source / row["path"]).is_file() for row in rows)
     for row in rows:
         assert float(row["p_a"]) + float(row["p_b"]) == pytest.approx(1, abs=2e-6)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torchvision.models import squeezenet1_0
 
+from engine.__main__ import main
 from engine.command_arguments import command_from
 from engine.command_line import UsageError, make_parser
 from engine.contract.backbones import BACKBONES, backbone_card, is_noncommercial, nearest_sizes
@@ -87,8 +88,35 @@ def test_a_folder_tells_of_every_file(tmp_path: Path) -> None:
     torch.save({"x.weight": torch.ones(2, 2)}, source / "other.pth")
     result = done("weights", "add", str(source)).result
     assert len(result["added"]) == len(result["refused"]) == 1
-    assert result["sentences"][0] == "w.pth: squeezenet1_0, 100% fits"
+    [listed] = done("weights", "list").result["weights"]
+    told = f"w.pth: squeezenet1_0, 100% fits; added as {listed['id']}"
+    assert result["sentences"][0] == told
     assert result["sentences"][1].startswith("other.pth: not added. ")
+
+
+def test_a_check_says_that_it_is_one(tmp_path: Path) -> None:
+    source = tmp_path / "carried"
+    source.mkdir()
+    torch.save(squeezenet1_0().state_dict(), source / "w.pth")
+    for place in (source, source / "w.pth"):
+        lines = done("weights", "add", str(place), "--check").result["sentences"]
+        assert "nothing was added" in lines[-1]
+        assert not any("added as" in line for line in lines)
+    assert done("weights", "list").result["weights"] == []
+
+
+@pytest.mark.usefixtures("_own_signals")
+def test_a_folder_of_which_nothing_was_added_ends_as_an_error(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "carried"
+    source.mkdir()
+    torch.save({"x.weight": torch.ones(2, 2)}, source / "other.pth")
+    assert main(["weights", "add", str(source)]) == 1
+    assert "other.pth: not added." in capfd.readouterr().out
+    assert main(["weights", "add", str(source), "--check"]) == 0
+    torch.save(squeezenet1_0().state_dict(), source / "w.pth")
+    assert main(["weights", "add", str(source)]) == 0
 
 
 def test_notes_on_the_files_of_a_folder_are_told(tmp_path: Path) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from engine.command_arguments import command_from
-from engine.command_line import make_parser
+from engine.command_line import PATHS, make_parser
 from engine.contract.commands import (
     Audit,
     Deidentify,
@@ -19,8 +22,12 @@ from engine.contract.commands import (
     Relabel,
     Scan,
 )
+from engine.contract.config import BackboneConfig, LossConfig
 from engine.contract.errors import ConfigError
 from engine.contract.import_rules import ColumnMapping, FramePolicy, LabelRule, SheetFormat
+from engine.jobs.candidates import Start, make_candidates
+from engine.methods.linear_probe import head_loss
+from engine.project.store import Project
 
 
 def parsed(*arguments: str) -> Any:
@@ -150,3 +157,165 @@ def test_classes_are_matched_to_those_of_a_classifier_only():
 def test_an_option_out_of_range_is_named_as_it_was_written(words: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         parsed(*words.split())
+
+
+@pytest.mark.parametrize("value", ["loss.label_smoothing=0.2", "lora.rank=3"])
+@pytest.mark.parametrize("methods", ["linear_probe", "linear_probe,direct_transfer"])
+def test_a_search_refuses_what_none_of_its_methods_looks_at(methods: str, value: str) -> None:
+    words = f"search --project p --minutes 1 --methods {methods} --set {value}"
+    with pytest.raises(ConfigError, match="no effect") as refused:
+        parsed(*words.split())
+    assert all(name in refused.value.message for name in methods.split(","))
+    assert "lora" in refused.value.remedy
+
+
+def test_a_search_takes_what_one_of_its_methods_looks_at() -> None:
+    words = "search --project p --minutes 1 --set lora.rank=3 --set loss.label_smoothing=0.2"
+    config = parsed(*words.split()).config
+    assert (config.lora.rank, config.loss.label_smoothing) == (3, 0.2)
+    with pytest.raises(ConfigError, match=r"adversarial\.steps has no effect"):
+        parsed(*"search --project p --minutes 1 --set adversarial.steps=3".split())
+
+
+@pytest.mark.parametrize(
+    ("change", "option"),
+    [
+        ("method.key=lora", "--methods"),
+        ("backbone.key=resnet18", "--backbones"),
+        ("backbone.weights=scratch", "--backbones"),
+    ],
+)
+def test_what_a_search_tries_is_said_by_its_own_options(change: str, option: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parsed("search", "--project", "p", "--minutes", "1", "--set", change)
+    assert option in refused.value.remedy
+
+
+def test_a_search_of_a_backbone_without_stochastic_depth_refuses_it() -> None:
+    words = "search --project p --minutes 1 --set method.stochastic_depth=0.1 --backbones"
+    with pytest.raises(ConfigError, match="no effect on the backbone squeezenet1_0"):
+        parsed(*words.split(), "squeezenet1_0")
+    assert parsed(*words.split(), "squeezenet1_0,efficientnet_b0").backbones[0] == "squeezenet1_0"
+
+
+def test_a_search_of_one_method_tries_the_pull_that_was_set() -> None:
+    words = "search --project p --minutes 1 --set anchor.strength=0.25"
+    with pytest.raises(ConfigError, match="several methods"):
+        parsed(*words.split())
+    command = parsed(*words.split(), "--methods", "l2_sp")
+    tried = make_candidates(command.config, [Start(backbone=BackboneConfig())], command.methods)
+    assert {candidate.config.anchor.strength for candidate in tried} == {0.25}
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["train", "crossval", "lr-range", "search --minutes 1"],
+)
+def test_the_weight_of_an_order_is_refused_where_classes_have_none(
+    words: str, tmp_path: Path
+) -> None:
+    with Project.create(tmp_path / "p"):
+        pass
+    command = [*words.split(), "--project", str(tmp_path / "p"), "--set", "loss.ordinal_weight=2"]
+    with pytest.raises(ConfigError, match="no order"):
+        parsed(*command)
+    with Project.open(tmp_path / "p") as project:
+        project.set_task("ordinal")
+    assert parsed(*command).config.loss.ordinal_weight == 2
+
+
+@pytest.mark.parametrize("imbalance", ["none", "weights", "sampling", "focal", "logit_adjustment"])
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [("label_smoothing", (0.0, 0.3)), ("focal_gamma", (1.0, 3.0)), ("ordinal_weight", (1.0, 3.0))],
+)
+def test_what_a_linear_probe_refuses_of_the_loss_is_what_its_fit_does_not_depend_on(
+    imbalance: str, field: str, values: tuple[float, float], tmp_path: Path
+) -> None:
+    with Project.create(tmp_path / "p") as project:
+        project.set_task("ordinal")
+    logits, labels = np.array([[0.3, -1.0, 0.2], [1.2, 0.1, -0.4]]), np.array([2, 0])
+    counts = np.array([10, 20, 30])
+    data: Any = SimpleNamespace(
+        class_counts=lambda: counts,
+        class_weights=lambda: 20 / counts,
+        table=SimpleNamespace(is_ordinal=True),
+    )
+    losses = {
+        head_loss(LossConfig(imbalance=imbalance, **{field: value}), data)(logits, labels)[0]
+        for value in values
+    }
+    words = f"train --method linear_probe --set loss.imbalance={imbalance} --project"
+    change = f"loss.{field}={values[1]}"
+    if len(losses) == 1:
+        with pytest.raises(ConfigError, match="no effect"):
+            parsed(*words.split(), str(tmp_path / "p"), "--set", change)
+    else:
+        parsed(*words.split(), str(tmp_path / "p"), "--set", change)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--backbone resnet18",
+        "--set backbone.weights=scratch",
+        "--set evaluation.test_time_views=4",
+    ],
+)
+def test_what_a_classifier_brings_itself_is_refused_beside_it(words: str) -> None:
+    direct = "train --project p --method direct_transfer"
+    with pytest.raises(ConfigError, match="has no effect") as refused:
+        parsed(*direct.split(), "--bundle", "b", *words.split())
+    option = words.partition("=")[0].removesuffix(" resnet18")
+    assert option in refused.value.message
+    assert "--bundle" in refused.value.remedy
+    parsed(*direct.split(), *words.split())
+    parsed(*direct.split(), "--bundle", "b", "--set", "evaluation.bootstrap_resamples=500")
+
+
+def _actions(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> Any:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, child in action.choices.items():
+                yield from _actions(child, (*words, name))
+        elif action.dest in PATHS:
+            yield words, action
+
+
+@pytest.mark.parametrize("words", sorted({words for words, _ in _actions(make_parser())}))
+def test_an_empty_path_is_refused_wherever_one_is_taken(words: tuple[str, ...]) -> None:
+    """As a shell gives it where a variable isn't set; it would stand for the present folder."""
+    found = [action for name, action in _actions(make_parser()) if name == words]
+    others = {
+        "resume": ["--run", "r"],
+        "evaluate": ["--run", "r"],
+        "robustness": ["--run", "r"],
+        "export": ["--run", "r"],
+        "prepare-images": ["--size-px", "64"],
+        "pretrain": ["--name", "n"],
+        "search": ["--minutes", "1"],
+        "ensemble": ["--runs", "a,b"],
+    }.get(words[0], [])
+    for empty in found:
+        if not (empty.required or empty.option_strings):
+            continue
+        given = []
+        for action in found:
+            if action is empty or action.required or not action.option_strings:
+                value = "" if action is empty else "x"
+                given += [*action.option_strings[:1], value]
+        with pytest.raises(ConfigError, match="path is empty"):
+            parsed(*words, *given, *others)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows hands over Unicode")
+def test_a_text_that_the_locale_does_not_know_is_read_as_utf_8() -> None:
+    def given(content: bytes) -> str:
+        return content.decode("ascii", "surrogateescape")
+
+    name, folder = given("Zwei Häuser 胸片".encode()), given("Ä".encode())
+    command = parsed("pretrain", "--name", name, "--projects", folder)
+    assert command.name == "Zwei Häuser 胸片"
+    assert command.projects == (here(folder),)
+    with pytest.raises(ConfigError, match="not written in Unicode"):
+        parsed("pretrain", "--name", given(b"\xff"), "--projects", folder)

@@ -80,6 +80,48 @@ def _without_torch(*arguments: str | Path) -> dict[str, Any]:
     return objects(done)[-1]
 
 
+def test_json_may_stand_between_the_words_of_a_subcommand(tmp_path: Path) -> None:
+    env = {**os.environ, "RADTUNE_WEIGHTS": str(tmp_path)}
+    done = engine("weights", "--json", "list", env=env)
+    assert done.returncode == 0, done.stderr
+    assert objects(done)[-1]["weights"] == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a locale without letters is chosen otherwise there")
+@pytest.mark.parametrize(
+    "arguments", [["methods"], ["backbones"], ["search", "--help"], ["train", "--recipe", ""]]
+)
+def test_a_terminal_that_lacks_letters_gets_all_the_same_words(arguments: list[str]) -> None:
+    env = {**os.environ, "PYTHONUTF8": "0", "LC_ALL": "C"}
+    done = engine(*arguments, env=env)
+    plain = engine(*arguments)
+    assert (done.returncode, "Traceback" in done.stderr) == (plain.returncode, False)
+    escaped = plain.stdout.encode("ascii", "backslashreplace").decode()
+    assert done.stdout == escaped
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a locale without letters is chosen otherwise there")
+def test_wrong_usage_is_json_also_where_the_terminal_lacks_letters() -> None:
+    env = {**os.environ, "PYTHONUTF8": "0", "LC_ALL": "C"}
+    (only,) = objects(engine("--json", "train", "--seed", "ä", env=env))
+    assert only["type"] == "error"
+
+
+def test_nobody_reading_is_no_error_of_the_program() -> None:
+    """As after ``| head``: the reader is gone before the first line."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = subprocess.run(
+        [sys.executable, "-m", "engine", "methods"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        check=False,
+    )
+    os.close(writing)
+    assert process.stderr == b""
+
+
 def test_a_users_error_ends_the_stream_with_message_and_remedy(tmp_path: Path) -> None:
     done = engine("scan", tmp_path / "nothing", "--project", tmp_path / "p", "--json")
     assert done.returncode == 1

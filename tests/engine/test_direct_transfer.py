@@ -269,6 +269,7 @@ def test_a_class_without_a_match_is_refused_and_nothing_is_left(bundle, tmp_path
     finished = _finish(_direct(study, bundle=str(bundle)))
     assert finished.outcome == FAILED
     assert "stands for “c”" in str(finished.error)
+    assert "are a, b" in str(finished.remedy) and "--match THEIRS=c" in str(finished.remedy)
     with Project.open(study) as project:
         assert not project.runs()
 

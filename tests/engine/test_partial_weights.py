@@ -81,7 +81,14 @@ def test_a_run_says_that_layers_begin_random(study: Path, tmp_path: Path) -> Non
 
 def test_weights_that_are_whole_need_no_warning() -> None:
     assert weights_warning(BackboneConfig()) is None
-    assert weights_warning(BackboneConfig(weights="scratch")) is not None
+
+
+def test_whoever_starts_from_scratch_on_purpose_is_not_told_to_add_a_file() -> None:
+    meant = weights_warning(BackboneConfig(weights="scratch"))
+    assert meant is not None and "as the settings say" in meant.message
+    assert "file" not in meant.remedy and "backbone.weights=pretrained" in meant.remedy
+    missing = weights_warning(BackboneConfig(key="squeezenet1_0", weights="scratch"))
+    assert missing is not None and "weights file" in missing.remedy
 
 
 def test_a_backbone_with_a_part_of_its_weights_is_not_recommended(

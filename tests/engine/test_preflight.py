@@ -520,6 +520,16 @@ def test_half_precision_of_a_card_gives_way_on_the_processor(machine, monkeypatc
     assert runtime.precision == "fp32"
 
 
+def test_half_precision_that_the_settings_name_is_refused_without_a_card(machine, monkeypatch):
+    monkeypatch.setattr("engine.hardware.auto_precision", lambda device, cache: "fp32")
+    half = RuntimeConfig(precision="fp16", threads=1)
+    with pytest.raises(ConfigError, match="graphics card") as refused:
+        place_run(half)
+    assert "auto" in refused.value.remedy and "bf16" in refused.value.remedy
+    runtime, fallback = place_run(half, gives_way=True)
+    assert (runtime.precision, fallback) == ("fp32", None)
+
+
 def test_a_device_that_the_settings_name_is_never_replaced_in_silence(machine):
     machine.devices = (CPU, BROKEN)
     with pytest.raises(ConfigError, match="Too old"):

@@ -168,7 +168,7 @@ def test_a_recipe_that_is_not_there_is_a_failed_run_that_made_nothing(trained, t
     before = sorted((project / "runs").iterdir())
     finished, _ = repeat(project, tmp_path / name)
     assert finished.outcome == FAILED
-    assert finished.remedy
+    assert "no recipe" in str(finished.error) and "path" in str(finished.remedy)
     assert sorted((project / "runs").iterdir()) == before
 
 

@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from engine.__main__ import main
-from engine.contract.commands import Command, Crossval, RecommendSetup, Robustness, Search, Train
+from engine.contract.commands import (
+    Command,
+    Crossval,
+    Predict,
+    RecommendSetup,
+    Robustness,
+    Search,
+    Train,
+)
 from engine.contract.config import preset_config
 from engine.contract.config_edit import with_settings
 from engine.contract.config_io import to_plain
@@ -189,3 +197,19 @@ def test_what_is_applied_as_it_is_says_whether_that_is_reasonable():
     facts = {"classifier": "Ward A", "likeness": "They suit it.", "seen": "It knows the patients."}
     assert _lines({"method_facts": facts}) == ["They suit it.", "It knows the patients."]
     assert _lines({"method_facts": {"direct_use": "Fit one."}}) == ["Fit one."]
+
+
+def test_a_prediction_says_what_was_left_out_and_from_when_an_image_counts() -> None:
+    skipped = [{"path": f"{n}.dcm", "reason": "It is cut off.", "kind": "x"} for n in range(23)]
+    result = {"n_images": 5, "n_skipped": 23, "skipped": skipped, "threshold": 0.4321}
+    lines = _lines(result, Predict(bundle="b", source="s", out="o"))
+    assert "threshold 0.432" in lines
+    assert "Left out: 0.dcm: It is cut off." in lines
+    n_named = sum(line.startswith("Left out: ") for line in lines)
+    assert lines[-1].startswith(f"and {23 - n_named} more") and 0 < n_named < 23
+
+
+def test_the_thresholds_of_findings_are_said_with_their_names() -> None:
+    result = {"classes": ["edema", "mass"], "threshold": None, "thresholds": [0.31, 0.5]}
+    [line] = _lines(result, Predict(bundle="b", source="s", out="o"))
+    assert line.endswith("edema 0.310, mass 0.500")

@@ -265,3 +265,27 @@ def test_words_tell_a_lost_ranking_from_a_threshold_that_no_longer_fits():
     assert "threshold no longer fits" in degraded(0.88, 0.5)
     assert "threshold no longer fits" not in degraded(0.6, 0.5)
     assert "blur hurts most" in degraded(0.6, 0.5)
+
+
+def test_degradations_without_harm_are_not_called_the_worst():
+    attacks = (_attack(0, 0.9, 0.9), _attack(2, 0.8, 0.9))
+
+    def degraded(**accuracies: tuple[float, ...]) -> str:
+        points = tuple(
+            CorruptionPoint(
+                kind=kind,
+                severity=severity,
+                level="",
+                auroc=_estimate(0.9),
+                accuracy=_estimate(accuracy),
+            )
+            for kind, of_severity in accuracies.items()
+            for severity, accuracy in enumerate(of_severity, start=1)
+        )
+        return describe(attacks, points, FINE, n_images=50, noise_p=(1.0,))[-1]
+
+    unharmed = (0.9,) * 5
+    said = degraded(blur=unharmed, noise=unharmed)
+    assert "hurts most" not in said and "0.900 or above" in said
+    said = degraded(blur=unharmed, noise=(0.9, 0.9, 0.9, 0.9, 0.7))
+    assert "noise hurts most: at severity 5 of 5" in said and "90 % to 70 %" in said

@@ -69,6 +69,15 @@ def test_a_real_file_is_recognised_by_its_tensors(shared_data, folder):
     assert logits.shape == (1, 1000)
 
 
+def test_weights_of_another_backbone_are_called_so(squeezenet, tmp_path):
+    added = add_weights(_file(tmp_path / "w.pth", squeezenet))
+    with pytest.raises(WeightsError, match=r"SqueezeNet 1\.0, not for ResNet-18") as refused:
+        load_state("resnet18", f"file:{added['id']}")
+    assert "squeezenet1_0" in refused.value.remedy
+    with pytest.raises(WeightsError, match="not here"):
+        load_state("resnet18", "file:resnet18-00000000")
+
+
 def test_states_change_as_weights_are_added(squeezenet, tmp_path):
     assert weights_state("efficientnet_lite0") == "embedded"
     assert weights_info("efficientnet_lite0").licence == "Apache-2.0"

@@ -255,3 +255,31 @@ def test_frozen_stages_are_not_offered_where_every_layer_is_adapted(qtbot, page)
     assert field.isVisibleTo(page)
     page.choose_method("adversarial")
     assert not field.isVisibleTo(page)
+
+
+def test_only_settings_that_have_an_effect_are_offered(qtbot, page):
+    open_details(qtbot, page)
+    label = {s.path: s.label for s in setting_groups()["loss"]}
+    [gamma] = [
+        w
+        for w in page.findChildren(DecimalInput)
+        if w.accessibleName() == label["loss.focal_gamma"]
+    ]
+    [smoothing] = [
+        w
+        for w in page.findChildren(DecimalInput)
+        if w.accessibleName() == label["loss.label_smoothing"]
+    ]
+    page.choose_method("full_finetune")
+    assert smoothing.isVisibleTo(page) and not gamma.isVisibleTo(page)
+    page.session.choose(with_value(page.session.config, "loss.imbalance", "focal"))
+    assert gamma.isVisibleTo(page)
+    page.choose_method("linear_probe")
+    assert gamma.isVisibleTo(page) and not smoothing.isVisibleTo(page)
+
+
+def test_whoever_chose_random_weights_is_not_told_that_there_are_no_others(page):
+    page.choose_method("full_finetune")
+    page.choose_weights("resnet18", "scratch")
+    [warning] = [w for w in page.findChildren(QLabel) if "from scratch, as you" in w.text()]
+    assert warning.isVisibleTo(page) and "not on this" not in warning.text()

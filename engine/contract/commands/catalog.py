@@ -26,6 +26,7 @@ class AddWeights:
     them, ``warnings``, ``licence``, ``pretrained_on``, and ``id`` if it was kept. Of a folder:
     ``added`` with a list of these, ``partial`` with those of files that fit in part and were not
     kept, ``refused`` with ``message`` and ``remedy`` of each other one; all with their ``file``.
+    Of a folder of which nothing was added the command line's exit code is that of an error.
 
     Attributes:
         file: The file, or a folder of files.
