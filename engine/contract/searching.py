@@ -73,7 +73,8 @@ class TriedSettings:
     Attributes:
         number: Of the candidate, from 0, in the order in which they were drawn.
         changes: What differs from the starting settings, in plain words.
-        round: From 1; later rounds train longer.
+        round: From 1; later rounds train longer. What makes no passes goes along into later rounds
+            without another training, once it has learned from as many images as they use.
         n_rounds: How many rounds the search has.
         epochs: Passes that were made; 0 for features-only methods.
         n_train: Images that were learned from.
@@ -113,10 +114,10 @@ class SearchResult:
         seconds: The time that it took, over all its parts, without pauses.
         rows: Each candidate's last trial, the best first: those of the last round, then those of
             the round before, and so on.
-        n_trials: Trainings that were made in all.
+        n_trials: Trainings that were made in all; what goes along into a later round is none.
         best: Settings of the first row, with which a run can be trained.
         notes: What was left out, and why.
-        sentences: The result in plain words.
+        sentences: The result in plain words, and what the time didn't allow to try.
     """
 
     id: str

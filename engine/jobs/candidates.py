@@ -16,7 +16,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from engine.contract.config import BackboneConfig, ExperimentConfig
+from engine.contract.config import BackboneConfig, ExperimentConfig, OptimizerConfig
+from engine.contract.limits import Between, limits_of
 from engine.contract.methods import method_card
 from engine.methods.anchored import AnchoredMethod
 from engine.methods.registry import get_method
@@ -29,7 +30,6 @@ _RATES: Final = (1 / 3, 3.0)
 _FROZEN: Final = (2, 0)
 _DECAY: Final = (1.0, 0.7)
 _SMOOTHING: Final = (0.05, 0.0)
-_LEAST_RATE: Final = 1e-6
 _MOST: Final = 200
 
 
@@ -133,7 +133,9 @@ def _choices(config: ExperimentConfig) -> list[_Choice]:
 
 def _rounded(rate: float) -> float:
     """Return a rate with two digits, within the limits of the settings."""
-    return max(_LEAST_RATE, min(1.0, float(f"{rate:.2g}")))
+    limits = limits_of(OptimizerConfig)["learning_rate"]
+    assert isinstance(limits, Between)
+    return max(limits.low, min(limits.high, float(f"{rate:.2g}")))
 
 
 def _varied(

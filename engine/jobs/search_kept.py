@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,12 +40,14 @@ class KeptTrial:
         round: From 0.
         passes: Over all training images, in cost.
         probabilities: Of the validation images, ``(N, K)``.
+        spent_s: Time that the search had taken in all when it was kept.
     """
 
     row: TriedSettings
     round: int
     passes: float
     probabilities: NDArray[np.float64]
+    spent_s: float
 
     @property
     def score(self) -> tuple[float, float]:
@@ -59,6 +61,8 @@ class SearchFolder:
     Attributes:
         trials: By round from 0 and candidate.
         spent_s: Time that the search has taken in all, as far as trials tell.
+        pass_s: Seconds of a pass by backbone, as the last trial left them; earlier versions kept
+            none.
         plan: What was kept of the plan; None while there is none.
         damage: What of an earlier process is damaged and will be made again, in plain words.
     """
@@ -71,7 +75,7 @@ class SearchFolder:
         """
         self._folder = folder
         self.trials: dict[tuple[int, int], KeptTrial] = {}
-        self.spent_s = 0.0
+        self.spent_s, self.pass_s = 0.0, dict[str, float]()
         self.damage = ""
         self.plan = self._read_plan()
         for path in sorted(folder.glob("trial-*.json")):
@@ -86,20 +90,28 @@ class SearchFolder:
         """
         write_json(self._folder / _PLAN_FILE, signed(facts))
 
-    def keep(self, number: int, trial: KeptTrial, spent_s: float) -> None:
-        """Keep a trial of a candidate.
+    def keep(self, trial: KeptTrial, pass_s: Mapping[str, float]) -> None:
+        """Keep a trial, and how fast backbones are as far as it is known by then.
 
         Raises:
             StorageError: If the disk is full or read-only.
         """
+        number = trial.row.number
         facts = {
             "row": finite(to_plain(trial.row)),
             "passes": trial.passes,
-            "spent_s": spent_s,
+            "spent_s": trial.spent_s,
+            "pass_s": dict(pass_s),
             "probabilities": trial.probabilities.tolist(),
         }
         write_json(self._folder / f"trial-{trial.round + 1}-{number}.json", signed(facts))
         self.trials[trial.round, number] = trial
+        self.spent_s = trial.spent_s
+
+    def is_carried(self, round_: int, number: int) -> bool:
+        """Return whether a trial is that of the round before, since nothing would change."""
+        trial, earlier = self.trials[round_, number], self.trials.get((round_ - 1, number))
+        return trial.row.epochs == 0 and earlier is not None and trial.passes == earlier.passes
 
     def is_deadly(self, round_: int, number: int) -> bool:
         """Return whether the process has ended twice in the middle of a trial."""
@@ -157,13 +169,15 @@ class SearchFolder:
                 round=row.round - 1,
                 passes=float(plain["passes"]),
                 probabilities=np.array(plain["probabilities"], dtype=np.float64),
+                spent_s=float(plain["spent_s"]),
             )
-            spent_s = float(plain["spent_s"])
+            pass_s = {str(key): float(value) for key, value in plain.get("pass_s", {}).items()}
         except (DamagedFileError, ConfigError, KeyError, TypeError, ValueError):
             self.damage = "What this search kept of a trial is damaged, so that is made again."
             return
         self.trials[trial.round, row.number] = trial
-        self.spent_s = max(self.spent_s, spent_s)
+        if trial.spent_s >= self.spent_s:
+            self.spent_s, self.pass_s = trial.spent_s, pass_s
 
     def _read_begun(self) -> dict[str, int]:
         try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -12,22 +13,25 @@ import torch
 from numpy.typing import NDArray
 
 from engine.contract.config import ExperimentConfig
-from engine.contract.errors import DatasetError
+from engine.contract.errors import DatasetError, EngineError
 from engine.contract.training_time import rough_time
 from engine.data.transforms import pixels_to_batch
 from engine.hardware import Runtime, autocast
 from engine.jobs.candidates import Candidate
+from engine.jobs.fresh_network import fresh_network
 from engine.jobs.halving import N_ROUNDS
-from engine.jobs.search_words import title
+from engine.jobs.search_words import title, words
 from engine.jobs.trials import TrialBench
 from engine.methods.balance import state_counts
 from engine.methods.registry import get_method
+from engine.models.features import features_kind
 from engine.models.registry import build_network
 from engine.models.weights import SCRATCH
+from engine.project.segment_reader import SegmentReader
 from engine.project.table import TrainingTable
 from engine.seeding import step_seed
 from engine.splits.stratify import divide_groups
-from engine.trainer.time_limit import TimedControl
+from engine.trainer.time_limit import TimedControl, TimeIsUp
 
 _TRAIN_COST: Final = 2.7  # a trained image costs so many that are only looked at
 _SPEED_BATCH: Final = 8
@@ -41,13 +45,17 @@ class Pace:
     """How fast backbones are here.
 
     Attributes:
-        pass_s: Seconds of a pass over the training images, by backbone; none of what is too slow.
+        pass_s: Seconds of a pass over the training images, by backbone.
         look_s: Seconds of describing one image, likewise.
+        undescribed: Images without a description, by candidate without passes.
+        fitting: Candidates that aren't too slow.
         notes: What is too slow, in plain words.
     """
 
     pass_s: dict[str, float]
     look_s: dict[str, float]
+    undescribed: dict[int, int]
+    fitting: list[Candidate]
     notes: tuple[str, ...]
 
 
@@ -97,7 +105,8 @@ def measured_pace(
 ) -> Pace:
     """Return how fast the backbones are.
 
-    A backbone of which a single pass takes more than a round is left out, unless all are so.
+    A backbone is left out where a single pass, or without passes describing the images, takes more
+    than a round, unless that is so of all.
 
     Args:
         candidates: Those that could be tried.
@@ -108,26 +117,85 @@ def measured_pace(
 
     Raises:
         JobCanceled: If the search was asked to cancel.
-        TimeIsUp: If the time is up.
+        TimeIsUp: If it was asked to stop.
     """
     keys = list(dict.fromkeys(c.config.backbone.key for c in candidates))
-    look_s = {}
+    limit_s = budget_s / (N_ROUNDS if any(c.has_epochs for c in candidates) else 1)
+    look_s: dict[str, float] = {}
     for key in keys:
+        if control.stop_requested:
+            raise TimeIsUp
+        if look_s and control.elapsed_s > budget_s / N_ROUNDS:
+            break  # the others would be measured and not tried
         tell(f"Measuring how fast {title(key)} is here")
         look_s[key] = _forward_s(key, bench, bench.runtime)
     pace = {key: value * _looks(bench.table, 1.0) for key, value in look_s.items()}
-    limit_s = budget_s / N_ROUNDS
-    fitting = {key for key in keys if pace[key] <= limit_s} or {min(keys, key=pace.__getitem__)}
-    notes = tuple(
-        f"{title(key)} was left out: one pass over the images takes about "
-        f"{rough_time(pace[key])} here."
-        for key in keys
-        if key not in fitting
-    )
-    kept = [c for c in candidates if c.config.backbone.key in fitting and c.has_epochs]
+    measured = [c for c in candidates if c.config.backbone.key in look_s]
+    undescribed = {c.number: _n_undescribed(c, bench) for c in measured if not c.has_epochs}
+    cost_s = {
+        c.number: pace[c.config.backbone.key]
+        if c.has_epochs
+        else look_s[c.config.backbone.key] * undescribed[c.number]
+        for c in measured
+    }
+    fitting = _fitting(measured, cost_s, limit_s)
+    notes = _left_out(candidates, fitting, cost_s)
+    kept = [c for c in fitting if c.has_epochs]
     slowness = _slowness(kept[0], pace, bench, control, tell) if kept else 1.0
-    pass_s = {key: slowness * pace[key] for key in keys if key in fitting}
-    return Pace(pass_s=pass_s, look_s=look_s, notes=notes)
+    pass_s = {key: slowness * value for key, value in pace.items()}
+    return Pace(pass_s=pass_s, look_s=look_s, undescribed=undescribed, fitting=fitting, notes=notes)
+
+
+def _n_undescribed(candidate: Candidate, bench: TrialBench) -> int:
+    """Return how many images have no description yet; an earlier training may have made them."""
+    table, config = bench.table, candidate.config
+    rows = table.rows[np.isin(table.split, (0, 1))]
+    try:
+        network = fresh_network(config, get_method(config.method.key), table, bench.runtime)
+        reader = SegmentReader(bench.project, features_kind(network, bench.image, bench.runtime))
+        return len(reader.missing(rows))
+    except EngineError:  # its trial will say what is wrong
+        return len(rows)
+
+
+def _fitting(
+    measured: Sequence[Candidate], cost_s: Mapping[int, float], limit_s: float
+) -> list[Candidate]:
+    """Return candidates whose pass, or whose description, takes no more than the limit.
+
+    Of either kind at least the fastest.
+    """
+    least: dict[bool, float] = {}
+    for c in measured:
+        least[c.has_epochs] = min(cost_s[c.number], least.get(c.has_epochs, math.inf))
+    return [c for c in measured if cost_s[c.number] <= max(limit_s, least[c.has_epochs])]
+
+
+def _left_out(
+    candidates: Sequence[Candidate], fitting: Sequence[Candidate], cost_s: Mapping[int, float]
+) -> tuple[str, ...]:
+    """Return what is too slow, and why, in plain words."""
+    stay = {c.number for c in fitting}
+    probed = {c.config.backbone.key for c in fitting if not c.has_epochs}
+    notes = []
+    for c in candidates:
+        name = title(c.config.backbone.key)
+        if c.number not in cost_s:
+            notes.append(f"{name} was left out: there was no time to measure how fast it is here.")
+        elif c.number not in stay:
+            out, what = f"{name} was left out", "one pass over the images"
+            if not c.has_epochs:
+                out, what = f"{words(c)} was left out", "describing the images"
+            elif c.config.backbone.key in probed:
+                out = f"Of {name} only methods without passes were tried"
+            notes.append(f"{out}: {what} takes about {rough_time(cost_s[c.number])} here.")
+    return tuple(dict.fromkeys(notes))
+
+
+def n_described(table: TrainingTable, share: float) -> float:
+    """Return how many images are described to fit a decision layer to a share of the training."""
+    n_train, n_val = (int((table.split == code).sum()) for code in (0, 1))
+    return share * n_train + n_val
 
 
 def _looks(table: TrainingTable, share: float) -> float:

@@ -18,18 +18,18 @@ from engine.contract.events import Event, JobProgressed, Warned
 from engine.contract.searching import SearchResult, TriedSettings
 from engine.hardware import apply_runtime, place_run
 from engine.jobs.candidates import Candidate
-from engine.jobs.halving import (
-    N_ROUNDS,
-    Fidelity,
-    Plan,
-    affordable_epochs,
-    make_plan,
-    ranked,
-)
+from engine.jobs.halving import Fidelity, Plan, make_plan
 from engine.jobs.one_trial import TrialResult
 from engine.jobs.search_kept import KeptTrial, SearchFolder
-from engine.jobs.search_pace import measured_pace, part_of, shortened, smallest_share
-from engine.jobs.search_words import ranked_rows, sentences, title, words
+from engine.jobs.search_next import Schedule, Step
+from engine.jobs.search_pace import (
+    measured_pace,
+    n_described,
+    part_of,
+    shortened,
+    smallest_share,
+)
+from engine.jobs.search_words import missed, ranked_rows, sentences, title, words
 from engine.jobs.seen_before import backbone_warning
 from engine.jobs.trials import TrialBench
 from engine.models.fallback import timed_warning
@@ -40,7 +40,7 @@ from engine.project.table import TrainingTable
 from engine.trainer.full_disk import waiting_as_warning
 from engine.trainer.time_limit import TimedControl, TimeIsUp
 
-_FEWEST_IN_ROUND: Final = 3
+_PLAN_WITHOUT_PASSES: Final = Plan(n_candidates=1, rounds=(Fidelity(share=1.0, epochs=1),))
 Emit = Callable[[Event], None]
 
 
@@ -93,7 +93,9 @@ class SearchRounds:
             on_event=waiting_as_warning(emit),
         )
         self._pass_s: dict[str, float] = {}
-        self._look_s: dict[str, float] = {}
+        self._look_s: dict[str, float] = {}  # empty of earlier versions, as is the next
+        self._undescribed: dict[int, int] = {}
+        self._began_s = 0.0
 
     def _warn_of_weights(self, project: Project) -> Iterator[tuple[BackboneConfig, str]]:
         """Warn of weights; yield those that know patients, with what the result says of them."""
@@ -119,25 +121,45 @@ class SearchRounds:
             RunError: If the time was over before anything was tried.
         """
         try:
-            plan = self._earlier_plan() or self._new_plan()
-            chosen = [candidate.number for candidate in self._candidates]
-            for number in range(N_ROUNDS):
-                chosen = self._round(number, chosen, plan)
-                if self._time.stop_requested:
-                    break
+            self._schedule = self._planned(self._earlier_plan() or self._new_plan())
+            self._go_through(self._schedule)
         except TimeIsUp:
             pass  # whatever was found counts
         return self._result()
+
+    def _go_through(self, schedule: Schedule) -> None:
+        """Make trials while there is time, and something to try."""
+        while True:
+            step = schedule.next(began_s=self._began_s, now_s=self._elapsed_s)
+            if step is not None and step.is_carried:  # which takes no time
+                self._carry(step)
+            elif self._time.stop_requested:
+                return
+            elif step is not None:
+                self._try(step)
+            elif self._kept.spent_s > self._began_s:
+                self._begin_rounds(self._elapsed_s)
+            else:
+                return
 
     def _earlier_plan(self) -> Plan | None:
         """Return the plan of a search that was interrupted: its rounds must train alike."""
         plain = self._kept.plan
         if plain is None:
             return None
+        self._plan_facts = plain
         self._pass_s = {key: float(value) for key, value in plain["pass_s"].items()}
         self._look_s = {key: float(value) for key, value in plain.get("look_s", {}).items()}
+        self._undescribed = {int(key): int(n) for key, n in plain.get("undescribed", {}).items()}
         self._notes += plain["notes"]
-        self._leave_out_slow()
+        self._began_s = float(plain.get("began_s", 0.0))
+        self._spent_s = max(self._spent_s, self._began_s)
+        if "fitting" in plain:
+            self._candidates = [c for c in self._candidates if c.number in plain["fitting"]]
+        else:  # earlier versions kept no pace of what they left out
+            fast = self._pass_s
+            self._candidates = [c for c in self._candidates if c.config.backbone.key in fast]
+        self._pass_s |= self._kept.pass_s
         plan: Plan = from_plain(Plan, plain["plan"])
         return plan
 
@@ -147,52 +169,63 @@ class SearchRounds:
             self._candidates, self.bench, self._time, budget_s=budget_s, tell=self._tell
         )
         self._pass_s, self._look_s = pace.pass_s, pace.look_s
+        self._undescribed = pace.undescribed
         self._notes += pace.notes
-        self._leave_out_slow()
-        costs = [self._pace(c) for c in self._candidates if c.has_epochs]
-        plan = make_plan(
-            float(np.median(costs)) if costs else 1.0,
-            budget_s=budget_s,
-            n_candidates=len(self._candidates),
-            max_epochs=self._candidates[0].config.method.max_epochs,
-            smallest_share=smallest_share(self._table),
-        )
-        facts = {
+        self._candidates = pace.fitting
+        costs = [self._pace(c, 1.0) for c in self._candidates if c.has_epochs]
+        plan = _PLAN_WITHOUT_PASSES
+        if costs:
+            plan = make_plan(
+                float(np.median(costs)),
+                budget_s=budget_s,
+                n_candidates=len(self._candidates),
+                max_epochs=self._candidates[0].config.method.max_epochs,
+                smallest_share=smallest_share(self._table),
+            )
+        self._plan_facts = {
             "plan": to_plain(plan),
-            "pass_s": self._pass_s,
+            "pass_s": dict(self._pass_s),
             "look_s": self._look_s,
-            "notes": self._notes,
+            "undescribed": {str(number): n for number, n in self._undescribed.items()},
+            "fitting": [candidate.number for candidate in self._candidates],
+            "notes": list(self._notes),
         }
-        self.bench.patiently(lambda: self._kept.keep_plan(facts))
+        self._begin_rounds(0.0)
         return plan
 
-    def _leave_out_slow(self) -> None:
-        self._candidates = [c for c in self._candidates if c.config.backbone.key in self._pass_s]
+    def _begin_rounds(self, began_s: float) -> None:
+        """Keep when the rounds begin, so that a search that goes on is where it was."""
+        self._began_s = began_s
+        facts = self._plan_facts | {"began_s": began_s}
+        self.bench.patiently(lambda: self._kept.keep_plan(facts))
 
-    def _round(self, number: int, chosen: list[int], plan: Plan) -> list[int]:
-        """Try candidates in their order, and return those that were, best first.
+    def _planned(self, plan: Plan) -> Schedule:
+        self._n_rounds = len(plan.rounds)
+        return Schedule(
+            plan,
+            self._candidates,
+            self._kept.trials,
+            budget_s=60 * self._minutes,
+            pass_s=self._pace,
+        )
 
-        As many as were planned, and more while the round's share of the time lasts; fewer, but
-        three, if they take longer than expected.
+    def _pace(self, candidate: Candidate, share: float) -> float:
+        """Return the seconds that a candidate is expected to take for a pass.
+
+        Without passes that is describing the images, unless another trial has done so.
         """
-        wanted, budget_s = plan.rounds[number], 60 * self._minutes
-        is_last = number == N_ROUNDS - 1
-        end_s = budget_s * (number + 1) / N_ROUNDS
-        for position, candidate in enumerate(self._by_number[n] for n in chosen):
-            if (number, candidate.number) in self._kept.trials:
+        backbone = candidate.config.backbone
+        if candidate.has_epochs:
+            return self._pass_s[backbone.key]
+        for (_, number), trial in self._kept.trials.items():
+            other = self._by_number.get(number)
+            if other is None or other.has_epochs or other.config.backbone != backbone:
                 continue
-            cost_s = wanted.passes * self._pace(candidate)
-            is_over = self._elapsed_s + (0.0 if position < plan.n_in_round(number) else cost_s)
-            if not is_last and position >= _FEWEST_IN_ROUND and is_over > end_s:
-                break
-            if self._time.stop_requested:
-                break
-            self._try(candidate, number, wanted)
-        return ranked({c: t.score for (r, c), t in self._kept.trials.items() if r == number})
-
-    def _pace(self, candidate: Candidate) -> float:
-        """Return the seconds that a pass over all training images is expected to take."""
-        return self._pass_s[candidate.config.backbone.key] if candidate.has_epochs else 0.0
+            if trial.passes >= share:
+                return 0.0
+        n_images = n_described(self._table, share)
+        n_images = min(n_images, self._undescribed.get(candidate.number, n_images))
+        return self._look_s.get(backbone.key, 0.0) * n_images / share
 
     @cached_property
     def _by_number(self) -> dict[int, Candidate]:
@@ -202,13 +235,18 @@ class SearchRounds:
     def _elapsed_s(self) -> float:
         return self._spent_s + self._time.elapsed_s
 
-    def _try(self, candidate: Candidate, number: int, wanted: Fidelity) -> None:
-        earlier = self._kept.trials.get((number - 1, candidate.number))
-        if not candidate.has_epochs and earlier is not None and earlier.passes >= wanted.share:
-            again = replace(earlier.row, round=number + 1)
-            self._keep(candidate, replace(earlier, row=again, round=number))
-            return
-        if self._kept.is_deadly(number, candidate.number):
+    def _carry(self, step: Step) -> None:
+        """Let a trial count in the next round, too, where it would give the same again."""
+        earlier = self._kept.trials[step.round - 1, step.candidate.number]
+        again = replace(earlier.row, round=step.round + 1)
+        trial = replace(earlier, row=again, round=step.round, spent_s=self._elapsed_s)
+        self._keep(step, trial)
+
+    def _try(self, step: Step) -> None:
+        candidate, fidelity = step.candidate, step.fidelity
+        key = (step.round, candidate.number)
+        if self._kept.is_deadly(*key):
+            self._schedule.failed.add(key)
             self._note(
                 f"{words(candidate)} was left out: RadTune was ended twice while training it, "
                 "perhaps for want of memory."
@@ -216,36 +254,40 @@ class SearchRounds:
             return
         left_s = self._time.left_s
         assert left_s is not None
-        at_least = earlier.passes if earlier is not None else 0.0
-        fidelity = affordable_epochs(wanted, self._pace(candidate), left_s, at_least=at_least)
-        if fidelity is None:
-            return
         try:
-            with self._kept.trying(number, candidate.number, words(candidate)):
-                result = self._trained(candidate, number, fidelity, left_s)
+            with self._kept.trying(*key, words(candidate)):
+                result = self._trained(step, left_s)
         except (StorageError, ProjectBusyError):
             raise  # not the settings' fault, and the same command goes on
         except EngineError as error:
+            self._schedule.failed.add(key)
             self._note(f"{words(candidate)} could not be trained: {error.message}")
             return
+        except TimeIsUp:
+            if step.round:
+                self._schedule.too_long.add(key)
+            raise
         self._learn_pace(candidate, fidelity, result)
-        passes = fidelity.passes if candidate.has_epochs else fidelity.share
-        row = self._row(candidate, number, fidelity, result)
-        self._keep(
-            candidate,
-            KeptTrial(row=row, round=number, passes=passes, probabilities=result.probabilities),
+        trial = KeptTrial(
+            row=self._row(step, result),
+            round=step.round,
+            passes=fidelity.passes,
+            probabilities=result.probabilities,
+            spent_s=self._elapsed_s,
         )
+        self._keep(step, trial)
 
-    def _trained(
-        self, candidate: Candidate, number: int, fidelity: Fidelity, left_s: float
-    ) -> TrialResult:
-        said = f"Round {number + 1} of {N_ROUNDS}, {words(candidate)}"
+    def _trained(self, step: Step, left_s: float) -> TrialResult:
+        said = self._named(step)
         return self.bench.train(
-            shortened(candidate.config, fidelity.epochs),
-            train=self._part(fidelity.share),
+            shortened(step.candidate.config, step.fidelity.epochs),
+            train=self._part(step.fidelity.share),
             seconds=left_s,
             on_progress=lambda stage, *_: self._tell(f"{said}: {stage.lower()}"),
         )
+
+    def _named(self, step: Step) -> str:
+        return f"Round {step.round + 1} of {self._n_rounds}, {words(step.candidate)}"
 
     def _part(self, share: float) -> NDArray[np.int64]:
         return part_of(self._table, share, seed=self._candidates[0].config.seed)
@@ -256,36 +298,40 @@ class SearchRounds:
             passes = result.epochs * fidelity.share
             self._pass_s[candidate.config.backbone.key] = result.seconds / passes
 
-    def _row(
-        self, candidate: Candidate, number: int, fidelity: Fidelity, result: TrialResult
-    ) -> TriedSettings:
+    def _row(self, step: Step, result: TrialResult) -> TriedSettings:
+        candidate = step.candidate
         return TriedSettings(
             number=candidate.number,
             backbone=candidate.config.backbone.key,
             method=candidate.config.method.key,
             changes=candidate.changes,
-            round=number + 1,
-            n_rounds=N_ROUNDS,
+            round=step.round + 1,
+            n_rounds=self._n_rounds,
             epochs=result.epochs,
-            n_train=len(self._part(fidelity.share)),
+            n_train=len(self._part(step.fidelity.share)),
             auroc=result.val_auroc,
             loss=result.val_loss,
-            seconds=round(self._whole_s(candidate, fidelity, result), 2),
+            seconds=round(self._whole_s(step, result), 2),
             is_complete=result.is_complete,
             config=to_plain(candidate.config),
         )
 
-    def _whole_s(self, candidate: Candidate, fidelity: Fidelity, result: TrialResult) -> float:
+    def _whole_s(self, step: Step, result: TrialResult) -> float:
         """Return what a trial had taken if no image had been described before it."""
-        n_images = len(self._part(fidelity.share)) + int((self._table.split == 1).sum())
-        look_s = self._look_s.get(candidate.config.backbone.key, 0.0)  # not kept by earlier ones
+        n_images = len(self._part(step.fidelity.share)) + int((self._table.split == 1).sum())
+        look_s = self._look_s.get(step.candidate.config.backbone.key, 0.0)
         return result.seconds + max(0.0, look_s * n_images - result.described_s)
 
-    def _keep(self, candidate: Candidate, trial: KeptTrial) -> None:
+    def _keep(self, step: Step, trial: KeptTrial) -> None:
         """Keep a trial, and tell of it."""
-        self.bench.patiently(lambda: self._kept.keep(candidate.number, trial, self._elapsed_s))
-        said = f"Round {trial.round + 1} of {N_ROUNDS}, {words(candidate)}"
-        self._tell(f"{said}: AUROC {trial.row.auroc:.3f}", facts={"row": to_plain(trial.row)})
+        self.bench.patiently(lambda: self._kept.keep(trial, self._pass_s))
+        found = f"AUROC {trial.row.auroc:.3f}"
+        self._tell(f"{self._named(step)}: {found}", facts=self._facts(trial))
+
+    def _facts(self, trial: KeptTrial) -> dict[str, Any]:
+        """Return what is told of a trial; one that counts again is no further training."""
+        is_carried = self._kept.is_carried(trial.round, trial.row.number)
+        return {"carried" if is_carried else "row": to_plain(trial.row)}
 
     def _tell_of_earlier(self) -> None:
         """Say what an interrupted search has tried."""
@@ -297,7 +343,7 @@ class SearchRounds:
                     stage="Going on where it was interrupted",
                     done=0,
                     total=0,
-                    facts={"row": to_plain(trial.row)},
+                    facts=self._facts(trial),
                 )
             )
 
@@ -329,19 +375,27 @@ class SearchRounds:
             )
         rows = ranked_rows(trials, self._table)
         best: ExperimentConfig = from_plain(ExperimentConfig, rows[0].config)
-        self._kept.log(f"ends with {len(trials)} trials")
+        n_trials = sum(not self._kept.is_carried(*key) for key in trials)
+        self._kept.log(f"ends with {n_trials} trials")
+        schedule = self._schedule
         return SearchResult(
             id=self._name,
             minutes=self._minutes,
             seconds=round(self._elapsed_s, 2),
             rows=tuple(rows),
-            n_trials=len(trials),
+            n_trials=n_trials,
             best=best,
             notes=tuple(self._notes),
             sentences=sentences(
                 rows,
-                len(trials),
+                n_trials,
                 int((self._table.split == 1).sum()),
+                not_tried=missed(
+                    self._candidates,
+                    tried={n for _, n in {*trials, *schedule.failed}},
+                    too_long={n for r, n in schedule.too_long if (r, n) not in trials},
+                    is_stopped=self._control.stop_requested,
+                ),
                 cautions=tuple(self._cautions.values()),
             ),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -19,12 +19,20 @@ from engine.methods.strength_choice import strongest_as_good
 from engine.project.table import TrainingTable
 
 _MOST_COMPARED: Final = 12
+_MOST_NAMED: Final = 3
 
 
 def title(key: str) -> str:
     """Return the name of a backbone."""
     card = backbone_card(key)
     return card.title if card is not None else key
+
+
+def method_name(key: str) -> str:
+    """Return the name of a method within a sentence."""
+    card = method_card(key)
+    named = card.title if card is not None else key
+    return f"{named[:1].lower()}{named[1:]}"  # LoRA keeps its letters
 
 
 def words(candidate: Candidate) -> str:
@@ -74,8 +82,68 @@ def _compared(trials: Sequence[KeptTrial], table: TrainingTable) -> list[TriedSe
     return rows
 
 
+def missed(
+    candidates: Sequence[Candidate],
+    *,
+    tried: Collection[int],
+    too_long: Collection[int],
+    is_stopped: bool,
+) -> tuple[str, ...]:
+    """Return what a search didn't come to, in plain words; nothing if it tried everything.
+
+    Args:
+        candidates: Those that could be tried.
+        tried: Numbers of those that were.
+        too_long: Numbers of those that were due to train longer, for which no time was left.
+        is_stopped: Whether a stop was asked for.
+    """
+    why = "the search was stopped" if is_stopped else "the time was too short"
+    said = []
+    if left := [c for c in candidates if c.number not in tried]:
+        whole = [*_untried(left, candidates, _method), *_untried(left, candidates, _backbone)]
+        among = f", among them all with {_listed(whole)}" if whole else ""
+        were = "was" if len(left) == 1 else "were"
+        said.append(f"{len(left)} of {len(candidates)} settings {were} not tried{among}: {why}.")
+    if waiting := [words(c) for c in candidates if c.number in too_long]:
+        more = len(waiting) - _MOST_NAMED
+        named = [*waiting[:_MOST_NAMED], *([f"{more} more"] if more > 0 else [])]
+        said.append(f"Not trained longer: {'; '.join(named)}: {why}.")
+    return tuple(said)
+
+
+def _untried(
+    left: Sequence[Candidate], candidates: Sequence[Candidate], of: Callable[[Candidate], str]
+) -> list[str]:
+    """Return methods, or backbones, of which nothing was tried."""
+    numbers = {c.number for c in left}
+    tried = {of(c) for c in candidates if c.number not in numbers}
+    return [name for name in dict.fromkeys(map(of, left)) if name not in tried]
+
+
+def _method(candidate: Candidate) -> str:
+    return method_name(candidate.config.method.key)
+
+
+def _backbone(candidate: Candidate) -> str:
+    return title(candidate.config.backbone.key)
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
+def _listed(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def sentences(
-    rows: Sequence[TriedSettings], n_trials: int, n_val: int, *, cautions: Sequence[str] = ()
+    rows: Sequence[TriedSettings],
+    n_trials: int,
+    n_val: int,
+    *,
+    not_tried: Sequence[str] = (),
+    cautions: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Return a result in plain words.
 
@@ -83,17 +151,16 @@ def sentences(
         rows: From :func:`ranked_rows`.
         n_trials: Trainings that were made in all.
         n_val: Validation images.
+        not_tried: What the search didn't come to, from :func:`missed`.
         cautions: Of backbones that had learned from their patients before.
     """
     first = rows[0]
-    method = method_card(first.method)
-    what = method.title if method else first.method
-    named = f"{title(first.backbone)} with {what[:1].lower()}{what[1:]}"  # LoRA keeps its letters
+    named = f"{title(first.backbone)} with {method_name(first.method)}"
     changed = f" ({', '.join(first.changes)})" if first.changes else ""
     n_equal = sum(row.is_as_good for row in rows[1:])
     found = [
-        f"Best of {len(rows)} settings, in {n_trials} short trainings: {named}{changed}, "
-        f"validation AUROC {first.auroc:.3f}."
+        f"Best of {_counted(len(rows), 'setting')}, in {_counted(n_trials, 'short training')}: "
+        f"{named}{changed}, validation AUROC {first.auroc:.3f}."
     ]
     if n_equal:
         others = "another is" if n_equal == 1 else f"{n_equal} others are"
@@ -104,4 +171,4 @@ def sentences(
     end = "The best of many looks better on the images it was chosen by than it is."
     if not cautions:
         end += " Train it, and look at the test images once to know."
-    return (*found, end, *cautions)
+    return (*found, *not_tried, end, *cautions)

@@ -280,6 +280,8 @@ class SearchPanel(Panel):
         if "row" in event.facts:
             self.trials.add(from_plain(TriedSettings, event.facts["row"]))
             self._refresh()
+        if "carried" in event.facts:
+            self.trials.carry(from_plain(TriedSettings, event.facts["carried"]))
         if "fold" in event.facts:
             self.folds.add(from_plain(FoldResult, event.facts["fold"]))
             self._refresh()

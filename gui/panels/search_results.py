@@ -129,17 +129,23 @@ class TrialsView(ResultView):
         self.add_plot(self._plot_card)
         self.figures.add(self.table, 3)  # what was changed needs the room
         self._trials: list[TriedSettings] = []
+        self._carried: list[TriedSettings] = []
         self._shown: tuple[TriedSettings, ...] = ()
         self._has_result = False
 
     def clear(self) -> None:
         """Forget everything; a search begins."""
-        self._trials, self._has_result = [], False
+        self._trials, self._carried, self._has_result = [], [], False
         self._refresh()
 
     def add(self, row: TriedSettings) -> None:
         """Show another trial."""
         self._trials.append(row)
+        self._refresh()
+
+    def carry(self, row: TriedSettings) -> None:
+        """Rank settings in a later round, too, that aren't trained anew for it."""
+        self._carried.append(row)
         self._refresh()
 
     def set_result(self, result: SearchResult) -> None:
@@ -162,7 +168,7 @@ class TrialsView(ResultView):
 
     def _refresh(self) -> None:
         if not self._has_result:
-            last = {row.number: row for row in self._trials}
+            last = {row.number: row for row in (*self._trials, *self._carried)}
             order = sorted(last.values(), key=lambda row: (-row.round, -row.auroc, row.loss))
             self._shown = tuple(order)
         self.card.setVisible(self._has_result)

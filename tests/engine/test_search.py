@@ -253,19 +253,19 @@ def test_an_interrupted_search_goes_on_and_repeats_nothing(study: Path) -> None:
     assert result["n_trials"] > 2
 
 
-@pytest.mark.parametrize(("at", "begin"), [(1, "Measuring"), (1, "Round 1"), (12, "Round 3")])
+@pytest.mark.parametrize("stage", ["Measuring", "Round 1", "fitting", "AUROC"])
 @pytest.mark.usefixtures("tries_again_soon")
 def test_a_search_waits_for_a_full_disk_and_blames_no_settings_for_it(
-    study: Path, at: int, begin: str
+    study: Path, stage: str
 ) -> None:
-    """From its plan on; from what a network says of the images on; and near the end."""
+    """From its plan, what a network says of the images, a trial, or its result on."""
     broken: list[BrokenFolder] = []
     told: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
 
         def listen(event: Event) -> None:
-            if isinstance(event, JobProgressed) and event.stage.startswith(begin) and not broken:
-                broken.append(BrokenFolder(study, errno.ENOSPC, at))
+            if isinstance(event, JobProgressed) and stage in event.stage and not broken:
+                broken.append(BrokenFolder(study, errno.ENOSPC, 1))
                 broken[0].install(patch)
             if isinstance(event, Warned) and broken:
                 told.append(event.message)
@@ -277,7 +277,7 @@ def test_a_search_waits_for_a_full_disk_and_blames_no_settings_for_it(
     assert broken[0].n_refused >= 1
     assert "disk is full" in told[0]
     assert finished.result["notes"] == []
-    assert finished.result["n_trials"] == 3
+    assert finished.result["n_trials"] == 1
 
 
 def test_a_disk_that_ends_a_search_is_not_the_settings_fault(
@@ -292,7 +292,7 @@ def test_a_disk_that_ends_a_search_is_not_the_settings_fault(
     monkeypatch.undo()
     monkeypatch.setattr(candidates, "_MOST", 3)
     result = run_job(_search(study, methods=("linear_probe",)))
-    assert (result["notes"], result["n_trials"]) == ([], 3)
+    assert (result["notes"], result["n_trials"]) == ([], 1)  # a probe alone has no second round
     assert len(list((study / "runs").glob("search-*"))) == 1
 
 
@@ -544,3 +544,12 @@ def test_the_time_of_a_trial_counts_descriptions_that_were_at_hand(
         assert told
         for row in [*told, *finished.result["rows"]]:
             assert row["seconds"] >= look_s * (row["n_train"] + n_val)
+
+
+def test_a_probe_whose_images_are_described_already_is_tried_however_slow_its_backbone(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = _search(study, methods=("linear_probe",))
+    run_job(command)
+    monkeypatch.setattr("engine.jobs.search_pace._forward_s", lambda *_: 1e6)
+    assert run_job(command)["n_trials"] == 1

@@ -178,6 +178,29 @@ def test_a_search_shows_each_trial_and_then_offers_the_best(
     assert panel.session.is_model_chosen
 
 
+def test_what_goes_along_into_a_later_round_is_ranked_there_and_is_no_further_training(
+    qtbot, engine: ScriptedEngine, panel: SearchPanel
+) -> None:
+    probe = tried(0, auroc=0.9, method="linear_probe")
+
+    def search(command: Any, control: Any) -> Any:
+        yield progressed("search", row=to_plain(probe))
+        yield progressed("search", row=to_plain(tried(1, auroc=0.8)))
+        yield progressed("search", carried=to_plain(replace(probe, round=2)))
+        yield progressed("search", row=to_plain(tried(1, auroc=0.85, round_=2)))
+        yield from until_asked(command, control)
+
+    engine.runs("search", search)
+    panel.start()
+    qtbot.waitUntil(lambda: len(panel.trials._trials) == 3)
+    assert [(row[0], row[4]) for row in panel.trials.table.texts()] == [
+        ("0.900", "2"),
+        ("0.850", "2"),
+    ]
+    panel._cancel.click()
+    qtbot.waitUntil(panel._start.isVisible)
+
+
 def test_what_the_project_kept_before_a_search_does_not_replace_what_it_found(
     qtbot, engine: ScriptedEngine, panel: SearchPanel
 ) -> None:

@@ -35,7 +35,8 @@ class Search:
     """Look for the best settings within a time, by the validation images alone.
 
     The same command goes on with one that was interrupted. Result: ``SearchResult``. Each trial is
-    told in ``JobProgressed.facts["row"]`` as a ``TriedSettings``.
+    told in ``JobProgressed.facts["row"]`` as a ``TriedSettings``, one that goes along into a later
+    round without another training in ``facts["carried"]``.
 
     Attributes:
         config: Where the search starts from; what it doesn't vary stays.
