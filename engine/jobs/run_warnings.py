@@ -22,7 +22,7 @@ _SCARCITY_REMEDY: Final = "Divide the images anew with a larger share for valida
 
 
 def data_warnings(run: str, table: TrainingTable, method: str, *, is_new: bool) -> Iterator[Warned]:
-    """Yield what is left out of the images or too little, and for a new run whether they are few.
+    """Yield what is left out of the images, and for a new run whether they are few.
 
     Args:
         run: Its id.
@@ -32,8 +32,9 @@ def data_warnings(run: str, table: TrainingTable, method: str, *, is_new: bool) 
     """
     if left_out := left_out_sentence(table):
         yield Warned(run=run, message=left_out)
-    counts = image_counts(table, table.split == 0)
-    if is_new and (few := shortage(counts, method)):
+    if not is_new:
+        return
+    if few := shortage(image_counts(table, table.split == 0), method):
         yield Warned(run=run, message=few)
     yield from scarcity_warnings(run, table)
 
