@@ -109,7 +109,7 @@ def test_weights_of_an_earlier_version_are_told_as_soon_as_they_are_listed(qtbot
     page.show_run("made")
     assert "never seen" not in words(page)
     take_device(opened, digest="c" * 64, is_noted=False)
-    assert "earlier version of RadTune" in told(page)
+    assert "an earlier version pre-trained it" in told(page)
     take_device(opened, digest="c" * 64)
     assert "that it has never seen" in words(page)
 
