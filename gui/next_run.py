@@ -55,10 +55,11 @@ class AddedFile:
         backbone: Key of the backbone that they are for.
         choice: What ``BackboneConfig.weights`` calls them.
         name: Of the file or the pre-training that they came from.
-        is_made: Whether a pre-training in RadTune made them.
+        is_made: Whether RadTune trained them: by a pre-training, or for a classifier.
         is_whole: Whether they leave no layer random, and are of no other network.
         digest: SHA-256 of the weights.
-        is_noted: Whether projects keep what they learned from; not of those of earlier versions.
+        is_noted: Whether projects keep what they learned from; not of those of earlier versions
+            or of a classifier.
     """
 
     backbone: str
@@ -155,7 +156,7 @@ def with_backbone(
         config: The settings before.
         key: Of the backbone.
         state: Where its weights are.
-        made: Weights that a pre-training made for it, to use where there are no others.
+        made: Weights that RadTune trained for it, to use where there are no others.
 
     Where there are none at all, it starts from scratch.
     """

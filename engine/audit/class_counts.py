@@ -12,7 +12,7 @@ from engine.audit.study import UNASSIGNED, Study
 from engine.audit.words import listed, percent
 from engine.contract.commands import MakeSplit
 from engine.contract.records import SPLITS, Finding
-from engine.contract.units import PLURALS
+from engine.contract.units import PLURALS, units
 from engine.metrics.intervals import wilson_interval
 
 KIND: Final = "class_counts"
@@ -103,7 +103,7 @@ def _expected_interval(study: Study, sizes: list[_Size]) -> Finding:
         severity=severity,
         n=0,
         sentence=f"The test part {'has' if study.has_split else 'would have about'} "
-        f"{n:,} {study.unit if n == 1 else unit} of {smallest.name}, the fewest of any class: if a "
+        f"{units(study.unit, n)} of {smallest.name}, the fewest of any class: if a "
         f"classifier recognised {n_right:,} of them, the true share could be anything from "
         f"{percent(interval.low)} to {percent(interval.high)}.",
         advice=_ADVICE[severity],

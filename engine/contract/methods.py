@@ -165,10 +165,11 @@ METHODS: Final[tuple[MethodCard, ...]] = (
         key="adversarial",
         title="Adversarial training",
         advice="For trials with classifiers that tiny changes of an image can't fool. Needs "
-        "hundreds of images a class, or it learns nothing. Costs some accuracy on ordinary images "
-        "and about three times the time; whether it helped, Robustness on the Evaluate page says.",
+        "hundreds of images a class. Costs some accuracy on ordinary images and about three times "
+        "the time; whether it helped, Robustness on the Evaluate page says.",
         how="Beside each image the network learns from the worst version of it that differs by a "
-        "few grey levels at most, found anew at every step.",
+        "few grey levels at most, found anew at every step. It counts for less where it would undo "
+        "what was learned.",
         reference="Madry et al., Deep Learning Models Resistant to Adversarial Attacks, ICLR 2018; "
         "Wong et al., Fast is better than free, ICLR 2020",
         settings=(*_DESCENT, "adversarial", *_ALWAYS),

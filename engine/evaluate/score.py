@@ -132,6 +132,17 @@ class FinishedRun:
         )
 
 
+def chosen_by(loaded: FinishedRun, table: TrainingTable) -> NDArray[np.bool_]:
+    """Return by which images choices of a run may be made, shape ``(N,)``: those of validation.
+
+    Of one that combines the folds of a cross-validation, those that were held out in turn.
+    """
+    is_val: NDArray[np.bool_] = table.split == 1
+    if loaded.held_out is not None:
+        is_val = np.isin(table.record_ids, loaded.held_out.records)
+    return is_val
+
+
 def score_validation(
     loaded: FinishedRun,
     table: TrainingTable,
@@ -142,12 +153,11 @@ def score_validation(
     A run that combines the folds of a cross-validation has learned from those, so its out-of-fold
     predictions of all training and validation images take their place.
     """
+    chosen = np.flatnonzero(chosen_by(loaded, table))
     if loaded.held_out is not None:
-        chosen = np.flatnonzero(np.isin(table.record_ids, loaded.held_out.records))
         places = np.searchsorted(loaded.held_out.records, table.record_ids[chosen])
         probabilities = loaded.held_out.probabilities[places]
     else:
-        chosen = np.flatnonzero(table.split == 1)
         probabilities = loaded.probabilities(table.rows[chosen], on_batch)
     return Scored(
         probabilities=probabilities,

@@ -38,7 +38,7 @@ from engine.contract.targets import SOFTMAX
 from engine.data.pixels import load_pixels
 from engine.evaluate.findings import choose_thresholds
 from engine.evaluate.report import choose_threshold
-from engine.evaluate.score import FinishedRun, load_run, score_validation
+from engine.evaluate.score import FinishedRun, chosen_by, load_run, score_validation
 from engine.export.model_card import model_card
 from engine.export.predictor import Predictor
 from engine.files import (
@@ -349,13 +349,8 @@ def _data_summary(loaded: FinishedRun, table: TrainingTable) -> dict[str, Any]:
             for code, name in enumerate(SPLITS)
         },
         "scarce": {
-            name: scarce_classes(
-                table.labels[table.split == code],
-                table.groups[table.split == code],
-                loaded.class_names,
-            )
-            for code, name in enumerate(SPLITS)
-            if name != "train"
+            name: scarce_classes(table.labels[of], table.groups[of], loaded.class_names)
+            for name, of in (("val", chosen_by(loaded, table)), ("test", table.split == 2))
         },
         "kept_together": table.unit,
     }

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.contract.errors import DatasetError
-from engine.contract.units import PLURALS
+from engine.contract.units import PLURALS, units
 from engine.project.table import TrainingTable
 from engine.seeding import step_seed
 from engine.splits.folds import carve_validation, make_folds
@@ -99,14 +99,13 @@ def _refusal(table: TrainingTable, n_folds: int, seed: int, error: DatasetError)
     if table.is_multi:
         remedy = other or error.remedy
         return DatasetError(error.message, remedy=f"{remedy} {_NOT_TEST}")
-    units = PLURALS[table.unit]
     n_inside = [_n_groups(table, k, (TRAIN, VAL)) for k in range(len(table.class_names))]
     scarcest = int(np.argmin(n_inside))
     n, n_test = n_inside[scarcest], _n_groups(table, scarcest, (TEST,))
     if n >= _n_needed(n_folds):  # enough, but some have images of several classes
         return DatasetError(error.message, remedy=other or error.remedy)
     message = (
-        f"Class '{table.class_names[scarcest]}' has {n} {table.unit if n == 1 else units} in "
+        f"Class '{table.class_names[scarcest]}' has {units(table.unit, n)} in "
         f"training and validation; {n_folds} folds need at least {_n_needed(n_folds)}: one in "
         "each fold, and two outside it, to learn from and to choose the best pass by."
     )

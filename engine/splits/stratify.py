@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from engine.contract.errors import DatasetError
 from engine.contract.records import SPLITS
-from engine.contract.units import PLURALS
+from engine.contract.units import PLURALS, units
 
 TRAIN: Final = SPLITS.index("train")
 VAL: Final = SPLITS.index("val")
@@ -211,7 +211,7 @@ def _require_enough_groups(
     if n >= n_parts:
         return
     raise DatasetError(
-        f"Class '{names[scarcest]}' has {n} {unit if n == 1 else PLURALS[unit]}; "
+        f"Class '{names[scarcest]}' has {units(unit, n)}; "
         f"a {_way(n_parts)} split needs at least {n_parts}.",
         remedy=f"Add {PLURALS[unit]} with this class, merge it with another, or leave it out.",
     )

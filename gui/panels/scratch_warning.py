@@ -41,7 +41,7 @@ class ScratchWarning(QFrame):
         elif is_chosen:
             text = self.tr(
                 "{0} would be trained from scratch, as you chose: it knows nothing yet and needs "
-                "thousands of images. Its pre-trained weights are on this computer."
+                "thousands of images. Its pre-trained weights are in the list above."
             ).format(title)
         else:
             text = self.tr(
@@ -50,4 +50,5 @@ class ScratchWarning(QFrame):
                 "file, or choose a backbone whose weights are here."
             ).format(title)
         self._text.setText(text)
+        self.add_requested.setVisible(not is_chosen)
         self.setAccessibleName(text)

@@ -283,3 +283,5 @@ def test_whoever_chose_random_weights_is_not_told_that_there_are_no_others(page)
     page.choose_weights("resnet18", "scratch")
     [warning] = [w for w in page.findChildren(QLabel) if "from scratch, as you" in w.text()]
     assert warning.isVisibleTo(page) and "not on this" not in warning.text()
+    offers = [b for b in warning.parentWidget().findChildren(QPushButton) if b.isVisibleTo(page)]
+    assert not offers, "they are there already"
