@@ -175,7 +175,7 @@ METHODS: Final[tuple[MethodCard, ...]] = (
         settings=(*_DESCENT, "adversarial", *_ALWAYS),
         least_of_a_class=200,
         learning_times=4.0,
-        ignores=("method.frozen_stages",),
+        ignores=("method.frozen_stages", "method.patience"),
     ),
 )
 

@@ -151,8 +151,9 @@ class OneTrial:
         self._train(trainer)
         epochs = trainer.state.epoch - 1
         settings = self._config.method
+        counted_from = max(trainer.state.best_epoch, self._method.patience_from(self._config))
         is_complete = not self._control.stop_requested or (
-            min(settings.max_epochs, trainer.state.best_epoch + settings.patience) <= epochs
+            min(settings.max_epochs, counted_from + settings.patience) <= epochs
         )
         best = trainer.best
         if best is None or best.auroc != trainer.state.best_auroc:  # found before the interruption

@@ -8,9 +8,9 @@ it more surely.
 
 A neighbour of which the network is quite sure, and wrong, teaches it nothing but to answer the same
 to every image. So it is drawn nearer to its image, to where the wrong answer leads by little; the
-more the network withstands, the less of that happens. And where both together would still cost more
-than the same answer to everything, which then would be the better one, unchanged images count for
-more.
+more the network withstands, the less of that happens. And the nearer unchanged images come to
+costing as much as the same answer to everything does, the more they count, up to alone: else that
+answer would be the better one.
 
 The head stays the one that descent leaves. A head that is fitted anew to the features of unchanged
 images leans on whatever tells the classes, also on what the slightest change turns around.
@@ -44,7 +44,8 @@ _START: Final = 2.0  # reach of the single step's random start, in units of epsi
 _RISE: Final = 0.5  # share of the epochs in which epsilon grows to its full size
 _MILD: Final = 0.75  # of the first epoch: as if so much of it went by without worst cases
 _MOST_LEAD: Final = 1.5  # of a wrong answer over the right one, in log-odds: 0.82 against 0.18
-_MOST_LOSS: Final = 0.95  # of the same answer to everything: what a batch may cost
+_LEARNING: Final = 0.7  # of what the same answer to everything costs: above, unchanged images gain
+_LOST: Final = 0.95  # as much: above, they alone count
 
 
 class Adversarial(DescentMethod):
@@ -66,6 +67,10 @@ class Adversarial(DescentMethod):
         """Return whether worst cases aren't at full strength: the network is yet to be fooled."""
         return _share_of_epsilon(epoch, config) < 1.0
 
+    def patience_from(self, config: ExperimentConfig) -> int:
+        """Return the last epoch: unchanged images don't tell how worst cases get on."""
+        return config.method.max_epochs
+
     def parameter_groups(
         self, network: Network, config: ExperimentConfig
     ) -> tuple[ParameterGroup, ...]:
@@ -74,7 +79,12 @@ class Adversarial(DescentMethod):
         return super().parameter_groups(network, unfrozen)
 
     def loss(
-        self, network: Network, images: Tensor, labels: Tensor, criterion: nn.Module
+        self,
+        network: Network,
+        images: Tensor,
+        labels: Tensor,
+        criterion: nn.Module,
+        answers: Tensor,
     ) -> Tensor:
         """Return the mean of both losses, weighted by how much unchanged images are to count."""
         epsilon = self._share_of_epsilon * self._settings.epsilon_255 / 255
@@ -86,9 +96,8 @@ class Adversarial(DescentMethod):
         on_clean, on_worst = (criterion(part, labels) for part in logits.chunk(2))
         share = clean_share(
             on_clean.detach(),
-            on_worst.detach(),
+            guessing=guessing_loss(criterion, labels, answers),
             least=self._settings.clean_share,
-            most=_MOST_LOSS * guessing_loss(criterion, labels, logits.shape[1]),
         )
         loss: Tensor = share * on_clean + (1.0 - share) * on_worst
         return loss
@@ -159,21 +168,16 @@ def less_wrong(
     return images + share.to(images).view(-1, 1, 1, 1) * (worst - images)
 
 
-def clean_share(on_clean: Tensor, on_worst: Tensor, *, least: float, most: Tensor) -> Tensor:
+def clean_share(on_clean: Tensor, *, guessing: Tensor, least: float) -> Tensor:
     """Return how much unchanged images are to count, in [least, 1], a scalar.
-
-    That is as little as leaves the loss on both at what it may be at most; where not even the loss
-    on unchanged images is below that, they alone count.
 
     Args:
         on_clean: Loss on unchanged images.
-        on_worst: Loss on their worst neighbours.
-        least: The share where the loss on both is small enough.
-        most: What the loss on both may be.
+        guessing: Loss of the same answer to everything.
+        least: The share while unchanged images cost much less than that.
     """
-    both = least * on_clean + (1.0 - least) * on_worst
-    enough = (on_worst - most) / (on_worst - on_clean)
-    return torch.where(both > most, enough, least).clamp(least, 1.0)
+    way = (on_clean / guessing - _LEARNING) / (_LOST - _LEARNING)
+    return least + (1.0 - least) * way.clamp(0.0, 1.0)
 
 
 def _lead(logits: Tensor, labels: Tensor) -> Tensor:

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 
+def guesses(counts: NDArray[np.int64], device: str = "cpu") -> Tensor:
+    """Return the logits ``(2, K)``, float32, of two answers that are the same for every image.
+
+    The first is how frequent the classes are. The second, all alike, is the better one where rarer
+    classes count for more, or are shown as often as others.
+
+    Args:
+        counts: Training images of each class, ``(K,)``; of findings ``(K, 2)``: without and with
+            each.
+        device: Where the loss computes.
+    """
+    smoothed = torch.as_tensor(counts, dtype=torch.float32, device=device) + 0.5
+    frequent = smoothed.log()
+    if counts.ndim == 2:
+        frequent = frequent[:, 1] - frequent[:, 0]
+    return torch.stack([frequent, torch.zeros_like(frequent)])
+
+
 @torch.no_grad()
-def guessing_loss(criterion: nn.Module, labels: Tensor, n_classes: int) -> Tensor:
-    """Return the training loss of saying the same of every image, however well chosen, a scalar.
+def guessing_loss(criterion: nn.Module, labels: Tensor, answers: Tensor) -> Tensor:
+    """Return the training loss of saying the same of every image, a scalar.
 
     Args:
         criterion: The training loss.
         labels: Of the images, as the loss takes them, where it computes: class indices ``(N,)``, or
             findings ``(N, K)``, -1 where unknown.
-        n_classes: K.
+        answers: What may be said, ``(A, K)``, logits; the best one counts.
     """
-    if labels.ndim == 2:
-        n_present = (labels == 1).sum(dim=0) + 0.5
-        n_absent = (labels == 0).sum(dim=0) + 0.5
-        frequencies = (n_present / n_absent).log()
-    else:
-        frequencies = (nn.functional.one_hot(labels, n_classes).sum(dim=0) + 0.5).log()
-    # Where classes are weighted all logits alike are the best guess, else the frequencies.
-    said = (frequencies, torch.zeros_like(frequencies))
-    losses = [criterion(logits.expand(len(labels), -1), labels) for logits in said]
+    losses = [criterion(logits.expand(len(labels), -1), labels) for logits in answers]
     return torch.stack(losses).amin()

@@ -176,7 +176,12 @@ class FineTuneMethod:
         network.eval()
 
     def loss(
-        self, network: Network, images: Tensor, labels: Tensor, criterion: nn.Module
+        self,
+        network: Network,
+        images: Tensor,
+        labels: Tensor,
+        criterion: nn.Module,
+        answers: Tensor,
     ) -> Tensor:
         """Return the loss of one batch, a scalar; autocast is on where the runtime has it.
 
@@ -185,6 +190,7 @@ class FineTuneMethod:
             images: Values in [0, 1], ``(N, C, H, W)``.
             labels: Class indices, int64 ``(N,)``; of findings int64 ``(N, K)``, -1 where unknown.
             criterion: Takes float32 logits ``(N, K)`` and labels.
+            answers: What could be said of every image alike (``engine.methods.guessing``).
         """
         loss: Tensor = criterion(network(images).float(), labels)
         return loss

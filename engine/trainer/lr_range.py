@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from engine.contract.errors import RunError
 from engine.data.transforms import Augment, pixels_to_batch
+from engine.methods.guessing import guesses
 from engine.methods.linear_head import standardisation
 from engine.methods.method import FineTuneMethod, MethodContext
 from engine.models.fallback import LEARNING_COST
@@ -196,6 +197,7 @@ class _Rising:
             runtime.device,
             is_ordinal=self._data.table.is_ordinal,
         )
+        self._answers = guesses(self._data.class_counts(), runtime.device)
         self._scaler = torch.amp.GradScaler(runtime.device, enabled=runtime.precision == "fp16")
         self._augment = Augment(self._config.augmentation, padding=self._config.image.padding)
 
@@ -272,7 +274,9 @@ class _Rising:
         for group in self._optimizer.param_groups:
             group["lr"] = group["peak_lr"] * share
         train_step(
-            lambda: self._method.loss(self._network, images, labels, self._criterion),
+            lambda: self._method.loss(
+                self._network, images, labels, self._criterion, self._answers
+            ),
             optimizer=self._optimizer,
             scaler=self._scaler,
             runtime=runtime,

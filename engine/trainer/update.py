@@ -23,6 +23,7 @@ from engine.contract.config import ExperimentConfig
 from engine.data.transforms import Augment, pixels_to_batch
 from engine.hardware import Runtime, autocast
 from engine.hardware.out_of_memory import is_out_of_memory
+from engine.methods.guessing import guesses
 from engine.methods.method import FineTuneMethod, MethodContext
 from engine.models.network import Network
 from engine.seeding import step_seed
@@ -250,6 +251,7 @@ class Updater(BatchUpdater[NDArray[np.int64]]):
             self._runtime.device,
             is_ordinal=context.data.table.is_ordinal,
         )
+        self._answers = guesses(context.data.class_counts(), self._runtime.device)
         self._weigh = weigher(self.criterion)
         self._augment = Augment(config.augmentation, padding=config.image.padding)
 
@@ -275,7 +277,8 @@ class Updater(BatchUpdater[NDArray[np.int64]]):
             yield partial(self._loss, images, its_labels, share)
 
     def _loss(self, images: Tensor, labels: Tensor, share: float) -> Tensor:
-        return self._method.loss(self._network, images, labels, self.criterion) * share
+        loss = self._method.loss(self._network, images, labels, self.criterion, self._answers)
+        return loss * share
 
     def _reading(self, chosen: NDArray[np.int64], seed: int) -> Callable[[int, int], Tensor]:
         """Return what gives a batch's images, randomly changed in the same way in any parts."""

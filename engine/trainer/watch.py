@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from engine.contract.events import Event, Warned
-from engine.methods.guessing import guessing_loss
+from engine.methods.guessing import guesses, guessing_loss
 from engine.methods.method import TrainingData
 from engine.trainer.checkpoint import TrainingState
 from engine.trainer.going_back import count_update
@@ -101,6 +101,7 @@ class Watcher:
     @cached_property
     def _guessing(self) -> float:
         """The training loss of saying the same of every image."""
-        device = next((t.device for t in self._criterion.buffers()), torch.device("cpu"))
+        device = str(next((t.device for t in self._criterion.buffers()), "cpu"))
         labels = torch.from_numpy(self._data.table.labels[self._data.train]).to(device)
-        return float(guessing_loss(self._criterion, labels, self._data.n_classes))
+        answers = guesses(self._data.class_counts(), device)
+        return float(guessing_loss(self._criterion, labels, answers))

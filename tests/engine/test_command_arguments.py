@@ -127,8 +127,9 @@ def test_images_are_prepared_at_a_size_within_the_limits():
         parsed(*"prepare-images --project p --size-px 8".split())
 
 
-def test_a_setting_that_a_method_ignores_is_refused():
-    adversarial = "train --project p --method adversarial --set method.frozen_stages=1"
+@pytest.mark.parametrize("setting", ["method.frozen_stages=1", "method.patience=5"])
+def test_a_setting_that_a_method_ignores_is_refused(setting: str):
+    adversarial = f"train --project p --method adversarial --set {setting}"
     with pytest.raises(ConfigError, match="no effect") as refused:
         parsed(*adversarial.split())
     assert "full_finetune" in refused.value.remedy

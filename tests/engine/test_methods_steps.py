@@ -27,6 +27,7 @@ from engine.methods.strength_choice import strongest_as_good
 from engine.models.network import Network
 from engine.models.registry import build_network
 from engine.trainer.optimizer import build_optimizer, set_lr
+from engine.trainer.stopping import EarlyStopping
 
 
 def network_of(key: str = "efficientnet_lite0") -> Network:
@@ -185,7 +186,8 @@ def test_a_closed_layer_neither_moves_nor_decays() -> None:
     method.begin_epoch(network, 1, config)
     method.set_train_mode(network)
     before = {name: p.detach().clone() for name, p in network.body.named_parameters()}
-    loss = method.loss(network, torch.rand(4, 1, 32, 32), torch.tensor([0, 1, 0, 1]), _ENTROPY)
+    images, labels = torch.rand(4, 1, 32, 32), torch.tensor([0, 1, 0, 1])
+    loss = method.loss(network, images, labels, _ENTROPY, _ANSWERS)
     loss.backward()
     optimizer.step()
     moved = {n for n, p in network.body.named_parameters() if not torch.equal(p, before[n])}
@@ -195,6 +197,7 @@ def test_a_closed_layer_neither_moves_nor_decays() -> None:
 
 
 _ENTROPY = nn.CrossEntropyLoss()
+_ANSWERS = torch.zeros(1, 2)
 
 
 @pytest.mark.parametrize("key", ["efficientnet_lite0", "resnet18"])
@@ -290,7 +293,7 @@ def test_adversarial_training_sees_images_and_their_worst_neighbours(
     labels = torch.tensor([0, 1, 0, 1])
     images = (0.2 + 0.6 * labels).view(-1, 1, 1, 1).expand(-1, 1, 6, 6).clone()
     torch.manual_seed(0)
-    loss = method.loss(network, images, labels, _ENTROPY)  # type: ignore[arg-type]
+    loss = method.loss(network, images, labels, _ENTROPY, _ANSWERS)  # type: ignore[arg-type]
     (seen,) = network.seen
     clean, worst = seen.chunk(2)
     assert torch.equal(clean, images)
@@ -343,6 +346,13 @@ def test_gradual_unfreezing_does_not_end_before_a_second_stage_is_open() -> None
     assert open_by_epoch[0] == open_by_epoch[2] < open_by_epoch[3]
 
 
+def test_training_on_worst_cases_ends_with_its_last_epoch() -> None:
+    config = settings(method={"max_epochs": 8, "patience": 1})
+    stopping = EarlyStopping(patience=1, counts_from=Adversarial().patience_from(config))
+    stopping.update(4, 0.9, 0.5)
+    assert not any(stopping.is_over(epoch) for epoch in range(4, 9))
+
+
 def test_worst_cases_grow_to_full_strength_over_half_of_the_epochs() -> None:
     method, config = Adversarial(), settings(method={"max_epochs": 8})
     network = network_of()
@@ -381,27 +391,44 @@ def test_batch_norms_adapt_where_they_are_trained_and_only_when_asked_to() -> No
 
 
 @pytest.mark.parametrize(
-    ("clean", "worst", "share"),
+    ("clean", "share"),
     [
-        (0.2, 0.5, 0.2),  # 0.44 together: as it was set
-        (0.4, 1.4, 0.8),  # 0.8 x 0.4 + 0.2 x 1.4 = 0.6
-        (0.7, 1.4, 1.0),  # the same answer to everything would be better than what there is
-        (0.7, 0.7, 1.0),
-        (0.9, 0.7, 0.2),  # worst cases aren't what is hard
+        (0.0, 0.2),
+        (0.7, 0.2),  # as it was set
+        (0.825, 0.6),
+        (0.95, 1.0),  # hardly better than the same answer to everything
+        (2.0, 1.0),
     ],
 )
-def test_worst_cases_count_as_much_as_leaves_more_to_gain_than_one_answer_for_all(
-    clean: float, worst: float, share: float
+def test_unchanged_images_count_more_the_nearer_they_cost_what_one_answer_for_all_does(
+    clean: float, share: float
 ) -> None:
-    found = clean_share(torch.tensor(clean), torch.tensor(worst), least=0.2, most=torch.tensor(0.6))
+    guessing = torch.tensor(0.4)
+    found = clean_share(clean * guessing, guessing=guessing, least=0.2)
     assert found.item() == pytest.approx(share, abs=1e-5)
 
 
-def test_a_network_that_every_worst_case_fools_learns_from_unchanged_images() -> None:
-    method = Adversarial()
+def test_a_network_that_hardly_tells_images_apart_learns_from_unchanged_ones() -> None:
+    method, network = Adversarial(), _Recorder().train()
     config = settings(adversarial={"epsilon_255": 32.0, "steps": 1, "clean_share": 0.2})
     method.install(network_of(), config)
     labels = torch.tensor([0, 1, 0, 1])
-    images = (0.48 + 0.04 * labels).view(-1, 1, 1, 1).expand(-1, 1, 6, 6).clone()
-    loss = method.loss(_Recorder().train(), images, labels, _ENTROPY)  # type: ignore[arg-type]
-    assert loss.item() == pytest.approx(0.95 * math.log(2), abs=1e-5)
+    images = (0.49 + 0.02 * labels).view(-1, 1, 1, 1).expand(-1, 1, 6, 6).clone()
+    loss = method.loss(network, images, labels, _ENTROPY, _ANSWERS)  # type: ignore[arg-type]
+    (seen,) = network.seen
+    assert not torch.equal(*seen.chunk(2))
+    assert loss.item() == pytest.approx(math.log(1 + math.exp(-0.06)), abs=1e-5)
+
+
+@pytest.mark.parametrize("only", [0, 1])
+def test_what_a_batch_lacks_is_no_reason_to_leave_worst_cases_out(only: int) -> None:
+    """The same answer to everything is told from all training images, not from those at hand."""
+    method, network = Adversarial(), _Recorder().train()
+    config = settings(adversarial={"epsilon_255": 8.0, "steps": 1, "clean_share": 0.2})
+    method.install(network_of(), config)
+    labels = torch.full((2,), only)
+    images = (0.2 + 0.6 * labels).view(-1, 1, 1, 1).expand(-1, 1, 6, 6).clone()
+    loss = method.loss(network, images, labels, _ENTROPY, _ANSWERS)  # type: ignore[arg-type]
+    (seen,) = network.seen
+    clean, worst = (_ENTROPY(network.eval()(part), labels) for part in seen.chunk(2))
+    assert loss.item() == pytest.approx((0.2 * clean + 0.8 * worst).item(), abs=1e-5)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from engine.contract.config import LossConfig
 from engine.contract.errors import RunError
 from engine.contract.events import BatchFinished, EpochFinished, Event, Recovered, Warned
-from engine.methods.guessing import guessing_loss
+from engine.methods.guessing import guesses, guessing_loss
 from engine.methods.method import TrainingData
 from engine.trainer.checkpoint import TrainingState, load_state
 from engine.trainer.going_back import state_before_wrong
@@ -109,29 +109,29 @@ def row_of(epoch: int) -> EpochRow:
 
 
 def test_guessing_costs_the_entropy_of_the_classes() -> None:
-    labels = torch.tensor([0] * 90 + [1] * 10)
+    labels, answers = torch.tensor([0] * 90 + [1] * 10), guesses(np.array([90, 10]))
     plain = training_loss(
         LossConfig(imbalance="none", label_smoothing=0.0), np.array([90, 10]), "cpu"
     )
     entropy = -(0.9 * math.log(0.9) + 0.1 * math.log(0.1))
-    assert float(guessing_loss(plain, labels, 2)) == pytest.approx(entropy, rel=0.01)
+    assert float(guessing_loss(plain, labels, answers)) == pytest.approx(entropy, rel=0.01)
     weighted = training_loss(
         LossConfig(imbalance="weights", label_smoothing=0.0), np.array([90, 10]), "cpu"
     )
-    assert float(guessing_loss(weighted, labels, 2)) == pytest.approx(math.log(2), rel=0.01)
+    assert float(guessing_loss(weighted, labels, answers)) == pytest.approx(math.log(2), rel=0.01)
 
 
 def test_guessing_findings_costs_their_mean_entropy_over_what_is_known() -> None:
     labels = torch.tensor([[1, 0], [0, 0], [0, -1], [0, 1]] * 50)
-    loss = training_loss(
-        LossConfig(imbalance="none", label_smoothing=0.0), np.array([[150, 50], [100, 50]]), "cpu"
-    )
+    counts = np.array([[150, 50], [100, 50]])
+    loss = training_loss(LossConfig(imbalance="none", label_smoothing=0.0), counts, "cpu")
+    answers = guesses(counts)
 
     def entropy(p: float) -> float:
         return -(p * math.log(p) + (1 - p) * math.log(1 - p))
 
     expected = (200 * entropy(0.25) + 150 * entropy(1 / 3)) / 350
-    assert float(guessing_loss(loss, labels, 2)) == pytest.approx(expected, rel=0.01)
+    assert float(guessing_loss(loss, labels, answers)) == pytest.approx(expected, rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ def test_weights_that_are_no_numbers_never_become_the_best(tmp_path: Path) -> No
 class Constant(nn.Module):
     """Takes the place of a method's loss: nothing to learn from."""
 
-    def __call__(self, network: nn.Module, images: Tensor, labels: Tensor, _: Any) -> Tensor:
+    def __call__(self, network: nn.Module, images: Tensor, *_: Any) -> Tensor:
         total: Tensor = network(images).float().sum()
         return total * 0.0 + 5.0
 
