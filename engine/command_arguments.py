@@ -21,6 +21,7 @@ from engine.contract.commands import (
     InspectFile,
     ListBackbones,
     ListMethods,
+    ListRuns,
     ListWeights,
     LrRange,
     MakeSample,
@@ -127,6 +128,8 @@ def command_from(arguments: argparse.Namespace) -> Command:
             return _train(a)
         case "resume":
             return Resume(project=_path(a.project), run=a.run, anyway=a.anyway)
+        case "runs":
+            return ListRuns(project=_path(a.project))
         case "evaluate":
             return Evaluate(project=_path(a.project), run=a.run)
         case "robustness":

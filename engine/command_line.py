@@ -263,6 +263,8 @@ def _add_run_jobs(commands: Any, common: argparse.ArgumentParser) -> None:
         action="store_true",
         help="go on although versions or images outside the split have changed",
     )
+    runs = commands.add_parser("runs", parents=[common], help="the run history, with IDs")
+    runs.add_argument("--project", required=True)
     evaluate = commands.add_parser("evaluate", parents=[common], help="look at the test set")
     export = commands.add_parser("export", parents=[common], help="write a verified bundle")
     robustness = commands.add_parser(

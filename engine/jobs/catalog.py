@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from engine.contract.commands import AddWeights, ListBackbones, ListWeights, Rem
 from engine.contract.config_io import to_plain
 from engine.contract.control import Control
 from engine.contract.events import Event
+from engine.jobs.text_table import table_lines
 from engine.models.weights_facts import share_words
 
 Emit = Callable[[Event], None]
@@ -55,7 +56,7 @@ def list_backbones(command: ListBackbones, emit: Emit, control: Control) -> dict
             )
         )
         origins.append((card.key, info.pretrained_on or card.pretrained_on, card.reference))
-    return {"backbones": cards, "sentences": [*_table(rows), "", *_table(origins)]}
+    return {"backbones": cards, "sentences": [*table_lines(rows), "", *table_lines(origins)]}
 
 
 def add_weights(command: AddWeights, emit: Emit, control: Control) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def list_weights(command: ListWeights, emit: Emit, control: Control) -> dict[str
     found = added_weights()
     rows = [("ID", "BACKBONE", "FROM", "PRE-TRAINED ON", "LICENCE")]
     rows += [(w.id, w.backbone, w.name, w.pretrained_on, w.licence) for w in found]
-    lines = _table(rows) if found else ["No weights were added yet."]
+    lines = table_lines(rows) if found else ["No weights were added yet."]
     lines += [f"{w.id}: {note}" for w in found for note in w.warnings]
     return {"weights": [to_plain(item) for item in found], "sentences": lines}
 
@@ -108,7 +109,7 @@ def _misfit_lines(report: dict[str, Any]) -> list[str]:
     rows = [("TENSOR", "PROBLEM", "SHAPE WANTED")]
     rows += [(e["name"], e["problem"], " x ".join(map(str, e["wanted"]))) for e in shown]
     n_more = _n_misfits(report) - len(shown)
-    return _table(rows) + ([f"and {n_more:,} more"] if n_more else [])
+    return table_lines(rows) + ([f"and {n_more:,} more"] if n_more else [])
 
 
 def _folder_lines(result: dict[str, Any], *, is_check: bool) -> list[str]:
@@ -132,9 +133,3 @@ def _folder_lines(result: dict[str, Any], *, is_check: bool) -> list[str]:
 
 def _n_misfits(report: dict[str, Any]) -> int:
     return sum(int(report[kind]) for kind in ("missing", "misfits", "strangers"))
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
-    return ["  ".join(row).rstrip() for row in padded]

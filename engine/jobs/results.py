@@ -12,6 +12,7 @@ from engine.contract.commands import (
     Evaluate,
     Export,
     ListMethods,
+    ListRuns,
     Predict,
     Robustness,
 )
@@ -34,6 +35,13 @@ def audit_data(command: Audit, emit: Emit, control: Control) -> AuditReport:
     from engine.jobs.audit import audit_project
 
     return audit_project(command, emit, control)
+
+
+def list_runs(command: ListRuns, emit: Emit, control: Control) -> dict[str, Any]:
+    """Return the run history, and lines of a table for people."""
+    from engine.jobs import run_list
+
+    return run_list.list_runs(command, emit, control)
 
 
 def evaluate_run(command: Evaluate, emit: Emit, control: Control) -> EvaluationResult:

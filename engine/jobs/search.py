@@ -40,7 +40,7 @@ def search_settings(command: Search, emit: Emit, control: Control) -> SearchResu
         EngineError: If the data don't allow training.
         JobCanceled: If canceled, and then nothing is kept; or interrupted, and then the same
             command goes on.
-        RunError: If the time was over before anything was tried.
+        RunError: If nothing could be trained, or there was no time to try anything.
     """
     with open_alone(Path(command.project), owner="a search") as project:
         base = replace(command.config, image=project.image_contract)

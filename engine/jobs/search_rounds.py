@@ -96,6 +96,7 @@ class SearchRounds:
         self._look_s: dict[str, float] = {}  # empty of earlier versions, as is the next
         self._undescribed: dict[int, int] = {}
         self._began_s = 0.0
+        self._failure = ""
 
     def _warn_of_weights(self, project: Project) -> Iterator[tuple[BackboneConfig, str]]:
         """Warn of weights; yield those that know patients, with what the result says of them."""
@@ -118,7 +119,7 @@ class SearchRounds:
 
         Raises:
             JobCanceled: If canceled or interrupted.
-            RunError: If the time was over before anything was tried.
+            RunError: If nothing could be trained, or there was no time to try anything.
         """
         try:
             self._schedule = self._planned(self._earlier_plan() or self._new_plan())
@@ -246,11 +247,7 @@ class SearchRounds:
         candidate, fidelity = step.candidate, step.fidelity
         key = (step.round, candidate.number)
         if self._kept.is_deadly(*key):
-            self._schedule.failed.add(key)
-            self._note(
-                f"{words(candidate)} was left out: RadTune was ended twice while training it, "
-                "perhaps for want of memory."
-            )
+            self._leave_out(key, "RadTune was ended twice meanwhile, perhaps for want of memory.")
             return
         left_s = self._time.left_s
         assert left_s is not None
@@ -260,8 +257,7 @@ class SearchRounds:
         except (StorageError, ProjectBusyError):
             raise  # not the settings' fault, and the same command goes on
         except EngineError as error:
-            self._schedule.failed.add(key)
-            self._note(f"{words(candidate)} could not be trained: {error.message}")
+            self._leave_out(key, error.message)
             return
         except TimeIsUp:
             if step.round:
@@ -276,6 +272,11 @@ class SearchRounds:
             spent_s=self._elapsed_s,
         )
         self._keep(step, trial)
+
+    def _leave_out(self, key: tuple[int, int], why: str) -> None:
+        self._schedule.failed.add(key)
+        self._failure = why
+        self._note(f"{words(self._by_number[key[1]])} could not be trained: {why}")
 
     def _trained(self, step: Step, left_s: float) -> TrialResult:
         said = self._named(step)
@@ -369,10 +370,7 @@ class SearchRounds:
     def _result(self) -> SearchResult:
         trials = self._kept.trials
         if not trials:
-            raise RunError(
-                "The time was over before any settings were tried.",
-                remedy="Give the search more minutes.",
-            )
+            raise self._nothing_found()
         rows = ranked_rows(trials, self._table)
         best: ExperimentConfig = from_plain(ExperimentConfig, rows[0].config)
         n_trials = sum(not self._kept.is_carried(*key) for key in trials)
@@ -398,4 +396,20 @@ class SearchRounds:
                 ),
                 cautions=tuple(self._cautions.values()),
             ),
+        )
+
+    def _nothing_found(self) -> RunError:
+        if self._failure:
+            return RunError(
+                f"No settings could be trained. Of the last: {self._failure}",
+                remedy="Mend that, or train one of them by itself to see more of it.",
+            )
+        if self._control.stop_requested:
+            return RunError(
+                "The search was stopped before any settings were tried.",
+                remedy="Start it again when there is time for it.",
+            )
+        return RunError(
+            "The time was over before any settings were tried.",
+            remedy="Give the search more minutes.",
         )

@@ -349,6 +349,6 @@ class RunStore(SplitStore):
 def _no_run(run: str) -> RunError:
     return RunError(
         f"There is no run {run} in this project.",
-        remedy="Choose one of its runs: each has a folder of its name in the project's folder "
-        f"“{RUNS_FOLDER}”.",
+        remedy="Choose one that 'radtune-engine runs' lists: each has a folder of its name in the "
+        f"project's folder “{RUNS_FOLDER}”.",
     )

@@ -15,7 +15,8 @@ from engine.contract.backbones import BACKBONES
 from engine.contract.commands import Search
 from engine.contract.config import BackboneConfig
 from engine.contract.control import Control
-from engine.contract.events import CANCELED, COMPLETED, Event, JobFinished, JobProgressed
+from engine.contract.errors import RunError
+from engine.contract.events import CANCELED, COMPLETED, FAILED, Event, JobFinished, JobProgressed
 from engine.files import read_signed_json, signed, write_json
 from engine.jobs import candidates, search, search_pace, search_rounds
 from engine.jobs.candidates import Start
@@ -266,6 +267,40 @@ def test_a_training_that_the_end_of_the_time_leaves_without_a_pass_is_not_counte
     assert len(machine.made) == result["n_trials"] + 1
     [told] = [text for text in result["sentences"] if " not tried" in text]
     assert told.startswith(f"{40 - len(result['rows'])} of 40 settings were not tried")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        (RunError("The numbers ran away.", remedy="Lower the rate."), "The numbers ran away."),
+        (TimeIsUp(), "The time was over before any settings were tried."),
+        (None, "The search was stopped before any settings were tried."),
+    ],
+)
+def test_a_search_that_finds_nothing_says_why(
+    study: Path,
+    machine: Machine,
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: Exception | None,
+    said: str,
+) -> None:
+    machine.look_s = dict.fromkeys(KEYS, passes_s(study, 0.01))
+    control = Control()
+
+    def train(*_: Any, **__: Any) -> TrialResult:
+        if trouble is None:
+            control.stop()
+            raise TimeIsUp
+        raise trouble
+
+    monkeypatch.setattr(TrialBench, "train", train)
+    asked = command(study, ("full_finetune",), KEYS[:2])
+    finished = execute(asked, lambda _: None, control)
+    assert isinstance(finished, JobFinished)
+    assert finished.outcome == FAILED
+    assert finished.error is not None
+    assert finished.error.endswith(said)
+    assert finished.remedy
 
 
 def interrupted_after(asked: Search, n_trials: int) -> bool:

@@ -31,7 +31,7 @@ from engine.contract.commands.data import (
     Scan,
     ViewImage,
 )
-from engine.contract.commands.results import Evaluate, Export, Predict, Robustness
+from engine.contract.commands.results import Evaluate, Export, ListRuns, Predict, Robustness
 from engine.contract.commands.searching import Combine, Crossval, LrRange, Search
 from engine.contract.commands.training import Pretrain, RefitHead, Resume, RunAll, Train
 
@@ -54,6 +54,7 @@ __all__ = [
     "InspectFile",
     "ListBackbones",
     "ListMethods",
+    "ListRuns",
     "ListWeights",
     "LrRange",
     "MakeSample",
@@ -87,6 +88,7 @@ Command = (
     | MakeSplit
     | Train
     | Resume
+    | ListRuns
     | Evaluate
     | Robustness
     | Export
@@ -121,6 +123,7 @@ COMMAND_KINDS: Final[dict[str, type[Command]]] = {
     "split": MakeSplit,
     "train": Train,
     "resume": Resume,
+    "runs": ListRuns,
     "evaluate": Evaluate,
     "robustness": Robustness,
     "export": Export,

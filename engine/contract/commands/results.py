@@ -9,6 +9,13 @@ from engine.contract.limits import Between, OneOf, check_limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ListRuns:
+    """Return the run history. Result: ``runs``, each as ``RunSummary``, newest first."""
+
+    project: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluate:
     """Look at the test set with a finished run. Result: ``EvaluationResult``."""
 
