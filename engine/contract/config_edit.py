@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Final
 
-from engine.contract.backbones import BACKBONES, backbone_card
+from engine.contract.backbones import BACKBONES, BackboneCard, backbone_card
 from engine.contract.config import ExperimentConfig
 from engine.contract.errors import ConfigError
 from engine.contract.limits import limits_of
@@ -19,10 +19,11 @@ STOCHASTIC_DEPTH: Final = "method.stochastic_depth"
 ORDINAL_WEIGHT: Final = "loss.ordinal_weight"
 """Only classes with an order have a use for it."""
 FOCAL_GAMMA: Final = "loss.focal_gamma"
+_BATCH_NORM: Final = "method.batch_norm"
 _STRENGTH: Final = "anchor.strength"
 _FOCAL: Final = "focal"
 _SCRATCH: Final = "scratch"
-_OF_PRETRAINED: Final = ("method.frozen_stages", "method.batch_norm")
+_OF_PRETRAINED: Final = ("method.frozen_stages", _BATCH_NORM)
 _OF_THE_PROJECT: Final = "image"
 _OF_EVERY_METHOD: Final = ("backbone", "evaluation", "runtime", "")
 _SWITCH: Final = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -98,12 +99,11 @@ def require_effect(
                 f"The setting {name} has no effect on {_listed('method', tried)}.",
                 remedy=f"Leave it out, or choose a method that uses it: {', '.join(looking)}.",
             )
-        known = [card for card in cards if card is not None and not card.has_drop_path]
-        if name == STOCHASTIC_DEPTH and len(known) == len(cards):
-            able = [card.key for card in BACKBONES if card.has_drop_path]
-            keys = [card.key for card in known]
+        lacking = [card.key for card in cards if card is not None and is_lacking(card, name)]
+        if len(lacking) == len(cards):
+            able = [card.key for card in BACKBONES if not is_lacking(card, name)]
             raise ConfigError(
-                f"The setting {name} has no effect on {_listed('backbone', keys)}.",
+                f"The setting {name} has no effect on {_listed('backbone', lacking)}.",
                 remedy=f"Leave it out, or choose a backbone that uses it: {', '.join(able)}.",
             )
         if name == FOCAL_GAMMA and is_idle(config, name):
@@ -163,6 +163,13 @@ def name_of(change: str) -> str:
     return change.partition("=")[0].strip()
 
 
+def is_lacking(card: BackboneCard, name: str) -> bool:
+    """Return whether a backbone has nothing that a setting could change."""
+    if name == STOCHASTIC_DEPTH:
+        return not card.has_drop_path
+    return name == _BATCH_NORM and not card.has_batch_norm
+
+
 def is_idle(config: ExperimentConfig, name: str) -> bool:
     """Return whether another setting keeps one from having an effect, whatever the method."""
     if name == FOCAL_GAMMA:
@@ -173,13 +180,20 @@ def is_idle(config: ExperimentConfig, name: str) -> bool:
 def changes_between(before: ExperimentConfig, after: ExperimentConfig) -> list[str]:
     """Return the changes with which :func:`with_settings` makes one of the other.
 
-    Those that have no effect with the method and the other settings of ``after`` are left out.
+    Those that have no effect with the method, the backbone and the other settings of ``after`` are
+    left out.
     """
-    old = dict(_settings(before))
+    old, card = dict(_settings(before)), backbone_card(after.backbone.key)
+
+    def has_effect(name: str) -> bool:
+        if is_idle(after, name) or (card is not None and is_lacking(card, name)):
+            return False
+        return _has_effect(name, after.method.key)
+
     return [
         f"{name}={_written(value)}"
         for name, value in _settings(after)
-        if value != old[name] and _has_effect(name, after.method.key) and not is_idle(after, name)
+        if value != old[name] and has_effect(name)
     ]
 
 

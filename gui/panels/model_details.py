@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 
 from engine.contract.backbones import backbone_card
 from engine.contract.config import ExperimentConfig
-from engine.contract.config_edit import STOCHASTIC_DEPTH, is_idle
+from engine.contract.config_edit import is_idle, is_lacking
 from engine.contract.limits import Between, OneOf
 from engine.contract.methods import method_card
 from gui.panels.setting_fields import (
@@ -114,8 +114,8 @@ class ModelDetails(QWidget):
         hidden = set() if own is None else set(own.ignores)
         if not self._has_grades:
             hidden |= ONLY_OF_GRADES
-        if backbone is not None and not backbone.has_drop_path:
-            hidden.add(STOCHASTIC_DEPTH)
+        if backbone is not None:
+            hidden |= {path for path in self._rows if is_lacking(backbone, path)}
         for path, row in self._rows.items():
             is_visible = path not in hidden and not is_idle(self._config, path)
             row.set_visible(is_visible=is_visible)

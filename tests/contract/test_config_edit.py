@@ -117,6 +117,17 @@ def test_stochastic_depth_is_refused_on_a_backbone_that_was_not_made_for_it() ->
     assert "convnext" in caught.value.remedy and "resnet18" not in caught.value.remedy
 
 
+def test_a_policy_for_batch_norms_is_refused_on_a_backbone_without_any() -> None:
+    change = ["method.batch_norm=adapt"]
+    require_effect(preset_config("standard", backbone="resnet18"), change)
+    plain = preset_config("standard", backbone="vit_tiny")
+    with pytest.raises(ConfigError, match="no effect on the backbone vit_tiny") as caught:
+        require_effect(plain, change)
+    assert "resnet18" in caught.value.remedy and "convnext" not in caught.value.remedy
+    require_effect(plain, change, backbones=["vit_tiny", "resnet18"])
+    assert changes_between(plain, with_settings(plain, change)) == []
+
+
 def test_a_preset_is_not_set_as_one_of_its_own_settings() -> None:
     """It would change the name of the settings alone."""
     with pytest.raises(ConfigError) as refused:

@@ -253,6 +253,13 @@ def test_stochastic_depth_changes_training_alone_and_only_when_asked(key, networ
         assert not torch.equal(deep.features(images), deep.features(images))
 
 
+@pytest.mark.parametrize("key", KEYS)
+def test_every_card_says_whether_there_are_batch_norms(key, outlines):
+    modules = outlines[key].body.modules()
+    has_some = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in modules)
+    assert find_card(key).has_batch_norm == has_some
+
+
 def test_every_backbone_with_stochastic_depth_can_train_with_it():
     for card in BACKBONES:
         with torch.device("meta") if card.library == "timm" else nullcontext():

@@ -23,6 +23,7 @@ def listed(project: Path) -> dict[str, Any]:
 
 
 def row_of(result: dict[str, Any], run: str) -> str:
+    row: str
     [row] = [line for line in result["sentences"] if line.startswith(run)]
     return row
 

@@ -36,6 +36,7 @@ class BackboneCard:
         licence: SPDX id of the weights.
         size_step_px: Images have a side that is a multiple of this.
         has_drop_path: Whether it was made to train with stochastic depth.
+        has_batch_norm: Whether it keeps statistics of what it was trained on.
         is_embedded: Whether the weights ship with RadTune.
         is_featured: Whether it is among the few that the picker shows first.
     """
@@ -57,6 +58,7 @@ class BackboneCard:
     licence: str = "BSD-3-Clause"
     size_step_px: int = 1
     has_drop_path: bool = False
+    has_batch_norm: bool = True
     is_embedded: bool = False
     is_featured: bool = False
 

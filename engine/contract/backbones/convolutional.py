@@ -132,6 +132,7 @@ CONVOLUTIONAL: Final[tuple[BackboneCard, ...]] = (
         n_features=512,
         official="squeezenet1_0-b66bff10.pth",
         reference="Iandola et al., SqueezeNet, arXiv:1602.07360, 2016",
+        has_batch_norm=False,
     ),
     BackboneCard(
         key="resnet34",
@@ -238,6 +239,7 @@ CONVOLUTIONAL: Final[tuple[BackboneCard, ...]] = (
         reference=_CONVNEXT,
         licence="Apache-2.0",
         has_drop_path=True,
+        has_batch_norm=False,
     ),
     BackboneCard(
         key="convnext_femto",
@@ -252,6 +254,7 @@ CONVOLUTIONAL: Final[tuple[BackboneCard, ...]] = (
         reference=_CONVNEXT,
         licence="Apache-2.0",
         has_drop_path=True,
+        has_batch_norm=False,
     ),
     BackboneCard(
         key="convnext_pico",
@@ -266,6 +269,7 @@ CONVOLUTIONAL: Final[tuple[BackboneCard, ...]] = (
         reference=_CONVNEXT,
         licence="Apache-2.0",
         has_drop_path=True,
+        has_batch_norm=False,
     ),
     BackboneCard(
         key="convnext_nano",
@@ -281,6 +285,7 @@ CONVOLUTIONAL: Final[tuple[BackboneCard, ...]] = (
         pretrained_on=_IMAGENET_12K,
         licence="Apache-2.0",
         has_drop_path=True,
+        has_batch_norm=False,
     ),
     BackboneCard(
         key="convnext_tiny",
@@ -296,6 +301,7 @@ CONVOLUTIONAL: Final[tuple[BackboneCard, ...]] = (
         pretrained_on=_IMAGENET_12K,
         licence="Apache-2.0",
         has_drop_path=True,
+        has_batch_norm=False,
         is_featured=True,
     ),
     BackboneCard(
@@ -312,6 +318,7 @@ CONVOLUTIONAL: Final[tuple[BackboneCard, ...]] = (
         pretrained_on=IMAGENET_21K,
         licence="CC-BY-NC-4.0",
         has_drop_path=True,
+        has_batch_norm=False,
     ),
     BackboneCard(
         key="regnet_y_400mf",

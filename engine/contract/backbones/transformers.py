@@ -31,6 +31,7 @@ TRANSFORMERS: Final[tuple[BackboneCard, ...]] = (
         licence="Apache-2.0",
         size_step_px=16,
         has_drop_path=True,
+        has_batch_norm=False,
     ),
     BackboneCard(
         key="vit_small",
@@ -49,6 +50,7 @@ TRANSFORMERS: Final[tuple[BackboneCard, ...]] = (
         licence="Apache-2.0",
         size_step_px=16,
         has_drop_path=True,
+        has_batch_norm=False,
     ),
     BackboneCard(
         key="dino_vits16",
@@ -65,6 +67,7 @@ TRANSFORMERS: Final[tuple[BackboneCard, ...]] = (
         licence="Apache-2.0",
         size_step_px=16,
         has_drop_path=True,
+        has_batch_norm=False,
     ),
     BackboneCard(
         key="dinov2_vits14",
@@ -82,6 +85,7 @@ TRANSFORMERS: Final[tuple[BackboneCard, ...]] = (
         licence="Apache-2.0",
         size_step_px=14,
         has_drop_path=True,
+        has_batch_norm=False,
         is_featured=True,
     ),
     BackboneCard(
@@ -96,5 +100,6 @@ TRANSFORMERS: Final[tuple[BackboneCard, ...]] = (
         official="swin_t-704ceda3.pth",
         reference="Liu et al., Swin Transformer, ICCV 2021",
         has_drop_path=True,
+        has_batch_norm=False,
     ),
 )
