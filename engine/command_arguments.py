@@ -236,7 +236,8 @@ def _train(a: argparse.Namespace) -> Train:
 
 def _require_own(a: argparse.Namespace) -> None:
     """Refuse beside a classifier that is applied as it is what it brings itself."""
-    chosen = ["--backbone"] if a.backbone is not None else []
+    options = {"--backbone": a.backbone, "--preset": a.preset}
+    chosen = [option for option, value in options.items() if value is not None]
     chosen += [f"--set {name}" for name in map(name_of, a.set) if _is_of_bundle(name)]
     if chosen:
         raise ConfigError(

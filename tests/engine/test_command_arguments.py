@@ -259,6 +259,7 @@ def test_what_a_linear_probe_refuses_of_the_loss_is_what_its_fit_does_not_depend
     "words",
     [
         "--backbone resnet18",
+        "--preset thorough",
         "--set backbone.weights=scratch",
         "--set evaluation.test_time_views=4",
     ],
@@ -267,7 +268,7 @@ def test_what_a_classifier_brings_itself_is_refused_beside_it(words: str) -> Non
     direct = "train --project p --method direct_transfer"
     with pytest.raises(ConfigError, match="has no effect") as refused:
         parsed(*direct.split(), "--bundle", "b", *words.split())
-    option = words.partition("=")[0].removesuffix(" resnet18")
+    option = words.partition("=")[0].removesuffix(" resnet18").removesuffix(" thorough")
     assert option in refused.value.message
     assert "--bundle" in refused.value.remedy
     parsed(*direct.split(), *words.split())
