@@ -8,7 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.contract.commands import Evaluate, Export, MakeSplit, RecommendSetup, Search
+from engine.contract.commands import (
+    Combine,
+    Crossval,
+    Evaluate,
+    Export,
+    MakeSplit,
+    RecommendSetup,
+    Search,
+)
 from engine.contract.control import Control
 from engine.contract.events import Event, Warned
 from engine.metrics.few_groups import scarce_classes, scarcity_sentence
@@ -89,3 +97,17 @@ def test_a_search_says_so(scarce: Path) -> None:
     execute(command, events.append, Control())
     said = SENTENCE.format("validation", "a")
     assert any(isinstance(e, Warned) and e.message.startswith(said) for e in events)
+
+
+def test_a_run_of_folds_is_judged_by_all_images_that_were_held_out(
+    scarce: Path, tmp_path: Path
+) -> None:
+    probe = small_config("linear_probe")
+    folds = run_job(Crossval(project=str(scarce), folds=2, config=probe))
+    combined = run_job(Combine(project=str(scarce), crossval=folds["id"]))
+    run_job(Evaluate(project=str(scarce), run=combined["run"]))
+    out = tmp_path / "bundle"
+    run_job(Export(project=str(scarce), run=combined["run"], out=str(out)))
+    card = (out / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert SENTENCE.format("test", "a") in card
+    assert "Among the validation images" not in card
