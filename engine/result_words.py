@@ -23,14 +23,15 @@ _TITLES: Final = {
     "size_px": "image size in px",
 }
 _MOST_FILES: Final = 20
-_IN_SENTENCES: Final = ("mean", "sd", "sentence", "minutes", "n_known")  # said with their meaning
+_IN_SENTENCES: Final = ("mean", "sd", "sentence", "minutes", "n_known", "caution")
+"""Facts that other lines say with their meaning."""
 
 
 def result_text(result: Mapping[str, Any], command: Command) -> str:
     """Return the plain result of a command as lines."""
     lines = [*_facts(result), *_method_facts(result.get("method_facts") or {})]
-    for note in [*result.get("warnings", []), *result.get("notes", [])]:
-        lines.append(f"Note: {note}")
+    notes = [*result.get("warnings", []), *result.get("notes", []), result.get("caution", "")]
+    lines += [f"Note: {note}" for note in notes if note]
     lines += [*_thresholds(result), *_left_out(result.get("skipped") or ())]
     lines += [finding_line(found) for found in result.get("findings", []) if "result" in found]
     sentences = result.get("sentences", [])

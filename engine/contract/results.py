@@ -101,6 +101,7 @@ class EvaluationResult:
         n_known: Patients among them that the network learned from before it was trained for this,
             when its backbone was pre-trained or as the classifier that is applied; None if that
             isn't known.
+        caution: Which classes have too few patients to tell anything; empty without any.
     """
 
     run: str
@@ -127,6 +128,7 @@ class EvaluationResult:
     sentence: str = ""
     findings: tuple[FindingResult, ...] = ()
     n_known: int | None = 0
+    caution: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from engine.evaluate.report import (
     count_known,
     estimate_of,
     measured_on,
-    with_scarcity,
+    scarcity_caution,
 )
 from engine.metrics.calibration import brier_score, reliability_bins
 from engine.metrics.classification import predicted_positive, youden_threshold
@@ -111,9 +111,10 @@ def build_findings_result(
                 test.records, test.probabilities, test.labels, strict=True
             )
         ),
-        sentence=with_scarcity(_sentence(macro.estimate, len(class_names), of), test, class_names),
+        sentence=_sentence(macro.estimate, len(class_names), of),
         findings=findings,
         n_known=n_known,
+        caution=scarcity_caution(test, class_names),
     )
 
 

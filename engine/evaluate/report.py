@@ -154,12 +154,11 @@ def build_result(
                 test.records, test.labels, test.probabilities, strict=True
             )
         ),
-        sentence=with_scarcity(
-            _sentence(auroc.estimate, positive_name, measured_on(n_patients, n_known, test.unit)),
-            test,
-            class_names,
+        sentence=_sentence(
+            auroc.estimate, positive_name, measured_on(n_patients, n_known, test.unit)
         ),
         n_known=n_known,
+        caution=scarcity_caution(test, class_names),
     )
 
 
@@ -244,10 +243,10 @@ def measured_on(n_patients: int, n_known: int | None, unit: str = "patient") -> 
     )
 
 
-def with_scarcity(sentence: str, test: Scored, class_names: Sequence[str]) -> str:
-    """Return a sentence on results, and which classes are too small for them, if any are."""
+def scarcity_caution(test: Scored, class_names: Sequence[str]) -> str:
+    """Return which classes the test images have too few patients of; empty if none is so small."""
     scarce = scarce_classes(test.labels, test.patients, class_names)
-    return " ".join(filter(None, (sentence, scarcity_sentence(scarce, "test", test.unit))))
+    return scarcity_sentence(scarce, "test", test.unit)
 
 
 def _sentence(auroc: float, positive: str | None, of: str) -> str:

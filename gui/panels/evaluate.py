@@ -35,6 +35,7 @@ from gui.panels.evaluate_words import known_text, ready_text, tested_text
 from gui.panels.panel import Panel
 from gui.panels.scroll_body import scroll_body
 from gui.panels.seen_note import SeenNote
+from gui.panels.warning_note import WarningNote
 from gui.seen_before import told_runs
 from gui.session import Session
 from gui.stages import Stage
@@ -182,11 +183,15 @@ class EvaluatePanel(Panel):
         self._progress_card = Card()
         self._progress_card.body.addWidget(self._progress)
         self._seen = SeenNote(has_button=True)
-        self._seen.model_requested.connect(partial(self.go_to, Stage.MODEL))
+        self._seen.pressed.connect(partial(self.go_to, Stage.MODEL))
+        self._scarcity = WarningNote(
+            self.tr("Divide the images anew with a larger share for the test, or add some.")
+        )
         self._empty = EmptyState("evaluate", "", is_primary=False)
         column = body.column
         column.addWidget(self._bar)
         column.addWidget(self._seen)
+        column.addWidget(self._scarcity)
         column.addWidget(self._progress_card)
         self._middle = QWidget()
         middle = QHBoxLayout(self._middle)  # long lines are hard to read
@@ -328,12 +333,14 @@ class EvaluatePanel(Panel):
             )
 
     def _warn(self, what: _View, summary: RunSummary | None) -> None:
-        """Say where the network knows patients that it is measured on."""
+        """Say where the network knows patients that it is measured on, or they are too few."""
         before = test_text(summary.seen) if summary is not None else ""
         texts = {_View.READY: before, _View.BUSY: before}
-        if what is _View.RESULT and self._result is not None:
-            texts[what] = known_text(self._result, summary)
+        result = self._result if what is _View.RESULT else None
+        if result is not None:
+            texts[what] = known_text(result, summary)
         self._seen.show_text(texts.get(what, ""))
+        self._scarcity.show_text(result.caution if result is not None else "")
 
     def _describe(self) -> None:
         result = self._result

@@ -26,6 +26,7 @@ from engine.project.store import Project
 from gui.panels.evaluate import EvaluatePanel
 from gui.panels.evaluate_numbers import cases_of_cell, largest_errors, predicted_class, rates_at
 from gui.panels.evaluate_result import EvaluateResult
+from gui.panels.warning_note import WarningNote
 from gui.stages import Stage
 from gui.widgets.figure_menu import FigureMenu
 from gui.widgets.message_bar import MessageKind
@@ -177,6 +178,18 @@ def test_measuring_asks_once_and_shows_the_result(qtbot, engine, page, folder):
     assert "looked at once" in page.header.accessibleDescription()
     assert "4 images of 2 patients" in page.header.accessibleDescription()
     assert page.header.primary.text() == "Export…"
+
+
+@pytest.mark.parametrize("caution", ["", "Among the test images there are only 2 patients."])
+def test_a_result_on_too_few_patients_is_marked_above_its_figures(
+    qtbot, engine, page, folder, caution
+):
+    shown = measured(qtbot, engine, page, replace(two_classes(of_test(folder)), caution=caution))
+    notes = [note for note in page.findChildren(WarningNote) if note.isVisible()]
+    assert [note.text for note in notes] == [caution] * bool(caution)
+    for note in notes:
+        top = shown.mapTo(page, shown.rect().topLeft()).y()
+        assert note.mapTo(page, note.rect().bottomLeft()).y() <= top
 
 
 def test_a_kept_result_is_shown_without_another_look(qtbot, engine, open_session, folder):

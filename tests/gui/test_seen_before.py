@@ -142,7 +142,7 @@ def test_after_the_look_the_warning_stands_above_the_numbers(
             <= page.result.mapTo(page, page.result.rect().topLeft()).y()
         )
         with qtbot.waitSignal(page.stage_requested) as asked:
-            note.model_requested.emit()
+            note.pressed.emit()
         assert asked.args == [Stage.MODEL]
 
 
