@@ -11,6 +11,7 @@ from engine.contract.config_io import to_plain
 from engine.contract.control import Control
 from engine.contract.events import Event
 from engine.contract.records import RunSummary
+from engine.contract.searching import ENSEMBLE
 from engine.jobs.text_table import table_lines
 from engine.project.known_patients import with_origins
 from engine.project.lock import is_in_use
@@ -44,7 +45,9 @@ def list_runs(command: ListRuns, emit: Emit, control: Control) -> dict[str, Any]
 def _row(run: RunSummary) -> tuple[str, ...]:
     auroc = "-" if run.val_auroc is None else f"{run.val_auroc:.3f}"
     weights = f" ({run.weights_name})" if run.weights_name else ""
-    what = (run.backbone + weights or "-", run.method, run.preset or "-")
+    what = (run.backbone + weights, run.method, run.preset)
+    if run.method == ENSEMBLE:  # its networks may have several of each
+        what = ("-", run.method, "-")
     return (run.id, run.state, *what, auroc, "; ".join(_notes(run)) or "-")
 
 
