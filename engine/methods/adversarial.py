@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from engine.contract.config import ExperimentConfig
 from engine.contract.targets import UNKNOWN
 from engine.methods.descent import DescentMethod
-from engine.methods.guessing import guessing_loss
+from engine.methods.guessing import Yardstick
 from engine.methods.method import MethodContext, ParameterGroup
 from engine.models.attacks import attacked, fgsm, pgd
 from engine.models.network import Network
@@ -68,7 +68,7 @@ class Adversarial(DescentMethod):
         return _share_of_epsilon(epoch, config) < 1.0
 
     def patience_from(self, config: ExperimentConfig) -> int:
-        """Return the last epoch: unchanged images don't tell how worst cases get on."""
+        """Return the last epoch: while the rate is high, unchanged images say little of the end."""
         return config.method.max_epochs
 
     def parameter_groups(
@@ -84,7 +84,7 @@ class Adversarial(DescentMethod):
         images: Tensor,
         labels: Tensor,
         criterion: nn.Module,
-        answers: Tensor,
+        yardstick: Yardstick,
     ) -> Tensor:
         """Return the mean of both losses, weighted by how much unchanged images are to count."""
         epsilon = self._share_of_epsilon * self._settings.epsilon_255 / 255
@@ -93,12 +93,9 @@ class Adversarial(DescentMethod):
         )
         worst = less_wrong(network, images, worst, labels, most=_MOST_LEAD)
         logits = network(torch.cat([images, worst])).float()
-        on_clean, on_worst = (criterion(part, labels) for part in logits.chunk(2))
-        share = clean_share(
-            on_clean.detach(),
-            guessing=guessing_loss(criterion, labels, answers),
-            least=self._settings.clean_share,
-        )
+        clean, wrong = logits.chunk(2)
+        share = clean_share(yardstick.measure(clean, labels), least=self._settings.clean_share)
+        on_clean, on_worst = criterion(clean, labels), criterion(wrong, labels)
         loss: Tensor = share * on_clean + (1.0 - share) * on_worst
         return loss
 
@@ -168,15 +165,14 @@ def less_wrong(
     return images + share.to(images).view(-1, 1, 1, 1) * (worst - images)
 
 
-def clean_share(on_clean: Tensor, *, guessing: Tensor, least: float) -> Tensor:
+def clean_share(measured: Tensor, *, least: float) -> Tensor:
     """Return how much unchanged images are to count, in [least, 1], a scalar.
 
     Args:
-        on_clean: Loss on unchanged images.
-        guessing: Loss of the same answer to everything.
-        least: The share while unchanged images cost much less than that.
+        measured: What unchanged images cost, as a share of the same answer to everything.
+        least: How much they count while that is small.
     """
-    way = (on_clean / guessing - _LEARNING) / (_LOST - _LEARNING)
+    way = (measured - _LEARNING) / (_LOST - _LEARNING)
     return least + (1.0 - least) * way.clamp(0.0, 1.0)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -38,3 +40,26 @@ def guessing_loss(criterion: nn.Module, labels: Tensor, answers: Tensor) -> Tens
     """
     losses = [criterion(logits.expand(len(labels), -1), labels) for logits in answers]
     return torch.stack(losses).amin()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Yardstick:
+    """How near a network is to saying the same of every image.
+
+    It is no part of what is minimised: weights of classes would make a batch of one class look
+    much worse than it is.
+
+    Attributes:
+        criterion: A loss in which every image counts alike, with the smoothing of the training
+            loss.
+        guessing: What the same answer to everything costs over all training images.
+    """
+
+    criterion: nn.Module
+    guessing: float
+
+    @torch.no_grad()
+    def measure(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return what logits ``(N, K)`` cost, as a share of what guessing does: a scalar from 0."""
+        share: Tensor = self.criterion(logits, labels) / self.guessing
+        return share

@@ -18,6 +18,7 @@ from engine.contract.errors import ConfigError
 from engine.contract.methods import NEEDS_WEIGHTS, NEEDS_WEIGHTS_REMEDY, method_card
 from engine.hardware import Runtime
 from engine.methods.balance import image_weights, inverse_frequency, state_counts
+from engine.methods.guessing import Yardstick
 from engine.models.features import PixelRows
 from engine.models.network import Network
 from engine.models.weights import SCRATCH
@@ -181,7 +182,7 @@ class FineTuneMethod:
         images: Tensor,
         labels: Tensor,
         criterion: nn.Module,
-        answers: Tensor,
+        yardstick: Yardstick,
     ) -> Tensor:
         """Return the loss of one batch, a scalar; autocast is on where the runtime has it.
 
@@ -190,7 +191,7 @@ class FineTuneMethod:
             images: Values in [0, 1], ``(N, C, H, W)``.
             labels: Class indices, int64 ``(N,)``; of findings int64 ``(N, K)``, -1 where unknown.
             criterion: Takes float32 logits ``(N, K)`` and labels.
-            answers: What could be said of every image alike (``engine.methods.guessing``).
+            yardstick: Tells how near the network is to saying the same of every image.
         """
         loss: Tensor = criterion(network(images).float(), labels)
         return loss

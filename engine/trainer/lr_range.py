@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from engine.contract.errors import RunError
 from engine.data.transforms import Augment, pixels_to_batch
-from engine.methods.guessing import guesses
 from engine.methods.linear_head import standardisation
 from engine.methods.method import FineTuneMethod, MethodContext
 from engine.models.fallback import LEARNING_COST
@@ -33,6 +32,7 @@ from engine.seeding import step_seed
 from engine.trainer.losses import training_loss
 from engine.trainer.optimizer import average_weights, build_optimizer
 from engine.trainer.steps import log_loss, predict_probabilities, train_step
+from engine.trainer.yardstick import yardstick
 
 LOWEST: Final = 1e-5
 HIGHEST: Final = 1.0
@@ -197,7 +197,7 @@ class _Rising:
             runtime.device,
             is_ordinal=self._data.table.is_ordinal,
         )
-        self._answers = guesses(self._data.class_counts(), runtime.device)
+        self._yardstick = yardstick(self._config.loss, self._data, runtime.device)
         self._scaler = torch.amp.GradScaler(runtime.device, enabled=runtime.precision == "fp16")
         self._augment = Augment(self._config.augmentation, padding=self._config.image.padding)
 
@@ -275,7 +275,7 @@ class _Rising:
             group["lr"] = group["peak_lr"] * share
         train_step(
             lambda: self._method.loss(
-                self._network, images, labels, self._criterion, self._answers
+                self._network, images, labels, self._criterion, self._yardstick
             ),
             optimizer=self._optimizer,
             scaler=self._scaler,

@@ -23,7 +23,6 @@ from engine.contract.config import ExperimentConfig
 from engine.data.transforms import Augment, pixels_to_batch
 from engine.hardware import Runtime, autocast
 from engine.hardware.out_of_memory import is_out_of_memory
-from engine.methods.guessing import guesses
 from engine.methods.method import FineTuneMethod, MethodContext
 from engine.models.network import Network
 from engine.seeding import step_seed
@@ -36,6 +35,7 @@ from engine.trainer.optimizer_state import (
     unpack_optimizer,
     unpack_scaler,
 )
+from engine.trainer.yardstick import yardstick
 
 Batch = TypeVar("Batch", bound=Sized)
 _GROUP: Final = 16  # images that are read and changed at random together, whatever the parts are
@@ -251,7 +251,7 @@ class Updater(BatchUpdater[NDArray[np.int64]]):
             self._runtime.device,
             is_ordinal=context.data.table.is_ordinal,
         )
-        self._answers = guesses(context.data.class_counts(), self._runtime.device)
+        self._yardstick = yardstick(config.loss, context.data, self._runtime.device)
         self._weigh = weigher(self.criterion)
         self._augment = Augment(config.augmentation, padding=config.image.padding)
 
@@ -277,7 +277,7 @@ class Updater(BatchUpdater[NDArray[np.int64]]):
             yield partial(self._loss, images, its_labels, share)
 
     def _loss(self, images: Tensor, labels: Tensor, share: float) -> Tensor:
-        loss = self._method.loss(self._network, images, labels, self.criterion, self._answers)
+        loss = self._method.loss(self._network, images, labels, self.criterion, self._yardstick)
         return loss * share
 
     def _reading(self, chosen: NDArray[np.int64], seed: int) -> Callable[[int, int], Tensor]:
