@@ -16,14 +16,15 @@ from engine.contract.methods import METHODS, MethodCard, method_card
 
 STOCHASTIC_DEPTH: Final = "method.stochastic_depth"
 """Only some backbones were made for it."""
+BATCH_NORM: Final = "method.batch_norm"
+"""Only some backbones have any."""
 ORDINAL_WEIGHT: Final = "loss.ordinal_weight"
 """Only classes with an order have a use for it."""
 FOCAL_GAMMA: Final = "loss.focal_gamma"
-_BATCH_NORM: Final = "method.batch_norm"
 _STRENGTH: Final = "anchor.strength"
 _FOCAL: Final = "focal"
 _SCRATCH: Final = "scratch"
-_OF_PRETRAINED: Final = ("method.frozen_stages", _BATCH_NORM)
+_OF_PRETRAINED: Final = ("method.frozen_stages", BATCH_NORM)
 _OF_THE_PROJECT: Final = "image"
 _OF_EVERY_METHOD: Final = ("backbone", "evaluation", "runtime", "")
 _SWITCH: Final = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -167,7 +168,7 @@ def is_lacking(card: BackboneCard, name: str) -> bool:
     """Return whether a backbone has nothing that a setting could change."""
     if name == STOCHASTIC_DEPTH:
         return not card.has_drop_path
-    return name == _BATCH_NORM and not card.has_batch_norm
+    return name == BATCH_NORM and not card.has_batch_norm
 
 
 def is_idle(config: ExperimentConfig, name: str) -> bool:

@@ -59,6 +59,11 @@ class MethodCard:
         """Whether it learns in passes over the images, for which a preset says how many."""
         return not self.one_way
 
+    @property
+    def may_stop_early(self) -> bool:
+        """Whether it ends before its last pass when validation no longer gets better."""
+        return self.has_passes and "method.patience" not in self.ignores
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PresetCard:

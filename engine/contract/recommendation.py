@@ -277,6 +277,9 @@ def preset_advice(facts: SetupFacts, method: str, backbone: str = DEFAULT_BACKBO
         if needed <= facts.minutes:
             why = "The time allows for it: more passes, and predictions averaged over moved copies."
             return Choice(value="thorough", why=why)
+    if card is not None and not card.may_stop_early:
+        why = "More passes take as many times as long: with this method training makes all of them."
+        return Choice(value="standard", why=why)
     return Choice(value="standard", why="Training stops by itself when it no longer gets better.")
 
 

@@ -8,9 +8,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from engine.contract.backbones import backbone_card
 from engine.contract.commands import Train
-from engine.contract.config import ExperimentConfig
-from engine.contract.config_edit import STOCHASTIC_DEPTH, require_effect
+from engine.contract.config import ExperimentConfig, MethodConfig
+from engine.contract.config_edit import (
+    BATCH_NORM,
+    STOCHASTIC_DEPTH,
+    is_lacking,
+    require_effect,
+)
 from engine.contract.config_io import from_plain
 from engine.contract.errors import (
     ConfigError,
@@ -104,9 +110,24 @@ def plan_repeat(command: Train) -> Repeat | None:
     if recipe.classifier is not None:
         train = _with_classifier(train, recipe.classifier, path.parent / KEPT_FOLDER)
     is_edited = not told and _is_edited(path)
-    if is_edited and recipe.config.method.stochastic_depth > 0:
-        require_effect(recipe.config, [STOCHASTIC_DEPTH])
+    if is_edited:
+        _require_what_backbones_have(recipe.config)
     return Repeat(command=train, recipe=recipe, origin=origin, is_edited=is_edited, told=told)
+
+
+def _require_what_backbones_have(config: ExperimentConfig) -> None:
+    """Refuse what only some backbones have where it was asked for, and this one hasn't.
+
+    Raises:
+        ConfigError: Naming it.
+    """
+    card, plain = backbone_card(config.backbone.key), MethodConfig()
+    asked = {
+        STOCHASTIC_DEPTH: config.method.stochastic_depth != plain.stochastic_depth,
+        BATCH_NORM: config.method.batch_norm != plain.batch_norm,
+    }
+    names = [name for name, is_asked in asked.items() if is_asked]
+    require_effect(config, [name for name in names if card is not None and is_lacking(card, name)])
 
 
 def _found(path: Path) -> tuple[Recipe, str]:

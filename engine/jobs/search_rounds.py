@@ -399,17 +399,18 @@ class SearchRounds:
         )
 
     def _nothing_found(self) -> RunError:
-        if self._failure:
+        failed = f" Others could not be trained: {self._failure}" if self._failure else ""
+        if self._control.stop_requested:
+            return RunError(
+                f"The search was stopped before any settings were trained.{failed}",
+                remedy="Start it again when there is time for it.",
+            )
+        if self._failure and not self._time.stop_requested:
             return RunError(
                 f"No settings could be trained. Of the last: {self._failure}",
                 remedy="Mend that, or train one of them by itself to see more of it.",
             )
-        if self._control.stop_requested:
-            return RunError(
-                "The search was stopped before any settings were tried.",
-                remedy="Start it again when there is time for it.",
-            )
         return RunError(
-            "The time was over before any settings were tried.",
+            f"The time was over before any settings were trained.{failed}",
             remedy="Give the search more minutes.",
         )

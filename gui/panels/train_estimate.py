@@ -39,8 +39,8 @@ def pace_here(session: Session, config: ExperimentConfig, size_px: int | None = 
 def estimate_text(config: ExperimentConfig, seconds: float) -> str:
     """Return "about 12 min at most", or "about 10 s" of a run that can't stop early."""
     card = method_card(config.method.key)
-    is_fixed = card is not None and not card.has_passes
-    text = _tr("about %s") if is_fixed else _tr("about %s at most")
+    may_stop_early = card is None or card.may_stop_early
+    text = _tr("about %s at most") if may_stop_early else _tr("about %s")
     return text % rough_text(seconds)
 
 

@@ -30,7 +30,8 @@ class WarningNote(QFrame):
         self.setProperty("kind", "warning")
         self._what, self._remedy = QLabel(), QLabel(remedy)
         set_role(self._remedy, "secondary")
-        self._remedy.setVisible(bool(remedy))
+        if not remedy:
+            self._remedy.hide()
         texts = QVBoxLayout()
         texts.setSpacing(2)
         for label in (self._what, self._remedy):

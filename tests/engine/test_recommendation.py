@@ -185,7 +185,8 @@ def test_how_long_to_train_is_advised_for_the_chosen_method_without_changing_it(
     assert recommend_setup(few).method.value == "linear_probe"
     assert preset_advice(few, "linear_probe").value == "quick"
     assert preset_advice(few, "adversarial").value == "standard"
-    assert "stops by itself" in preset_advice(few, "adversarial").why
+    assert "stops by itself" in preset_advice(few, "full_finetune").why
+    assert "makes all of them" in preset_advice(few, "adversarial").why
     assert "every preset learns the same" in preset_advice(few, "direct_transfer").why
 
 

@@ -228,18 +228,17 @@ def test_other_code_of_the_same_version_is_told(copy):
     assert "RadTune's own code that trains is other code now" in warnings_of(events)
 
 
-def test_stochastic_depth_put_into_a_recipe_whose_backbone_has_none_is_refused(copy):
+@pytest.mark.parametrize(("field", "value"), [("stochastic_depth", 0.2), ("batch_norm", "adapt")])
+def test_what_a_backbone_lacks_is_refused_where_it_was_put_into_a_recipe(copy, field, value):
     project, run = copy
     path = recipe_of(project, run)
     plain = json.loads(path.read_text(encoding="utf-8"))
     plain["config"]["backbone"] = {"key": "squeezenet1_0", "weights": "scratch"}
-    plain["config"]["method"]["stochastic_depth"] = 0.2
+    plain["config"]["method"][field] = value
     path.write_text(json.dumps(plain), encoding="utf-8")
     finished, _ = repeat(project, path)
     assert finished.outcome == FAILED
-    assert "method.stochastic_depth has no effect on the backbone squeezenet1_0" in (
-        finished.error or ""
-    )
+    assert f"method.{field} has no effect on the backbone squeezenet1_0" in (finished.error or "")
     assert "Leave it out" in (finished.remedy or "")
 
 

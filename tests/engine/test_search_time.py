@@ -273,8 +273,8 @@ def test_a_training_that_the_end_of_the_time_leaves_without_a_pass_is_not_counte
     ("trouble", "said"),
     [
         (RunError("The numbers ran away.", remedy="Lower the rate."), "The numbers ran away."),
-        (TimeIsUp(), "The time was over before any settings were tried."),
-        (None, "The search was stopped before any settings were tried."),
+        (TimeIsUp(), "The time was over before any settings were trained."),
+        (None, "The search was stopped before any settings were trained."),
     ],
 )
 def test_a_search_that_finds_nothing_says_why(
@@ -301,6 +301,26 @@ def test_a_search_that_finds_nothing_says_why(
     assert finished.error is not None
     assert finished.error.endswith(said)
     assert finished.remedy
+
+
+def test_time_that_ends_after_a_failure_is_no_failure_of_the_rest(
+    study: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.look_s = dict.fromkeys(KEYS, passes_s(study, 0.01))
+
+    def train(*_: Any, **__: Any) -> TrialResult:
+        if machine.now_s < BUDGET_S / 2:
+            machine.now_s = BUDGET_S / 2
+            raise RunError("The numbers ran away.", remedy="Lower the rate.")
+        machine.now_s = 2 * BUDGET_S
+        raise TimeIsUp
+
+    monkeypatch.setattr(TrialBench, "train", train)
+    asked = command(study, ("full_finetune",), KEYS[:2])
+    finished = execute(asked, lambda _: None, Control())
+    assert isinstance(finished, JobFinished)
+    assert (finished.error or "").startswith("The time was over before any settings were trained.")
+    assert "ran away" in (finished.error or "")
 
 
 def interrupted_after(asked: Search, n_trials: int) -> bool:
