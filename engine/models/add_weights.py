@@ -149,8 +149,8 @@ def _keep(found: _Found) -> dict[str, Any]:
         mean=mean,
         std=std,
         is_whole=match.fits,
-        warnings=_warnings(match),
-        source_sha256=found.sha256,
+        warnings=_warnings(match, origin),
+        source_sha256=origin.sha256 or found.sha256,
         is_noted=origin.kind != MADE,
     )
     return {**_report(found), "id": added.id, "digest": added.digest}
@@ -181,7 +181,7 @@ def _report(found: _Found) -> dict[str, Any]:
         "misfits": len(match.misfits),
         "strangers": len(match.strangers),
         "examples": examples,
-        "warnings": list(_warnings(match)),
+        "warnings": list(_warnings(match, origin)),
         "licence": origin.licence,
         "pretrained_on": _pretrained_on(match, origin),
         "mean": list(mean),
@@ -189,8 +189,10 @@ def _report(found: _Found) -> dict[str, Any]:
     }
 
 
-def _warnings(match: Match) -> tuple[str, ...]:
+def _warnings(match: Match, origin: Origin) -> tuple[str, ...]:
     """Return what was changed to make tensors fit, and what is left random, in sentences."""
+    if origin.warnings is not None:  # nothing is left to change in a copy that was kept
+        return origin.warnings
     title = find_card(match.key).title
     found = list(match.notes)
     if match.missing or match.misfits:
@@ -216,7 +218,7 @@ def _intensities(
 def _pretrained_on(match: Match, origin: Origin) -> str:
     """Return what weights have seen; a guess from the shape of a file is called one."""
     seen = _seen(match, origin)
-    if match.missing or match.misfits:
+    if origin.warnings is None and (match.missing or match.misfits):
         return f"{seen} ({share_words(match.share)} of its weights, the rest random)"
     return seen
 

@@ -238,8 +238,10 @@ def keep_weights(
     known = added_weights(card.key)
     weights_id = f"{card.key}-{digest[:8]}"
     same = next((item for item in known if item.id == weights_id), None)
-    if same is not None and same.digest == digest and _tells_more(same.kind, kind):
-        return same
+    if same is not None and same.digest == digest:
+        is_noted_here = same.kind == kind and same.is_noted and not is_noted
+        if is_noted_here or _tells_more(same.kind, kind):
+            return same
     number = 1 + max((item.number for item in known), default=0)
     plan = tensor_plan(card.key)
     n_set = sum(tensors[n].numel() for n in plan.body if n in tensors)

@@ -1,9 +1,11 @@
 """Where a weights file comes from, by what its library says about it.
 
-torchvision's files, and timm's older ones, carry the start of their SHA-256 in their name, so that
-name and content vouch for each other. timm's newer files are all called alike, with a
-``config.json`` beside them that says what they are. What RadTune itself trained for a classifier
-shows that by its tensors, and the bundle's facts beside it tell the rest.
+torchvision's files, and some of timm's, carry the start of their SHA-256 in their name. Where the
+library publishes that name, it vouches for the content; anybody can give a file a name that fits
+it. timm's newer files are all called alike, with a ``config.json`` beside them that says what they
+are. A copy that RadTune keeps has its facts beside it, and they go with it to another computer.
+What RadTune trained for a classifier shows that by its tensors, and the bundle's facts beside it
+tell the rest.
 """
 
 from __future__ import annotations
@@ -22,12 +24,20 @@ from engine.contract.backbones import (
     TORCHVISION,
     UNKNOWN_LICENCE,
     BackboneCard,
+    backbone_card,
 )
 from engine.contract.bundle_facts import FACTS_NAME
 from engine.files import long_path
 from engine.models.weights import FOUND, MADE, OFFICIAL
 
-_HASHED_NAME: Final = re.compile(r"(?P<stem>.+)-(?P<hash>[0-9a-f]{8})")
+_HASHED_NAME: Final = re.compile(r".+-(?P<hash>[0-9a-f]{8})")
+_EARLIER: Final = {
+    "resnet18-5c106cde": "resnet18",
+    "resnet34-333f7ec4": "resnet34",
+    "resnet50-19c8e357": "resnet50",
+    "squeezenet1_0-a815701f": "squeezenet1_0",
+}
+"""Files of earlier versions of torchvision, with the same weights in another form."""
 _HUB_NAMES: Final = ("model.safetensors", "pytorch_model.bin")
 _SPDX: Final = {
     name.casefold(): name
@@ -52,13 +62,15 @@ class Origin:
 
     Attributes:
         name: What to call the weights.
-        kind: ``official`` if name and hash are the library's, ``made`` of a classifier that RadTune
-            trained, else ``found``.
+        kind: ``official`` if name and hash are the library's, ``made`` of what RadTune trained,
+            else ``found``.
         licence: SPDX id, or ``unknown``.
         backbone: Key of the backbone that it says it is for.
         pretrained_on: What the library says that it has seen; empty if it doesn't.
         mean: Mean that the library says it expects, for values in [0, 1].
         std: Standard deviation, likewise.
+        sha256: Of the file that a copy of RadTune's was made from; empty for other files.
+        warnings: Of such a copy: what was told when it was made; None for other files.
     """
 
     name: str
@@ -68,21 +80,27 @@ class Origin:
     pretrained_on: str = ""
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
+    sha256: str = ""
+    warnings: tuple[str, ...] | None = None
 
 
 def origin_of(file: Path, content: bytes, tensors: Iterable[str]) -> Origin:
     """Return what name, hash and a note beside a file say about it.
 
     Args:
-        file: The file; its folder may hold timm's ``config.json`` or a bundle's facts.
+        file: The file; its folder may hold timm's ``config.json``, a bundle's facts or those of a
+            copy.
         content: All of it.
         tensors: Their names in the file.
     """
     if _OF_CLASSIFIER.issubset(tensors):
         return _classifier_origin(file, hashlib.sha256(content).hexdigest())
     if (hashed := _HASHED_NAME.fullmatch(file.stem)) is not None:
-        card = _official_stems().get(hashed["stem"])
-        if card is not None and hashlib.sha256(content).hexdigest().startswith(hashed["hash"]):
+        sha256 = hashlib.sha256(content).hexdigest()
+        if (kept := _kept_origin(file, sha256)) is not None:
+            return kept
+        card = official_files().get(file.stem)
+        if card is not None and sha256.startswith(hashed["hash"]):
             return Origin(
                 name=file.name,
                 kind=OFFICIAL,
@@ -96,17 +114,44 @@ def origin_of(file: Path, content: bytes, tensors: Iterable[str]) -> Origin:
 
 
 @cache
-def _official_stems() -> dict[str, BackboneCard]:
-    """Return the backbone of each name that the libraries gave to a file, without its hash."""
+def official_files() -> dict[str, BackboneCard]:
+    """Return the backbone of each file that the libraries publish with a hash in its name."""
+    from timm.models import get_arch_pretrained_cfgs
     from torchvision import models
 
-    stems = {card.builder: card for card in BACKBONES}
+    files: dict[str, BackboneCard] = {}
     for card in BACKBONES:
         if card.library == TORCHVISION:
-            for weights in models.get_model_weights(card.builder):
-                if hashed := _HASHED_NAME.fullmatch(Path(weights.url).stem):
-                    stems[hashed["stem"]] = card
-    return stems
+            urls = [weights.url for weights in models.get_model_weights(card.builder)]
+        else:
+            urls = [cfg.url or "" for cfg in get_arch_pretrained_cfgs(card.builder).values()]
+        stems = [Path(url).stem for url in urls]
+        files |= {stem: card for stem in stems if _HASHED_NAME.fullmatch(stem)}
+    earlier = {stem: backbone_card(key) for stem, key in _EARLIER.items()}
+    return files | {stem: card for stem, card in earlier.items() if card is not None}
+
+
+def _kept_origin(file: Path, sha256: str) -> Origin | None:
+    """Return what RadTune wrote beside a copy that it kept, if the file is one."""
+    try:
+        facts = _read_note(file.with_suffix(".json"))
+        kind = facts["kind"]
+        is_known = kind in (FOUND, MADE, OFFICIAL) and backbone_card(facts["backbone"]) is not None
+        if facts["digest"] != sha256 or not is_known:
+            return None
+        return Origin(
+            name=str(facts["name"]),
+            kind=kind,
+            licence=str(facts["licence"]),
+            backbone=str(facts["backbone"]),
+            pretrained_on=str(facts["pretrained_on"]),
+            mean=_triple(facts["mean"]),
+            std=_triple(facts["std"]),
+            sha256=str(facts.get("source_sha256", "")),
+            warnings=tuple(str(text) for text in facts["warnings"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _hub_origin(file: Path) -> Origin:

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 
 from engine.contract.errors import ConfigError, WeightsError
-from engine.models import weights
+from engine.models import weights, weights_origin
 from engine.models.adapt import find_card, library_network
 from engine.models.add_weights import add_weights
 from engine.models.registry import build_network, build_original
@@ -359,11 +359,13 @@ def test_the_original_is_left_as_it_was_and_adding_twice_gives_the_same_bytes(
     assert file.read_bytes() == before
 
 
-def test_the_librarys_own_file_is_known_by_the_hash_in_its_name(squeezenet, tmp_path):
+def test_the_librarys_own_file_is_known_by_the_hash_in_its_name(squeezenet, tmp_path, monkeypatch):
     content = _saved(squeezenet)
     digest = hashlib.sha256(content).hexdigest()
     official = tmp_path / f"squeezenet1_0-{digest[:8]}.pth"
     official.write_bytes(content)
+    card = find_card("squeezenet1_0")
+    monkeypatch.setattr(weights_origin, "official_files", lambda: {official.stem: card})
     add_weights(official)
     assert weights_info("squeezenet1_0").licence == "BSD-3-Clause"
     again = tmp_path / "downloaded.pth"
