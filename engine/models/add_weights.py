@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from engine.contract.backbones import WEIGHTS_ENDINGS
+from engine.contract.backbones import UNKNOWN_LICENCE, WEIGHTS_ENDINGS, is_noncommercial
 from engine.contract.errors import EngineError, WeightsError
 from engine.files import long_path
 from engine.models.adapt import find_card, tensor_plan
@@ -193,8 +193,13 @@ def _warnings(match: Match, origin: Origin) -> tuple[str, ...]:
     """Return what was changed to make tensors fit, and what is left random, in sentences."""
     if origin.warnings is not None:  # nothing is left to change in a copy that was kept
         return origin.warnings
-    title = find_card(match.key).title
-    found = list(match.notes)
+    card = find_card(match.key)
+    title, found = card.title, list(match.notes)
+    if origin.licence == UNKNOWN_LICENCE and is_noncommercial(card.licence):
+        found.append(
+            f"The file doesn't tell its licence. If it is the library's own, {title} is for "
+            "non-commercial use only."
+        )
     if match.missing or match.misfits:
         found.append(
             f"Only {share_words(match.share)} of {title}'s weights are in the file; the rest "

@@ -205,3 +205,12 @@ def test_a_network_without_its_last_layers_is_told_from_a_foreign_one(tmp_path: 
         with pytest.raises(WeightsError) as refused:
             add_weights(_file(tmp_path / "w.pth", tensors))
         assert "radtune-engine" not in f"{refused.value.message} {refused.value.remedy}"
+
+
+def test_a_file_that_may_be_the_librarys_keeps_the_mark_of_its_licence(tmp_path: Path) -> None:
+    """Without the note beside it nothing tells the licence of a file."""
+    free, bound = "convnext_atto", "convnextv2_nano"
+    for key, is_bound in ((free, False), (bound, True)):
+        tensors = timm.create_model(find_card(key).builder).state_dict()
+        told = " ".join(check_weights(_file(tmp_path / f"{key}.pth", tensors))["warnings"])
+        assert ("non-commercial use only" in told) == is_bound
