@@ -15,14 +15,18 @@ from engine.contract.config import ExperimentConfig, ImageContract
 from engine.contract.methods import method_card
 
 __all__ = [
+    "LR_RANGE_WATCHED",
     "Pace",
     "expected_pace",
+    "lr_range_seconds",
     "rough_seconds",
     "rough_time",
     "slowness_of",
     "training_seconds",
 ]
 
+LR_RANGE_WATCHED: Final = 64
+"""Images on which a learning-rate test measures the loss after each update."""
 # Seconds of one processor core for one image of 224 px.
 _LOOK_S: Final = 0.012
 _LEARN_S: Final = 0.032
@@ -71,6 +75,22 @@ def training_seconds(config: ExperimentConfig, n_train: int, n_val: int, pace: P
         pace: As :func:`expected_pace` gives it.
     """
     return _START_S + _computing_s(config, n_train, n_val, pace)
+
+
+def lr_range_seconds(config: ExperimentConfig, n_train: int, n_steps: int, pace: Pace) -> float:
+    """Return at most about how long a learning-rate test takes.
+
+    Args:
+        config: Its settings.
+        n_train: Training images.
+        n_steps: Updates, after each of which the loss is measured.
+        pace: As :func:`expected_pace` gives it.
+    """
+    card = method_card(config.method.key)
+    times = card.learning_times if card is not None else 1.0
+    learned = min(config.optimizer.batch_size, n_train) * times * pace.learn_s
+    watched = min(LR_RANGE_WATCHED, n_train) * pace.look_s
+    return _START_S + n_steps * (learned + watched)
 
 
 def slowness_of(

@@ -170,6 +170,8 @@ def _network(facts: BundleFacts) -> str:
         )
         bullets["adapted by"] = (
             f"training {len(keys)} networks apart; an image's probabilities are the mean of theirs"
+            if len(keys) > 1
+            else "training one network; an image's probabilities are the mean over moved copies"
         )
     if facts.is_difference:
         bullets["stored"] = (

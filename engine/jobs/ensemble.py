@@ -49,7 +49,7 @@ def combine_runs(command: Combine, emit: Emit, control: Control) -> EnsembleResu
     """Enter a run into the history that averages the networks of others.
 
     Raises:
-        ConfigError: If fewer than two runs are named, or a run twice.
+        ConfigError: If a run is named twice, or a single one that is to look at images once.
         RunError: If one of them isn't finished, or data have changed since.
     """
     with open_alone(Path(command.project), owner="a combination of runs") as project:
@@ -60,9 +60,12 @@ def combine_runs(command: Combine, emit: Emit, control: Control) -> EnsembleResu
                     remedy="Name one or the other.",
                 )
             return _combine_folds(project, command, emit, control)
-        if len(set(command.runs)) < 2 or len(set(command.runs)) < len(command.runs):
+        n_different = len(set(command.runs))
+        least = 1 if command.test_time_views > 1 else 2
+        if n_different < least or n_different < len(command.runs):
             raise ConfigError(
-                "At least two different runs are needed.", remedy="Choose runs from the history."
+                "At least two different runs are needed, or one with copies of each image.",
+                remedy="Choose runs from the history, or more than one copy of each image.",
             )
         return _combine_runs(project, command, emit, control)
 
@@ -106,7 +109,10 @@ def _combine_runs(
     config = _looking(first.config, command.test_time_views)
     run = _enter(project, table, config, first.recipe, plain, auroc)
     shown = tuple(_shown(m, found) for m, found in members)
-    sentence = f"{_sentence(auroc, shown)} {caution}".rstrip()
+    said = _sentence(auroc, shown)
+    if len(shown) == 1:
+        said = _sentence_of_one(auroc, project.run_summary(first.id).val_auroc, config)
+    sentence = f"{said} {caution}".rstrip()
     return EnsembleResult(run=run, members=shown, val_auroc=auroc, sentence=sentence)
 
 
@@ -318,3 +324,9 @@ def _sentence(auroc: float, members: tuple[EnsembleMember, ...]) -> str:
         f"{begin}, no more than the best of them alone ({best.val_auroc:.3f}): they are too alike, "
         "or one is much better than the others."
     )
+
+
+def _sentence_of_one(auroc: float, before: float | None, config: ExperimentConfig) -> str:
+    n_views = config.evaluation.test_time_views
+    begin = f"With {n_views} copies of each image the network has a validation AUROC of {auroc:.3f}"
+    return f"{begin}." if before is None else f"{begin}; it was {before:.3f} before."

@@ -34,15 +34,15 @@ class EnsembleNetwork(nn.Module):
         """Prepare.
 
         Args:
-            networks: At least two, with equally many classes.
+            networks: At least one, with equally many classes.
 
         Raises:
-            ValueError: If there are fewer, or their classes differ in number or kind.
+            ValueError: If there is none, or their classes differ in number or kind.
         """
         super().__init__()
         kinds = {(network.n_classes, network.activation) for network in networks}
-        if len(networks) < 2 or len(kinds) > 1:
-            raise ValueError("an ensemble needs two or more networks for the same classes")
+        if len(kinds) != 1:
+            raise ValueError("an ensemble needs networks for the same classes")
         self.members = nn.ModuleList(networks)
 
     def networks(self) -> Iterator[Network]:

@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from engine.contract.errors import RunError
+from engine.contract.training_time import LR_RANGE_WATCHED
 from engine.data.transforms import Augment, pixels_to_batch
 from engine.methods.linear_head import standardisation
 from engine.methods.method import FineTuneMethod, MethodContext
@@ -37,7 +38,6 @@ from engine.trainer.yardstick import yardstick
 LOWEST: Final = 1e-5
 HIGHEST: Final = 1.0
 _HALF_WINDOW: Final = 3  # updates to either side that the smoothed loss averages
-_N_WATCHED: Final = 64  # images that the loss is measured on
 _MOST_AVERAGED: Final = 0.85  # decay of the average of the weights
 _BROKEN: Final = 4.0  # times the lowest smoothed loss
 _FEWEST: Final = 10
@@ -130,7 +130,7 @@ def lr_range(
 
 def n_looks(n_train: int, batch_size: int, n_steps: int) -> float:
     """Return how often an image goes through the network at most, in units of a prediction."""
-    learned, watched = min(batch_size, n_train), min(_N_WATCHED, n_train)
+    learned, watched = min(batch_size, n_train), min(LR_RANGE_WATCHED, n_train)
     return n_steps * (learned * LEARNING_COST + watched)
 
 
@@ -220,8 +220,8 @@ class _Rising:
         generator = np.random.default_rng(step_seed(self._config.seed, "lr_range", "watched"))
         labels, shuffled = self._data.table.labels, generator.permutation(self._data.train)
         if self._data.table.is_multi:
-            return shuffled[:_N_WATCHED]
-        n_each = max(1, _N_WATCHED // self._data.n_classes)
+            return shuffled[:LR_RANGE_WATCHED]
+        n_each = max(1, LR_RANGE_WATCHED // self._data.n_classes)
         parts = [shuffled[labels[shuffled] == k][:n_each] for k in range(self._data.n_classes)]
         return np.concatenate(parts)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -22,10 +23,11 @@ from engine.contract.commands import Combine, Crossval, LrRange, Search
 from engine.contract.config import BackboneConfig, ExperimentConfig, preset_config
 from engine.contract.config_io import from_plain
 from engine.contract.errors import ConfigError
+from engine.contract.methods import method_card
 from engine.contract.records import RunSummary
 from engine.contract.searching import ENSEMBLE, CrossvalResult
 from engine.contract.seen_before import SeenBefore
-from engine.contract.training_time import training_seconds
+from engine.contract.training_time import lr_range_seconds, training_seconds
 from gui.itemmodels.run_words import (
     backbone_name,
     method_name,
@@ -59,6 +61,8 @@ _NAME: Final = Qt.ItemDataRole.UserRole
 _MAX_LINES: Final = 7
 _FIT_S: Final = 2.0
 """A decision layer on images that have been described."""
+_START_S: Final = 2.0
+"""A network that is loaded."""
 Command = Search | Crossval | LrRange | Combine
 
 
@@ -153,6 +157,7 @@ class SearchSetup(QStackedWidget):
                     text = f"{text} · {mark}"
                 self._offer(run.id, text, is_marked=run.id in marked)
         self._folds = {}
+        self._crossvals = {found.id: found for found in crossvals}
         for found in crossvals:
             backbone = _backbone_of(found)
             seen = self._folds[found.id] = seen_by_backbone(self._session, backbone)
@@ -193,23 +198,26 @@ class SearchSetup(QStackedWidget):
     def problem(self) -> str:
         """Return why the work can't be started as it is, or nothing."""
         config = self._session.config
-        if self._work is Work.RATE and config.method.key == _HEAD_ONLY:
+        card = method_card(config.method.key)
+        if self._work is Work.RATE and card is not None and not card.has_passes:
             return self.tr(
-                "A linear probe is fitted at once and has no learning rate. Choose another method "
-                "on the Model page first."
-            )
+                "{0} makes no passes over the images and has no learning rate. Choose another "
+                "method on the Model page first."
+            ).format(method_name(config.method.key))
         if self._work is Work.COMBINE:
             if self.members.count() == 0:
                 return self.tr(
-                    "Nothing can be combined yet: it takes two finished runs, or a "
-                    "cross-validation."
+                    "Nothing can be combined yet: it takes finished runs, or a cross-validation."
                 )
             chosen = self.marked()
             n_crossvals = sum(name.startswith("crossval-") for name in chosen)
             if n_crossvals and len(chosen) > 1:
                 return self.tr("Mark either runs or one cross-validation.")
-            if not n_crossvals and len(chosen) < 2:
-                return self.tr("Mark at least two runs, or one cross-validation.")
+            if not chosen or (not n_crossvals and len(chosen) + self.views.value() < 3):
+                return self.tr(
+                    "Mark at least two runs, or one cross-validation; one run is enough with more "
+                    "than one copy of each image."
+                )
         return ""
 
     def command(self) -> Command:
@@ -262,14 +270,30 @@ class SearchSetup(QStackedWidget):
             case Work.RATE:
                 steps = LrRange(project="", config=config).steps
                 pace = pace_here(self._session, config)
-                seconds = (n_train + n_val) * pace.look_s
-                seconds += steps * config.optimizer.batch_size * pace.learn_s
+                seconds = lr_range_seconds(config, n_train, steps, pace)
                 return self.tr("About {0}. Nothing is changed by it.").format(rough_text(seconds))
             case Work.COMBINE:
-                return self.tr(
-                    "A few seconds a network. Applying a combined run takes as long as all of its "
-                    "networks together."
+                text = self.tr(
+                    "About {0}. Applying a combined run takes as long as all of its networks, "
+                    "with every copy of an image, together."
                 )
+                return text.format(rough_text(self._combining_s(n_train, n_val)))
+
+    def _combining_s(self, n_train: int, n_val: int) -> float:
+        """Return how long predicting takes: validation, or of folds what was held out anew."""
+        views, seconds = self.views.value(), 0.0
+        for name in self.marked():
+            run, n_looks = self._runs.get(name), n_val * views
+            config = self._session.config
+            if run is not None:
+                config = replace(config, backbone=BackboneConfig(key=run.backbone))
+            else:
+                found = self._crossvals[name]
+                config = from_plain(ExperimentConfig, found.config)
+                is_kept = views == config.evaluation.test_time_views
+                n_looks = 0 if is_kept else (n_train + n_val) * views
+            seconds += _START_S + n_looks * pace_here(self._session, config).look_s
+        return seconds
 
     def _search_cost(self, n_train: int, n_val: int) -> str:
         config = self._starting_settings()

@@ -11,6 +11,7 @@ from engine.contract.recommendation import PastTraining, SetupFacts, estimated_s
 from engine.contract.training_time import (
     Pace,
     expected_pace,
+    lr_range_seconds,
     rough_seconds,
     rough_time,
     slowness_of,
@@ -121,3 +122,14 @@ def test_a_training_on_the_card_says_nothing_of_the_processor_or_of_another_back
 def test_estimates_are_rounded_up_and_never_overprecise(seconds: float, words: str) -> None:
     assert rough_time(seconds) == words
     assert rough_seconds(seconds) >= seconds
+
+
+def test_a_learning_rate_test_learns_from_batches_and_looks_at_64_images_after_each() -> None:
+    pace = Pace(look_s=0.01, learn_s=0.03)
+    plain = preset_config("standard")
+    assert plain.optimizer.batch_size == 16
+    start_s = lr_range_seconds(plain, 500, 0, pace)
+    assert lr_range_seconds(plain, 500, 100, pace) - start_s == pytest.approx(48 + 64)
+    assert lr_range_seconds(plain, 8, 100, pace) - start_s == pytest.approx(24 + 8)
+    adversarial = preset_config("standard", method="adversarial")
+    assert lr_range_seconds(adversarial, 500, 100, pace) - start_s == pytest.approx(4 * 48 + 64)

@@ -21,7 +21,7 @@ from engine.contract.commands import (
     Train,
 )
 from engine.contract.control import Control
-from engine.contract.events import RunFinished
+from engine.contract.events import FAILED, RunFinished
 from engine.evaluate.score import load_run, score_validation
 from engine.jobs.seen_before import seen_sentence
 from engine.metrics.validation import validation_auroc
@@ -53,10 +53,34 @@ def test_the_softmax_of_an_ensemble_is_the_mean_of_its_members() -> None:
     assert part.keys() == networks[1].state_dict().keys()
 
 
-def test_one_network_is_no_ensemble() -> None:
-    network = build_network("efficientnet_lite0", 2, weights="scratch")
-    with pytest.raises(ValueError, match="two or more"):
-        EnsembleNetwork([network])
+def test_no_network_is_no_ensemble() -> None:
+    with pytest.raises(ValueError, match="networks for the same classes"):
+        EnsembleNetwork([])
+
+
+def test_one_run_can_look_at_moved_copies_of_its_images(
+    trained: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, run = trained
+    refused = execute(Combine(project=str(folder), runs=(run,)), lambda event: None, Control())
+    assert refused.outcome == FAILED
+    assert "more than one copy" in (refused.remedy or "")
+    result = run_job(Combine(project=str(folder), runs=(run,), test_time_views=4))
+    with Project.open(folder) as project:
+        plain, looking = load_run(project, run), load_run(project, result["run"])
+        table = project.training_table()
+        before = project.run_summary(run).val_auroc
+    rows = table.rows[table.split == 1]
+    config = replace(plain.config, evaluation=replace(plain.config.evaluation, test_time_views=4))
+    expected = replace(plain, config=config).probabilities(rows)
+    found = looking.probabilities(rows)
+    assert np.allclose(found, expected, atol=1e-6)
+    assert not np.allclose(found, plain.probabilities(rows), atol=1e-6)
+    assert f"AUROC of {result['val_auroc']:.3f}; it was {before:.3f} before" in result["sentence"]
+    exported = run_job(Export(project=str(folder), run=result["run"], out=str(tmp_path / "b")))
+    assert exported["max_difference"] < 1e-4
+    card = (tmp_path / "b" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "the mean over moved copies" in card
 
 
 def test_a_combined_run_gives_the_mean_probability_of_its_runs(
