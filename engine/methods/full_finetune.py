@@ -1,4 +1,4 @@
-"""Full fine-tuning from a fitted head, earlier layers more gently than later ones.
+"""Full fine-tuning from a fitted head, earlier layers as gently as the settings say.
 
 References: see ``engine.methods.descent``.
 """
@@ -11,6 +11,6 @@ from engine.methods.descent import DescentMethod
 
 
 class FullFinetune(DescentMethod):
-    """Everything is trained, with layer-wise learning rates."""
+    """All stages but the frozen ones are trained."""
 
     key: ClassVar[str] = "full_finetune"
