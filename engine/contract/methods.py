@@ -170,7 +170,7 @@ METHODS: Final[tuple[MethodCard, ...]] = (
         key="adversarial",
         title="Adversarial training",
         advice="For trials with classifiers that tiny changes of an image can't fool. Needs "
-        "hundreds of images a class. Costs some accuracy on ordinary images and about three times "
+        "hundreds of images a class. Costs some accuracy on ordinary images and about four times "
         "the time; whether it helped, Robustness on the Evaluate page says.",
         how="Beside each image the network learns from the worst version of it that differs by a "
         "few grey levels at most, found anew at every step. It counts for less where it would undo "
