@@ -37,7 +37,7 @@ _EARLIER: Final = {
     "resnet50-19c8e357": "resnet50",
     "squeezenet1_0-a815701f": "squeezenet1_0",
 }
-"""Files of earlier versions of torchvision, with the same weights in another form."""
+"""Files that earlier versions of torchvision named."""
 _HUB_NAMES: Final = ("model.safetensors", "pytorch_model.bin")
 _SPDX: Final = {
     name.casefold(): name
